@@ -1,0 +1,3 @@
+//! gwsim.
+extern crate alloc;
+pub mod gateway;
