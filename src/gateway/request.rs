@@ -1,0 +1,47 @@
+//! What a client asks for, as far as the gateway's decisions need it: sizes, identities and wishes, never text.
+
+use core::num::NonZeroU32;
+
+use serde::{Deserialize, Serialize};
+
+use super::id::{EndUserId, KeyId, ModelId, RequestId, Slot, TagId};
+use super::time::Time;
+
+/// The identity of a request's content: equal fingerprints are exact duplicates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Fingerprint(pub u64, pub u64);
+
+/// One request of a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// Its identity, for ever.
+    pub id: RequestId,
+    /// The driver's index for it.
+    pub slot: Slot,
+    /// The virtual key that it came with.
+    pub key: KeyId,
+    /// The model group asked for.
+    pub model: ModelId,
+    /// The end user it names.
+    pub end_user: Option<EndUserId>,
+    /// A tag it carries beyond those of its key.
+    pub tag: Option<TagId>,
+    /// Input tokens, as well as they are known.
+    pub input_tokens: u32,
+    /// An upper bound on the input tokens that can be billed, at least `input_tokens`.
+    pub input_tokens_max: u32,
+    /// The client's max_tokens.
+    pub max_tokens: Option<NonZeroU32>,
+    /// How many answers it wants; at least 1.
+    pub choices: u16,
+    /// It wants a stream.
+    pub stream: bool,
+    /// It does not want a cached answer.
+    pub no_cache: bool,
+    /// It does not want its answer cached.
+    pub no_store: bool,
+    /// The identity of its content.
+    pub fingerprint: Fingerprint,
+    /// When the client gives up, if it has said so.
+    pub deadline: Option<Time>,
+}
