@@ -308,13 +308,19 @@ impl Entry {
         self.prices.entry((service, above)).or_default().slot(quantity).get_or_insert(rate);
     }
 
-    /// Takes back a zero cache-write rate beside a positive input rate: LiteLLM writes 0 for "no surcharge" (DeepSeek), which is the input rate.
-    pub(super) fn forget_free_cache_writes(&mut self) {
+    /// Takes back cache-write rates below the input rate beside them, and says how many: LiteLLM's map has 0 for "no surcharge" (DeepSeek), half the
+    /// input rate (Azure) and others, where each provider bills a write at least as plain input.
+    pub(super) fn forget_low_cache_writes(&mut self) -> usize {
+        let mut forgotten = 0;
         for rates in self.prices.values_mut() {
-            if rates.input > Some(Rate(0)) && rates.cache_write == Some(Rate(0)) {
-                rates.cache_write = None;
+            for write in [&mut rates.cache_write, &mut rates.cache_write_1h] {
+                if write.is_some_and(|write| write < rates.input.unwrap_or_default()) {
+                    *write = None;
+                    forgotten += 1;
+                }
             }
         }
+        forgotten
     }
 
     pub(super) fn charge_per_request(&mut self, fee: Money) {

@@ -22,9 +22,11 @@ pub(super) struct PriceMap {
     pub(super) entries: Vec<Entry>,
     pub(super) rounded: usize,
     pub(super) skipped: usize,
+    pub(super) cache_writes_left_out: usize,
 }
 
 pub(super) fn read(text: &str, file: &str) -> Result<PriceMap, PriceError> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let models: Members<'_> = serde_json::from_str(text).map_err(|error| {
         let (line, column) = (error.line() as u64, error.column() as u64);
         PriceError { file: file.to_owned(), line, column, message: format!("not a price map: {error}") }
@@ -36,7 +38,8 @@ pub(super) fn read(text: &str, file: &str) -> Result<PriceMap, PriceError> {
         if model == "sample_spec" {
             continue;
         }
-        let entry = entry(&page, model, fields, &mut map.rounded)?;
+        let mut entry = entry(&page, model, fields, &mut map.rounded)?;
+        map.cache_writes_left_out += entry.forget_low_cache_writes();
         if entry.is_priced() {
             map.entries.push(entry);
             offsets.push(*fields);
@@ -85,7 +88,6 @@ fn entry(page: &Page<'_>, model: &str, fields: &RawValue, rounded: &mut usize) -
     if let Some(tiers) = tiers {
         tiered(page, tiers, &mut entry, rounded)?;
     }
-    entry.forget_free_cache_writes();
     Ok(entry)
 }
 

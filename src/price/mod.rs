@@ -44,6 +44,7 @@ pub struct PriceList {
     names: names::Names,
     rounded: usize,
     skipped: usize,
+    cache_writes_left_out: usize,
 }
 
 /// A model that is in no row of a list.
@@ -121,22 +122,23 @@ impl PriceList {
     /// At the first thing that is wrong: no date, an unknown or repeated column, a bad number, a row without a price, a model that is there twice.
     pub fn from_csv(text: &str, file_name: &str) -> Result<Self, PriceError> {
         let table = table::read(text, file_name)?;
-        Ok(Self::new(file_name, Some(table.date), table.entries, table.rounded, 0))
+        Ok(Self { date: Some(table.date), rounded: table.rounded, ..Self::new(file_name, table.entries) })
     }
 
     /// A list from LiteLLM's `model_prices_and_context_window.json`, which states no date. Entries without a price per token or request (images, audio)
-    /// are left out and counted ([`PriceList::skipped`]). `file_name` is for messages and is each entry's source.
+    /// are left out and counted ([`PriceList::skipped`]), as are cache-write rates below the input rate ([`PriceList::cache_writes_left_out`]). `file_name` is for messages and is each entry's source.
     ///
     /// # Errors
     /// If the text is not JSON of that shape, a price is not a number or negative, or a model is there twice.
     pub fn from_litellm_json(text: &str, file_name: &str) -> Result<Self, PriceError> {
         let map = litellm::read(text, file_name)?;
-        Ok(Self::new(file_name, None, map.entries, map.rounded, map.skipped))
+        let list = Self::new(file_name, map.entries);
+        Ok(Self { rounded: map.rounded, skipped: map.skipped, cache_writes_left_out: map.cache_writes_left_out, ..list })
     }
 
-    fn new(name: &str, date: Option<String>, entries: Vec<Entry>, rounded: usize, skipped: usize) -> Self {
+    fn new(name: &str, entries: Vec<Entry>) -> Self {
         let names = names::Names::new(&entries);
-        Self { name: name.to_owned(), date, entries, names, rounded, skipped }
+        Self { name: name.to_owned(), date: None, entries, names, rounded: 0, skipped: 0, cache_writes_left_out: 0 }
     }
 
     /// The entry that a name means: `model`, `provider/model`, or a name as LiteLLM writes it.
@@ -168,6 +170,11 @@ impl PriceList {
     /// How many entries of the source were left out because nothing of them is priced per token or request.
     pub fn skipped(&self) -> usize {
         self.skipped
+    }
+
+    /// How many cache-write rates of LiteLLM's map were left out because they are below the input rate, which no provider charges.
+    pub fn cache_writes_left_out(&self) -> usize {
+        self.cache_writes_left_out
     }
 }
 

@@ -70,12 +70,12 @@ impl Names {
     }
 }
 
-/// The listed names nearest to `name`, nearest first: within a quarter of its length in edits, or it with another ending.
+/// The listed names nearest to `name`, nearest first: within a quarter of its length in edits (two in a short one), or it with another ending.
 pub(super) fn near(entries: &[Entry], name: &str) -> Vec<String> {
     let asked = folded(name);
     let asked_model = last_segment(&asked);
-    let edits_max = (asked_model.len() / 4).max(2);
-    let mut scored: Vec<(usize, usize, usize, &str)> = Vec::new();
+    let edits_max = (asked_model.len() / 4).max(2).min(asked_model.len() / 2);
+    let mut scored: Vec<(usize, usize, usize, usize, &str)> = Vec::new();
     for entry in entries {
         let known = folded(&entry.model);
         let known_model = last_segment(&known);
@@ -85,7 +85,7 @@ pub(super) fn near(entries: &[Entry], name: &str) -> Vec<String> {
             edits = edits.min(2);
         }
         if edits <= edits_max {
-            scored.push((edits, provider_rank(&entry.provider), known_model.len().abs_diff(asked_model.len()), &entry.model));
+            scored.push((edits, provider_rank(&entry.provider), known_model.len().abs_diff(asked_model.len()), entry.model.len(), &entry.model));
         }
     }
     scored.sort_unstable();

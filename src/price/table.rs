@@ -29,25 +29,31 @@ enum Column {
 }
 
 pub(super) fn read(text: &str, file: &str) -> Result<Table, PriceError> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let date = dated(text, file)?;
     let mut reader = ReaderBuilder::new().comment(Some(b'#')).trim(Trim::All).from_reader(text.as_bytes());
     let malformed = |error: csv::Error| {
-        let line = error.position().map_or(1, csv::Position::line);
-        PriceError { file: file.to_owned(), line, column: 1, message: error.to_string() }
+        let record_at = error.position().map_or(0, csv::Position::byte);
+        at(text, file, record_at, 0, error.to_string())
     };
     let header = reader.headers().map_err(malformed)?.clone();
     let header_at = header.position().map_or(0, csv::Position::byte);
     let columns = columns(&header, &|index, message| at(text, file, header_at, index, message))?;
     let mut table = Table { date, entries: Vec::new(), rounded: 0 };
+    let mut records_at = Vec::new();
     let mut record = StringRecord::new();
     while reader.read_record(&mut record).map_err(malformed)? {
         let record_at = record.position().map_or(0, csv::Position::byte);
         let (entry, rounded) = row(&header, &columns, &record, &|index, message| at(text, file, record_at, index, message))?;
         table.entries.push(entry);
         table.rounded += rounded;
+        records_at.push(record_at);
     }
-    reject_duplicates(text, file, &table.entries)?;
-    Ok(table)
+    let Some((first, again)) = super::duplicate(&table.entries) else { return Ok(table) };
+    let entry = &table.entries[again];
+    let first_line = at(text, file, records_at[first], 0, String::new()).line;
+    let message = format!("`{}` of {} is on line {first_line} already; keep one", entry.model, entry.provider);
+    Err(at(text, file, records_at[again], 0, message))
 }
 
 /// The day that the comment lines on top state as `# date: YYYY-MM-DD`.
@@ -167,16 +173,6 @@ fn row(header: &StringRecord, columns: &[Column], record: &StringRecord, error: 
         return Err(error(0, format!("`{}` has no price; state its input or output rate (0 if free), or leave the row out", entry.model)));
     }
     Ok((entry, rounded))
-}
-
-fn reject_duplicates(text: &str, file: &str, entries: &[Entry]) -> Result<(), PriceError> {
-    let Some((first, again)) = super::duplicate(entries) else { return Ok(()) };
-    // Rows are counted again only here, where the run is over anyway.
-    let mut reader = ReaderBuilder::new().comment(Some(b'#')).trim(Trim::All).from_reader(text.as_bytes());
-    let lines: Vec<u64> = reader.records().flatten().filter_map(|record| record.position().map(csv::Position::line)).collect();
-    let entry = &entries[again];
-    let message = format!("`{}` of {} is on line {} already; keep one", entry.model, entry.provider, lines[first]);
-    Err(PriceError { file: file.to_owned(), line: lines[again], column: 1, message })
 }
 
 /// An error at field `index` of the record that starts at byte `record_at`.
