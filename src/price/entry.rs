@@ -93,8 +93,8 @@ impl StatedRates {
         }
     }
 
-    /// `self` where it states a rate, `other` elsewhere. An inherited cache-write rate is raised to the input rate that `self` states:
-    /// no provider writes below its input rate (1x at OpenAI, Gemini and DeepSeek, 1.25x or 2x at Anthropic), and a dearer tier must not make writing a saving.
+    /// `self` where it states a rate, `other` elsewhere. An inherited cache-write rate is raised to the input rate that `self` states: no provider
+    /// writes below its input rate (1x at OpenAI, Gemini and DeepSeek, 1.25x or 2x at Anthropic), and a dearer tier must not make writing a saving.
     fn inherit(self, other: Self) -> Self {
         let mut all = self.zip(other, Option::or);
         if self.cache_write.is_none() {
@@ -127,7 +127,7 @@ impl StatedRates {
 pub struct Entry {
     /// The name in the list, with LiteLLM's provider prefix where the list has one: `gpt-4o`, `azure/gpt-4o`.
     pub model: String,
-    /// Who sells it: `openai`, `anthropic`, `bedrock`, ...
+    /// Who sells it: `openai`, `anthropic`, `bedrock`, ...; empty for a model that only a config prices.
     pub provider: String,
     /// `chat`, `embedding`, `completion`, `responses`, ...; empty if not stated.
     pub mode: String,

@@ -1,15 +1,15 @@
 //! What models cost: dated price lists, contract discounts and overrides, each turned into a rate card. Knows no traffic, no policy and no clock.
 //!
 //! The built-in list, `list.csv`, states USD per million tokens on the day in its header. Its rows are those of LiteLLM 1.109.1's bundled price map
-//! for 15 providers, plus models retired since that the shipped scenarios need; the column `source` says which, and none were checked against a
+//! for 15 providers, plus retired models that the shipped scenarios need; the column `source` says which, and none were checked against a
 //! provider's own page. How a row becomes a [`RateCard`](crate::gateway::rate_card::RateCard), here as for every other list:
 //!
 //! 1. Each cell is read as exact decimal text into picodollars per token, never through a float. More than 6 decimals per million tokens are float
 //!    noise: rounded half-up to the microdollar and counted ([`PriceList::rounded`]). A positive price never becomes 0: the least is one microdollar.
 //! 2. A rate that is not stated is inherited: above a threshold from the next lower threshold and so from the base; in a service tier from the standard
 //!    tier, where above a threshold the dearer of the two counts. An inherited cache-write rate is at least the input rate that it comes with.
-//! 3. What is then still missing: cache read and write at the input rate, one-hour writes at the short write rate, reasoning at the output rate (LiteLLM
-//!    and the providers do the same). Input or output may be missing only beside the other, for models billed otherwise there (embeddings, video): 0.
+//! 3. What is then still missing: cache read and write at the input rate and reasoning at the output rate, as in LiteLLM; one-hour writes at the short
+//!    write rate, as they are never cheaper. Input or output may be missing only beside the other, for models billed otherwise (embeddings, video): 0.
 //! 4. A request with *more* input tokens than a threshold pays that tier for all its tokens.
 //! 5. The contract's [`Discount`] is taken off every rate and off the fixed fee per request, each rounded half-up to the picodollar.
 //!
@@ -101,10 +101,7 @@ impl PriceError {
 }
 
 impl PriceList {
-    /// The list that gwsim ships.
-    ///
-    /// # Panics
-    /// Never: the tests read the same text.
+    /// The list that gwsim ships, read once.
     pub fn built_in() -> &'static Self {
         static BUILT_IN: OnceLock<PriceList> = OnceLock::new();
         BUILT_IN.get_or_init(|| {
@@ -126,7 +123,8 @@ impl PriceList {
     }
 
     /// A list from LiteLLM's `model_prices_and_context_window.json`, which states no date. Entries without a price per token or request (images, audio)
-    /// are left out and counted ([`PriceList::skipped`]), as are cache-write rates below the input rate ([`PriceList::cache_writes_left_out`]). `file_name` is for messages and is each entry's source.
+    /// are left out and counted ([`PriceList::skipped`]), as are cache-write rates below the input rate ([`PriceList::cache_writes_left_out`]).
+    /// `file_name` is for messages and is each entry's source.
     ///
     /// # Errors
     /// If the text is not JSON of that shape, a price is not a number or negative, or a model is there twice.

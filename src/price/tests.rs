@@ -177,7 +177,8 @@ fn service_tiers_have_their_own_prices_or_none() {
         "`gpt-4o-mini` has no flex price; it is sold as standard, batch, priority"
     );
     let text = "# date: 2026-01-31\n\
-        model,provider,input_usd_per_mtok,output_usd_per_mtok,cache_read_usd_per_mtok,cache_write_usd_per_mtok,input_above_200k_usd_per_mtok,priority_input_usd_per_mtok,batch_input_usd_per_mtok\n\
+        model,provider,input_usd_per_mtok,output_usd_per_mtok,cache_read_usd_per_mtok,cache_write_usd_per_mtok,\
+        input_above_200k_usd_per_mtok,priority_input_usd_per_mtok,batch_input_usd_per_mtok\n\
         m,p,2,8,0.5,2.5,4,5,1\n";
     let list = PriceList::from_csv(text, "mine.csv").expect("a list");
     let tier = |tier| list.find("m").expect("listed").card(Discount::NONE, tier).expect("offered");
