@@ -1,4 +1,5 @@
 //! gwsim.
 extern crate alloc;
+pub mod config;
 pub mod gateway;
 pub mod price;

@@ -150,6 +150,11 @@ impl Diagnostics {
         self.problems.borrow().iter().any(|problem| problem.severity == Severity::Error)
     }
 
+    /// How many problems stop the load, repeated ones counted each time.
+    pub fn error_count(&self) -> usize {
+        self.problems.borrow().iter().filter(|problem| problem.severity == Severity::Error).count()
+    }
+
     /// Whether there is nothing to say.
     pub fn is_empty(&self) -> bool {
         self.problems.borrow().is_empty()

@@ -132,10 +132,10 @@ pub fn zero_limit(place: Place, key: &str) -> Problem {
 }
 
 /// More accounts than one hold can carry.
-pub fn too_many_budgets(place: Place, name: &str, count: usize, most: usize) -> Problem {
-    Problem::error(place, format!("{count} budgets apply to one request of `{name}`; at most {most} may"))
+pub fn too_many_budgets(place: Place, name: &str, count: usize, most: usize, most_of_key: usize) -> Problem {
+    Problem::error(place, format!("{count} budgets apply to one request of `{name}`; at most {most} may, {most_of_key} of them its own"))
         .why("they are held together before each call")
-        .help("count those over everything, of the model, its deployment, the team, the key, its tags and the end user, and remove some")
+        .help("its own are those over everything, of its team, itself and their tags; then come the model's, the deployment's and the end user's")
 }
 
 /// A time zone that nobody knows.

@@ -13,6 +13,9 @@ use super::diagnostic::{Diagnostics, Place, Problem};
 use super::tree::{Entry, Node, Table, Value};
 use super::{problem, quantity};
 
+/// Among the known keys: every key is known.
+const ANY: &str = "*";
+
 /// A table being read.
 #[derive(Debug)]
 pub struct Section<'a> {
@@ -91,6 +94,18 @@ impl<'a> Section<'a> {
         self.read(key, Item::section)
     }
 
+    /// The table under `key` once more, where another reader has read, and checked, the rest of it.
+    pub fn peek(&self, key: &str) -> Option<Section<'a>> {
+        match &self.table.find(key)?.node.value {
+            Value::Table(table) => {
+                let section = Section::new(table, key, self.place, self.diagnostics);
+                section.known.borrow_mut().push(ANY);
+                Some(section)
+            }
+            _ => None,
+        }
+    }
+
     /// Where the value of `key` is, if there is one. Does not make the key known.
     pub fn place_of(&self, key: &str) -> Option<Place> {
         self.table.find(key).map(|entry| entry.node.place)
@@ -107,7 +122,7 @@ impl<'a> Section<'a> {
                 items.push(self.of_entry(entry));
             }
         }
-        self.known.borrow_mut().push("*");
+        self.known.borrow_mut().push(ANY);
         items
     }
 
@@ -119,7 +134,7 @@ impl<'a> Section<'a> {
 impl Drop for Section<'_> {
     fn drop(&mut self) {
         let known = self.known.get_mut();
-        if known.contains(&"*") {
+        if known.contains(&ANY) {
             return;
         }
         for entry in self.table.entries.iter().filter(|entry| !known.contains(&entry.key.as_str())) {

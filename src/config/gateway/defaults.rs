@@ -34,7 +34,7 @@
 //! | `breaker` | off | if switched on: `failures = 5`, `counted` as the cooldown's, `open_for = "30s"`, `probes = 1`, `successes = 2` |
 //! | `timeouts.call` | `"120s"` | to the end of a plain answer, or to a stream's first byte |
 //! | `timeouts.stream`, `idle`, `request` | `"600s"`, `"60s"`, `"600s"` | the OpenAI client library gives up after 600 s |
-//! | `cache` | off | if switched on: `ttl = "1h"`, `scope = "team"`, `single_flight = true`, `separate_streams = true`, `sliding = false`, `hits_count = false` |
+//! | `cache` | off | if switched on: `ttl = "1h"`, `scope = "team"`, `single_flight = true`, `separate_streams = true`, `sliding`, `hits_count`, `remote` = false |
 //! | `cache.size_max` | `"256 MiB"` | |
 //! | `stream.on_disconnect` | `"auto"` | cancel where that stops the bill, else drain; between attempts `"cancel"` |
 //! | `stream.drain_time_max`, `drain_tokens_max` | `"60s"`, 4096 | |
@@ -184,6 +184,7 @@ pub fn cache() -> CachePolicy {
         single_flight: true,
         separate_streams: true,
         hits_count: false,
+        remote: false,
     }
 }
 

@@ -52,11 +52,24 @@ const STRATEGIES: [(&str, Strategy); 6] = [
     ("lowest-usage", Strategy::LowestUsage),
 ];
 
+/// Whose policies are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// The gateway's, which hold for every model.
+    Gateway,
+    /// One model's.
+    Model,
+}
+
 /// Reads the sections that gateway and models share, on top of what `policies` has.
-pub fn read(parent: &Section<'_>, policies: &mut Policies) {
+pub fn read(parent: &Section<'_>, level: Level, policies: &mut Policies) {
     parent.put("strategy", strategy, &mut policies.strategy);
     parent.put("pick", |item| item.choice(&[("admissible", Pick::Admissible), ("blind", Pick::Blind)]), &mut policies.pick);
     if let Some(section) = parent.section("attempts") {
+        if level == Level::Gateway {
+            // One for the whole gateway and no policy of a model: `super` reads it.
+            section.item("retry_budget");
+        }
         read_attempts(&section, policies);
     }
     if let Some(section) = parent.section("fallback") {
@@ -219,6 +232,7 @@ pub fn cache(section: &Section<'_>, start: Option<CachePolicy>) -> Option<CacheP
     section.put("single_flight", Item::boolean, &mut cache.single_flight);
     section.put("separate_streams", Item::boolean, &mut cache.separate_streams);
     section.put("hits_count", Item::boolean, &mut cache.hits_count);
+    section.put("remote", Item::boolean, &mut cache.remote);
     (cache.ttl > Span::ZERO).then_some(cache)
 }
 
