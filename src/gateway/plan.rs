@@ -488,6 +488,8 @@ pub enum Anchor {
     Clock,
     /// At the first use after the last one ended.
     FirstUse,
+    /// At the very first use, then every length after it, used or not.
+    Start,
 }
 
 /// Whether a decision is carried out.
