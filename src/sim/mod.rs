@@ -5,4 +5,8 @@
 //! one variant; [`experiment`] runs many over traffic that is decoded once. [`observe`] is how reports listen.
 //!
 //! At equal times completions come first, then wakes, then clients that leave, then arrivals in file order.
+pub mod fate;
+pub mod prompt_cache;
+pub mod queue;
+pub mod upstream;
 pub mod world;
