@@ -5,8 +5,13 @@
 //! one variant; [`experiment`] runs many over traffic that is decoded once. [`observe`] is how reports listen.
 //!
 //! At equal times completions come first, then wakes, then clients that leave, then arrivals in file order.
+pub mod world;
+
 pub mod fate;
 pub mod prompt_cache;
-pub mod queue;
 pub mod upstream;
-pub mod world;
+
+pub mod client;
+pub mod driver;
+pub mod observe;
+pub mod queue;

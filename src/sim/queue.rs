@@ -34,13 +34,17 @@ pub struct Queue {
 const SEQUENCE_BITS: u32 = 30;
 
 impl Queue {
-    /// Schedules an event of `slot`. The ticket is never [`Ticket::default`].
+    /// A ticket for an event that isn't queued because it is due at once. Never [`Ticket::default`].
+    #[inline]
+    pub fn ticket(&mut self) -> Ticket {
+        self.sequence = (self.sequence % ((1 << SEQUENCE_BITS) - 1)) + 1;
+        Ticket(self.sequence)
+    }
+
+    /// Schedules an event of `slot`.
     #[inline]
     pub fn push(&mut self, at: Time, class: Class, slot: Slot) -> Ticket {
-        self.sequence = (self.sequence + 1) & ((1 << SEQUENCE_BITS) - 1);
-        if self.sequence == 0 {
-            self.sequence = 1;
-        }
+        let Ticket(_) = self.ticket();
         let middle = (class as u32) << SEQUENCE_BITS | self.sequence;
         self.heap.push(Reverse(u128::from(at.0) << 64 | u128::from(middle) << 32 | u128::from(slot.0)));
         Ticket(self.sequence)
