@@ -12,6 +12,8 @@ mod error;
 mod jsonl;
 mod order;
 mod parquet;
+#[cfg(test)]
+mod quickstart;
 mod row;
 mod source;
 mod summary;

@@ -273,7 +273,7 @@ impl fmt::Display for Summary {
         if let Some(variation) = self.gap_variation {
             write!(f, ", gaps vary by {variation:.1} (1 = random)")?;
         }
-        writeln!(f, ", {} at the same instant as the one before", self.share(self.same_instant))?;
+        writeln!(f, "\n  at the same instant as the one before: {}", self.share(self.same_instant))?;
         for (model, requests) in self.models.iter().take(10) {
             writeln!(f, "  model {model}: {} requests ({})", thousands(*requests), self.share(*requests))?;
         }

@@ -434,6 +434,23 @@ fn a_summary_reads_well() {
         2026-11-20T14:01:30Z,gpt-4o,3000,30,a\n2026-11-20T14:01:20Z,gpt-4o,4000,40,\n";
     let options = Options { order: Order::Count, ..Options::default() };
     let summary = summarise(Trace::of_bytes(Path::new("t.csv"), text.as_bytes(), options).unwrap()).unwrap();
-    insta::assert_snapshot!(summary.to_string(), @"");
+    insta::assert_snapshot!(summary.to_string(), @r"
+    t.csv (gwsim): 4 requests over 1 min 30 s
+      2026-11-20T14:00:00Z to 2026-11-20T14:01:30Z
+      input: 10,000 tokens; p50 2,000, p95 4,000, p99 4,000, longest 4,000
+      output: 80 tokens; p50 30, p95 40, p99 40, longest 40
+      arrivals: 0.04 a second, 2 in the busiest minute, gaps vary by 0.8 (1 = random)
+      at the same instant as the one before: 0.0 %
+      model gpt-4o-mini: 2 requests (50.0 %)
+      model gpt-4o: 2 requests (50.0 %)
+      0 keys, 0 teams, 0 sessions
+      exact duplicates within 1 h: 1 (25.0 %)
+      every request has: model
+      output_tokens: 75.0 % of requests
+      fingerprint: 75.0 % of requests
+      not recorded: key, team, end_user, session, tags, max_tokens, stream, prefix_blocks, left_after,
+        status, ttft_ms, duration_ms, cost_usd, cached_tokens
+      OUT OF ORDER: 1 row, up to 10 s back; sort with `gwsim trace convert --sort IN OUT`
+    ");
     assert_eq!(serde_json::to_value(&summary).unwrap()["duplicates_within_1h"], 1);
 }

@@ -206,7 +206,7 @@ pub(super) struct Writer {
 
 enum Sink {
     Csv(Box<::csv::Writer<Output>>),
-    Jsonl(Output),
+    Jsonl(Box<Output>),
     Parquet(Box<BatchedWriter<File>>),
 }
 
@@ -236,7 +236,7 @@ impl Writer {
                 writer.write_record(columns.iter().map(|(name, _)| *name)).map_err(|error| failed(error.into()))?;
                 Sink::Csv(Box::new(writer))
             } else {
-                Sink::Jsonl(output)
+                Sink::Jsonl(Box::new(output))
             }
         };
         Ok(Self { path: path.to_owned(), columns, container, sink })
@@ -280,7 +280,7 @@ impl Writer {
                 return Ok(());
             }
             Sink::Csv(writer) => writer.into_inner().map_err(|error| failed(std::io::Error::other(error.to_string())))?,
-            Sink::Jsonl(output) => output,
+            Sink::Jsonl(output) => *output,
         };
         let mut file = match output {
             Output::Plain(file) => file,
