@@ -154,7 +154,7 @@ fn excerpt(line: &[u8], marked: Range<usize>) -> (u64, String, Range<usize>) {
     let start = marked.start.min(line.len());
     let end = marked.end.clamp(start, line.len());
     let column = String::from_utf8_lossy(&line[..start]).chars().count() as u64 + 1;
-    let first = if start > AROUND { start - AROUND } else { 0 };
+    let first = start.saturating_sub(AROUND);
     let last = if end - start > AROUND { start + AROUND } else { end };
     let mut text = String::from(if first > 0 { "..." } else { "" });
     text.push_str(&printable(&line[first..start]));
@@ -231,8 +231,8 @@ mod tests {
         assert_eq!(error.column(), Some(501));
         assert_eq!(&text[marked], "\u{fffd}\u{fffd}");
         assert!(text.len() < 120 && text.starts_with("...a") && text.ends_with("a..."));
-        for range in [0..0, 5..3, 2000..3000, 999..1000] {
-            let _ = TraceError::of_line(Fault::Value, Path::new("a"), (1, &line), range, (String::new(), String::new())).to_string();
+        for (start, end) in [(0, 0), (5, 3), (2000, 3000), (999, 1000)] {
+            let _ = TraceError::of_line(Fault::Value, Path::new("a"), (1, &line), start..end, (String::new(), String::new())).to_string();
         }
     }
 

@@ -11,10 +11,15 @@ mod dialect;
 mod error;
 mod jsonl;
 mod order;
+mod parquet;
+#[cfg(test)]
+mod quickstart;
 mod row;
 mod source;
+mod summary;
 #[cfg(test)]
 mod tests;
+mod write;
 
 use std::path::Path;
 
@@ -22,12 +27,15 @@ pub use dialect::Format;
 pub use error::{Fault, TraceError};
 pub use order::Order;
 pub use row::{BATCH_ROWS, Batch, Fingerprint, FirstSeen, LeftAfter, NameId, Names, Recorded, Row, Slice};
+pub use summary::{Lengths, Summary, info, summarise};
+pub use write::{Converted, convert};
 
 use self::builder::{Builder, Inference};
 use self::csv::Csv;
 use self::dialect::Dialect;
 use self::error::thousands;
 use self::jsonl::Jsonl;
+use self::parquet::Parquet;
 use self::source::{Container, Source};
 use crate::gateway::time::{Span, Time};
 
@@ -126,7 +134,7 @@ impl Trace {
         let names = match container {
             Container::Csv => Csv::header(&source)?,
             Container::Jsonl => Jsonl::keys(&source)?,
-            Container::Parquet => todo!(),
+            Container::Parquet => Parquet::names(&source)?,
         };
         let dialect = match options.format {
             Some(format) => Dialect::of(format, names.iter().map(String::as_str)),
@@ -188,7 +196,7 @@ fn reader(source: &Source, container: Container, dialect: &'static Dialect) -> R
     Ok(match container {
         Container::Csv => Box::new(Csv::open(source, dialect)?),
         Container::Jsonl => Box::new(Jsonl::open(source, dialect)?),
-        Container::Parquet => todo!(),
+        Container::Parquet => Box::new(Parquet::open(source, dialect)?),
     })
 }
 

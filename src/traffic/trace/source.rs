@@ -68,7 +68,7 @@ impl Source {
         } else {
             Box::new(BufReader::with_capacity(1 << 16, raw))
         };
-        Ok(Lines { file: self.name().to_owned(), input, bytes: Vec::new(), first: 0, last: 0 })
+        Ok(Lines { file: self.name().to_owned(), input, bytes: Vec::new(), end: b"", first: 0, last: 0 })
     }
 
     fn start(&self) -> Result<Vec<u8>, TraceError> {
@@ -83,6 +83,8 @@ pub(super) struct Lines {
     file: PathBuf,
     input: Box<dyn BufRead + Send>,
     bytes: Vec<u8>,
+    /// How the line ended in the file.
+    end: &'static [u8],
     first: u64,
     last: u64,
 }
@@ -107,7 +109,7 @@ impl Lines {
 
     /// Appends the next line to this one, for a quoted value that goes on.
     pub(super) fn extend(&mut self) -> Result<bool, TraceError> {
-        self.bytes.push(b'\n');
+        self.bytes.extend_from_slice(self.end);
         self.read()
     }
 
@@ -139,8 +141,10 @@ impl Lines {
         self.last += 1;
         if self.bytes.ends_with(b"\n") {
             self.bytes.pop();
+            self.end = b"\n";
             if self.bytes.ends_with(b"\r") {
                 self.bytes.pop();
+                self.end = b"\r\n";
             }
         } else if self.bytes.len() as u64 >= LINE_BYTES_MAX {
             let what = format!("line {} is longer than {} bytes", thousands(self.first), thousands(LINE_BYTES_MAX));

@@ -278,3 +278,179 @@ proptest! {
         }
     }
 }
+
+/// A row of everything, from a few choices a field.
+fn any_line() -> impl Strategy<Value = serde_json::Value> {
+    let name = || prop::option::of("[a-z\"; ,'\r\né\\\\]{1,4}".prop_filter("blank", |name| !name.trim().is_empty()));
+    let tokens = || prop::option::of(0u32..=u32::MAX);
+    let who = (name(), name(), name(), name(), name());
+    let sizes = (any::<u32>(), tokens(), tokens(), prop::option::of(any::<bool>()), prop::option::of(any::<[u64; 2]>()));
+    let lists = (prop::collection::vec(any::<u64>(), 0..4), prop::collection::vec("[a-z, \"]{1,3}", 0..3), 1u32..5);
+    let left =
+        prop_oneof![Just((None, None)), any::<u32>().prop_map(|tokens| (Some(tokens), None)), any::<u64>().prop_map(|wait| (None, Some(wait)))];
+    let outcome =
+        (prop::option::of(100u16..600), prop::option::of(any::<u64>()), prop::option::of(any::<u64>()), name(), prop::option::of(any::<bool>()));
+    (0u64..1_000_000_000_000, who, sizes, lists, left, outcome).prop_map(|(gap, who, sizes, lists, left, outcome)| {
+        let millis = |nanos: u64| decimal::text(nanos.into(), 6);
+        let blocks = if u64::from(sizes.0) > 4 * 5 { lists.0 } else { Vec::new() };
+        serde_json::json!({
+            "at_ns": gap,
+            "model": who.0, "key": who.1, "team": who.2, "end_user": who.3, "session": who.4,
+            "input_tokens": sizes.0, "output_tokens": sizes.1, "max_tokens": sizes.2, "stream": sizes.3,
+            "fingerprint": sizes.4.map(|[high, low]| format!("{:016x}{low:016x}", high >> 1)),
+            "block_size": lists.2, "prefix_blocks": blocks, "tags": lists.1,
+            "left_after_tokens": left.0, "left_after_ms": left.1.map(millis),
+            "status": outcome.0, "ttft_ms": outcome.1.map(millis), "duration_ms": outcome.2.map(millis),
+            "cost_usd": outcome.1.map(|cost| decimal::text(cost.into(), 12)), "deployment": outcome.3, "cache_hit": outcome.4, "retry": outcome.4,
+        })
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn what_is_converted_reads_back_the_same(lines in prop::collection::vec(any_line(), 1..20), end in 0usize..7) {
+        let mut at = 0;
+        let mut text = String::new();
+        for mut line in lines {
+            at += line["at_ns"].as_u64().unwrap();
+            line["at_ns"] = at.into();
+            text += &format!("{}\n", line.to_string().replace(";", ","));
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let (input, output) = (dir.path().join("in"), dir.path().join(["o.csv", "o.csv.gz", "o.csv.zst", "o.jsonl", "o.jsonl.gz", "o.ndjson.zst", "o.parquet"][end]));
+        std::fs::write(&input, &text).unwrap();
+        let before = read(Trace::open(&input, Options::default()).unwrap()).unwrap();
+        convert(&input, &output, Options::default()).unwrap();
+        let mut after = read(Trace::open(&output, Options::default()).unwrap()).unwrap();
+        for (after, before) in after.rows.iter_mut().zip(&before.rows) {
+            // Only the place in the file differs: a header, or a name with a line break before it.
+            after.line = before.line;
+        }
+        prop_assert_eq!(after, before);
+    }
+}
+
+#[test]
+fn published_traces_survive_every_container() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["azure_llm_2023_code.csv", "mooncake_conversation.jsonl.gz", "agent_miniswe.jsonl.gz"] {
+        let Some(path) = shared(name) else { return };
+        let mut before = read(Trace::open(&path, Options::default()).unwrap()).unwrap();
+        before.rows.iter_mut().for_each(|row| row.line = 0);
+        let mut input = path;
+        for end in ["csv.gz", "parquet", "jsonl.zst"] {
+            let output = dir.path().join(format!("{name}.{end}"));
+            assert_eq!(convert(&input, &output, Options::default()).unwrap().rows, before.rows.len() as u64);
+            let mut after = read(Trace::open(&output, Options::default()).unwrap()).unwrap();
+            after.rows.iter_mut().for_each(|row| row.line = 0);
+            assert_eq!(after, before);
+            input = output;
+        }
+    }
+}
+
+#[test]
+fn a_large_parquet_file_comes_in_batches_and_a_cut_one_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (csv, parquet) = (dir.path().join("t.csv"), dir.path().join("t.parquet"));
+    let rows = BATCH_ROWS as u64 * 2 + 10;
+    let text: String = (0..rows).map(|i| format!("{i},{}\n", i % 7919)).collect();
+    std::fs::write(&csv, format!("at_s,input_tokens\n{text}")).unwrap();
+    convert(&csv, &parquet, Options::default()).unwrap();
+    let mut trace = Trace::open(&parquet, Options::default()).unwrap();
+    let mut next = 0;
+    while let Some(batch) = trace.next_batch().unwrap() {
+        assert!(batch.rows.len() <= BATCH_ROWS);
+        for row in &batch.rows {
+            assert_eq!((row.at, row.line, u64::from(row.input_tokens)), (Time(next * 1_000_000_000), next + 1, next % 7919));
+            next += 1;
+        }
+    }
+    assert_eq!(next, rows);
+    let bytes = std::fs::read(&parquet).unwrap();
+    let error = read_text(&bytes[..bytes.len() / 2], Options::default()).unwrap_err();
+    assert_eq!(error.fault(), Fault::File, "{error}");
+}
+
+#[test]
+fn a_parquet_cell_of_the_wrong_type_is_named_by_column_and_row() {
+    use polars::prelude::{Column, DataFrame, NamedFrom, ParquetWriter, Series};
+    let of = |name: &str, series: Series| {
+        let at = Series::new("at_s".into(), [1.5f64, 2.5]);
+        let mut columns: Vec<Column> = vec![at.into(), series.into()];
+        if name != "input_tokens" {
+            columns.push(Series::new("input_tokens".into(), [5i64, 6]).into());
+        }
+        let mut bytes = Vec::new();
+        ParquetWriter::new(&mut bytes).finish(&mut DataFrame::new(2, columns).unwrap()).unwrap();
+        read_text(&bytes, Options::default())
+    };
+    let good = of("model", Series::new("model".into(), [Some("a"), None])).unwrap();
+    assert_eq!((good.rows[1].at, good.rows[1].model), (Time(2_500_000_000), None));
+    let error = of("input_tokens", Series::new("input_tokens".into(), [5i64, -6])).unwrap_err();
+    assert_eq!(error.to_string(), "t: row 2: `input_tokens` is negative: `-6`\nhint: write the number of tokens, or nothing if it is not known");
+    let error = of("input_tokens", Series::new("input_tokens".into(), ["5", "x"])).unwrap_err();
+    assert!(error.to_string().starts_with("t: row 2: `input_tokens` is not a whole number of tokens: `x`"), "{error}");
+    let error = of("input_tokens", Series::new("input_tokens".into(), [1.0, f64::NAN])).unwrap_err();
+    assert!(error.to_string().starts_with("t: row 2: `input_tokens` is not a whole number of tokens: `NaN`"), "{error}");
+    let error = of("modle", Series::new("modle".into(), ["5", "x"])).unwrap_err();
+    assert!(error.hint().contains("did you mean `model`?"), "{error}");
+}
+
+#[test]
+fn sorting_on_the_way_makes_a_trace_that_replays() {
+    let dir = tempfile::tempdir().unwrap();
+    let (input, output) = (dir.path().join("t.csv"), dir.path().join("t.jsonl"));
+    std::fs::write(&input, "at_s,input_tokens,model\n10,1,a\n12,2,b\n11,3,c\n11,4,d\n").unwrap();
+    let refused = convert(&input, &output, Options::default()).unwrap_err();
+    assert_eq!(refused.fault(), Fault::Order);
+    assert!(!output.exists());
+    let converted = convert(&input, &output, Options { order: Order::Sort, ..Options::default() }).unwrap();
+    assert_eq!(converted, Converted { rows: 4, earlier_rows: 2 });
+    let batch = read(Trace::open(&output, Options::default()).unwrap()).unwrap();
+    assert_eq!(batch.rows.iter().map(|row| row.input_tokens).collect::<Vec<_>>(), [1, 3, 4, 2]);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "no part is left behind");
+    for name in ["t.txt", "t", "t.parquet.gz"] {
+        assert_eq!(convert(&input, &dir.path().join(name), Options::default()).unwrap_err().fault(), Fault::Format);
+    }
+}
+
+#[test]
+fn the_summary_of_a_published_trace_has_the_published_numbers() {
+    let Some(path) = shared("mooncake_conversation.jsonl.gz") else { return };
+    let summary = info(&path, Options::default()).unwrap();
+    assert_eq!((summary.rows, summary.input.total, summary.output.total), (12_031, 144_793_823, 4_122_048));
+    assert_eq!(summary.duplicates_within_1h, 118);
+    // "90 % of inter-arrivals are exactly 0".
+    assert_eq!(summary.same_instant * 100 / summary.rows, 90);
+    assert!(summary.to_string().contains(": 12,031 requests over 58 min 56 s\n"), "{summary}");
+}
+
+#[test]
+fn a_summary_reads_well() {
+    let text = "at,model,input_tokens,output_tokens,fingerprint\n2026-11-20T14:00:00Z,gpt-4o-mini,1000,10,a\n2026-11-20T14:00:30Z,gpt-4o-mini,2000,,b\n\
+        2026-11-20T14:01:30Z,gpt-4o,3000,30,a\n2026-11-20T14:01:20Z,gpt-4o,4000,40,\n";
+    let options = Options { order: Order::Count, ..Options::default() };
+    let summary = summarise(Trace::of_bytes(Path::new("t.csv"), text.as_bytes(), options).unwrap()).unwrap();
+    insta::assert_snapshot!(summary.to_string(), @r"
+    t.csv (gwsim): 4 requests over 1 min 30 s
+      2026-11-20T14:00:00Z to 2026-11-20T14:01:30Z
+      input: 10,000 tokens; p50 2,000, p95 4,000, p99 4,000, longest 4,000
+      output: 80 tokens; p50 30, p95 40, p99 40, longest 40
+      arrivals: 0.04 a second, 2 in the busiest minute, gaps vary by 0.8 (1 = random)
+      at the same instant as the one before: 0.0 %
+      model gpt-4o-mini: 2 requests (50.0 %)
+      model gpt-4o: 2 requests (50.0 %)
+      0 keys, 0 teams, 0 sessions
+      exact duplicates within 1 h: 1 (25.0 %)
+      every request has: model
+      output_tokens: 75.0 % of requests
+      fingerprint: 75.0 % of requests
+      not recorded: key, team, end_user, session, tags, max_tokens, stream, prefix_blocks, left_after,
+        status, ttft_ms, duration_ms, cost_usd, cached_tokens
+      OUT OF ORDER: 1 row, up to 10 s back; sort with `gwsim trace convert --sort IN OUT`
+    ");
+    assert_eq!(serde_json::to_value(&summary).unwrap()["duplicates_within_1h"], 1);
+}
