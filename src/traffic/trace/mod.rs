@@ -46,7 +46,7 @@ pub struct Options {
     pub format: Option<Format>,
     /// What to do about rows out of order.
     pub order: Order,
-    /// The instant that relative times count from (Mooncake, BurstGPT): 1970-01-01T00:00:00Z by default.
+    /// The instant that relative times count from (Mooncake, BurstGPT, Bailian): 1970-01-01T00:00:00Z by default.
     pub epoch: Time,
     /// Tokens in a block of the prefix, where the file does not say and [`Trace`] should not infer it. At least 1.
     pub block_size: Option<u32>,

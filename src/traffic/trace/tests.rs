@@ -254,6 +254,21 @@ fn burst_gpt_is_read_by_column_name() {
     assert_eq!(batch.recorded(&batch.rows[0]).unwrap().duration, Some(Span::from_millis(1250)));
 }
 
+#[test]
+fn bailian_chats_that_follow_each_other_are_one_session() {
+    let line = |chat: i32, parent: i32, at: &str, input: u32, ids: &str| {
+        format!(
+            "{{\"chat_id\":{chat},\"parent_chat_id\":{parent},\"timestamp\":{at},\"input_length\":{input},\"output_length\":5,\"type\":\"text\",\"turn\":1,\"hash_ids\":[{ids}]}}\n"
+        )
+    };
+    let text = line(7, -1, "0.0", 32, "1,2") + &line(8, -1, "0.25", 33, "3,4,5") + &line(9, 7, "61.114", 47, "1,2,6") + &line(10, 9, "62", 17, "1,7");
+    let batch = read_text(text, Options::default()).unwrap();
+    assert_eq!(batch.first_seen.sessions, ["7", "8"]);
+    let sessions: Vec<_> = batch.rows.iter().map(|row| row.session.unwrap().number()).collect();
+    assert_eq!(sessions, [0, 1, 0, 0]);
+    assert_eq!((batch.rows[2].at, batch.rows[2].block_size), (Time(61_114_000_000), 16));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 

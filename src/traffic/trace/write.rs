@@ -160,7 +160,7 @@ fn value<'a>(column: Column, container: Container, batch: &'a Batch, row: &Row, 
         Column::Deployment => text(&names.deployments, recorded.deployment),
         Column::CacheHit => flag(recorded.cache_hit),
         Column::Retry => flag(recorded.retry),
-        Column::At(_) | Column::DurationSeconds | Column::Ignored => Value::Nothing,
+        Column::At(_) | Column::Chat | Column::ParentChat | Column::DurationSeconds | Column::Ignored => Value::Nothing,
     }
 }
 
