@@ -2,3 +2,4 @@
 extern crate alloc;
 pub mod gateway;
 pub mod price;
+pub mod traffic;
