@@ -2,4 +2,5 @@
 extern crate alloc;
 pub mod gateway;
 pub mod price;
+pub mod sim;
 pub mod traffic;
