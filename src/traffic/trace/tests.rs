@@ -180,7 +180,9 @@ fn what_is_no_trace_is_refused() {
     for text in [&b""[..], b"\n\n", b"at_s,input_tokens\n", b"at_s,input_tokens\n\n\n"] {
         assert_eq!((of(text).fault(), of(text).what()), (Fault::Empty, "no requests"));
     }
-    for text in ["a,b\n1,2\n", "[{\"at_s\":1}]", "{\"at_s\":1", "{}", "\"", "at_s,at_s\n1,2\n", "at_s,at_ms,input_tokens\n1,2,3\n"] {
+    for text in
+        ["a,b\n1,2\n", "[{\"at_s\":1}]", "{\"at_s\":1", "{}", "\"", "at_s,at_s\n1,2\n", "at_s,at_ms,input_tokens\n1,2,3\n", "at_s,model\n1,m\n"]
+    {
         assert_eq!(of(text.as_bytes()).fault(), Fault::Format, "{text}");
     }
     let values: [&[u8]; 12] = [
@@ -252,6 +254,33 @@ fn burst_gpt_is_read_by_column_name() {
     let batch = read_text(v2, Options { epoch: Time(1_000_000_000), ..Options::default() }).unwrap();
     assert_eq!(batch.rows[0].at, Time(6_000_000_000));
     assert_eq!(batch.recorded(&batch.rows[0]).unwrap().duration, Some(Span::from_millis(1250)));
+}
+
+#[test]
+fn the_documentation_lists_every_column_and_its_example_is_read() {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("traces/README.md")).unwrap();
+    for (name, _) in dialect::GWSIM.columns {
+        assert!(text.contains(&format!("`{name}`")), "{name}");
+    }
+    for format in Format::ALL {
+        assert!(text.contains(&format!("`{}`", format.name())) || format == Format::Gwsim);
+        assert_eq!(Format::from_name(format.name()), Some(format));
+    }
+    let example = text.split("```csv\n").nth(1).unwrap().split("```").next().unwrap();
+    assert_eq!(read_text(example, Options::default()).unwrap().rows.len(), 2);
+    let quickstart = info(&Path::new(env!("CARGO_MANIFEST_DIR")).join("traces/quickstart.csv.gz"), Options::default()).unwrap();
+    assert!(text.contains(&format!("{} requests in two hours", thousands(quickstart.rows))));
+}
+
+#[test]
+fn json_numbers_are_read_as_they_are_written() {
+    let text = "{\"at_s\":1700000000.123456,\"input_tokens\":12.0,\"cost_usd\":1.2e-05,\"ttft_ms\":0.5,\"key\":7}";
+    let batch = read_text(text, Options::default()).unwrap();
+    let row = &batch.rows[0];
+    assert_eq!((row.at, row.input_tokens), (Time(1_700_000_000_123_456_000), 12));
+    let recorded = batch.recorded(row).unwrap();
+    assert_eq!((recorded.cost.unwrap().0, recorded.ttft), (12_000_000, Some(Span(500_000))));
+    assert_eq!(batch.first_seen.keys, ["7"]);
 }
 
 #[test]
