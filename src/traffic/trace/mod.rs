@@ -31,6 +31,7 @@ pub use summary::{Lengths, Summary, info, summarise};
 pub use write::{Converted, convert};
 
 use self::builder::{Builder, Inference};
+use self::column::Column;
 use self::csv::Csv;
 use self::dialect::Dialect;
 use self::error::thousands;
@@ -46,7 +47,7 @@ pub struct Options {
     pub format: Option<Format>,
     /// What to do about rows out of order.
     pub order: Order,
-    /// The instant that relative times count from (Mooncake, BurstGPT): 1970-01-01T00:00:00Z by default.
+    /// The instant that relative times count from (Mooncake, BurstGPT, Bailian): 1970-01-01T00:00:00Z by default.
     pub epoch: Time,
     /// Tokens in a block of the prefix, where the file does not say and [`Trace`] should not infer it. At least 1.
     pub block_size: Option<u32>,
@@ -62,6 +63,14 @@ pub struct Trace {
     is_over: bool,
     sorted: Option<std::vec::IntoIter<Batch>>,
     notes: Vec<String>,
+}
+
+impl Iterator for Trace {
+    type Item = Result<Batch, TraceError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.next_batch().transpose()
+    }
 }
 
 /// One way to store rows.
@@ -144,13 +153,16 @@ impl Trace {
         if dialect.relative {
             notes.push(format!("times in the file are relative; they count from {}", order::date(options.epoch)));
         }
-        let mut builder = Builder::new(dialect, options.epoch, options.order, options.block_size);
+        let mut builder = Builder::new(dialect, options.epoch, options.order, options.block_size, container.unit());
         if dialect.infers_block_size && options.block_size.is_none() {
             let inferred = infer_block_size(&source, container, dialect)?;
             notes.extend(inferred.map(|(size, rows)| format!("blocks of {size} tokens, inferred from the first {} rows", thousands(rows))));
             builder.block_size = inferred.map(|(size, _)| size);
         }
         let reader = reader(&source, container, dialect)?;
+        if container != Container::Jsonl {
+            check_required(&source, dialect, &names)?;
+        }
         Ok(Self { source, reader, builder, order: options.order, rows: 0, is_over: false, sorted: None, notes })
     }
 
@@ -212,6 +224,19 @@ fn unknown_format(source: &Source, names: &[String]) -> TraceError {
     TraceError::of_file(Fault::Format, source.name(), what, hint)
 }
 
+/// Refuses a table without a column for the time or the input tokens; its other columns are known to be right.
+fn check_required(source: &Source, dialect: &Dialect, names: &[String]) -> Result<(), TraceError> {
+    let columns = || names.iter().filter_map(|name| dialect.column(name));
+    let has_time = columns().any(|(_, column)| matches!(column, Column::At(_)));
+    let missing = match (has_time, columns().any(|(_, column)| column == Column::InputTokens)) {
+        (true, true) => return Ok(()),
+        (false, _) => "the time of arrival",
+        (true, false) => "the input tokens",
+    };
+    let what = format!("the {} format needs {missing}, and no column holds it", dialect.format.name());
+    Err(TraceError::of_file(Fault::Format, source.name(), what, "traces/README.md lists the columns; `at` and `input_tokens` are gwsim's own"))
+}
+
 /// The block size that the first rows allow, and their number; none if they have no blocks.
 ///
 /// A row with `n` blocks and `t` input tokens says that `(n - 1) * size < t <= n * size`. The size is the only power of two in the range
@@ -219,7 +244,7 @@ fn unknown_format(source: &Source, names: &[String]) -> TraceError {
 fn infer_block_size(source: &Source, container: Container, dialect: &'static Dialect) -> Result<Option<(u32, u64)>, TraceError> {
     const ROWS: u64 = 4096;
     let mut reader = reader(source, container, dialect)?;
-    let mut builder = Builder::new(dialect, Time(0), Order::Count, None);
+    let mut builder = Builder::new(dialect, Time(0), Order::Count, None, container.unit());
     builder.inference = Some(Inference::new());
     let mut rows = 0;
     // A row that is not valid ends the search here and is reported, with its place, when the trace is read.
@@ -233,8 +258,9 @@ fn infer_block_size(source: &Source, container: Container, dialect: &'static Dia
     let ((least, least_line), (most, most_line)) = (inference.least, inference.most);
     let hint = "give the option block_size: it is a property of the data set, 512 for Mooncake's own traces, often 16, 64 or 128 elsewhere";
     if least > most {
+        let unit = container.unit();
         let what =
-            format!("the blocks have no one size: line {least_line} needs at least {least} tokens in a block, line {most_line} at most {most}");
+            format!("the blocks have no one size: {unit} {least_line} needs at least {least} tokens in a block, {unit} {most_line} at most {most}");
         return Err(TraceError::of_file(Fault::Format, source.name(), what, hint));
     }
     let power = least.next_power_of_two();
