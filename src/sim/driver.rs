@@ -10,7 +10,6 @@ use super::observe::{Bill, Context, Observer, Totals};
 use super::queue::{Class, Queue, Ticket};
 use super::upstream::{Prompt, Upstream, WorldError};
 use super::world::World;
-use crate::gateway::Gateway;
 use crate::gateway::command::Command;
 use crate::gateway::failure::{Failure, FailureClass};
 use crate::gateway::id::{RequestId, Slot};
@@ -18,6 +17,7 @@ use crate::gateway::in_flight::{Action, Call, Event, InFlight};
 use crate::gateway::journal::{CallClosed, Ended, Fact, Journal};
 use crate::gateway::plan::Plan;
 use crate::gateway::time::{Span, Time};
+use crate::gateway::{Gateway, Outstanding};
 use crate::traffic::trace::{Batch, LeftAfter, Row};
 
 /// One configuration in one world.
@@ -148,10 +148,11 @@ impl<O: Observer> Driver<O> {
     /// Runs until nothing is in flight any more, checks the books and gives what was observed.
     ///
     /// # Panics
-    /// If something was lost: a request without an end, a call that nobody closed.
+    /// If something was lost: a request without an end, a call that nobody closed, a hold or a place that nobody returned.
     pub fn finish(mut self) -> (O, Totals) {
         self.run_until(Time::MAX);
         assert_eq!(self.free.len(), self.entries.len(), "no request is left in flight");
+        assert_eq!(self.gateway.outstanding(), Outstanding::default(), "no hold, place, waiter or flight is left");
         self.totals.check();
         (self.observer, self.totals)
     }
