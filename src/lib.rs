@@ -1,3 +1,4 @@
 //! gwsim.
 extern crate alloc;
 pub mod gateway;
+pub mod report;

@@ -1,0 +1,119 @@
+//! A small plan and a small report for the tests of this module: two models, each on one deployment.
+
+use crate::gateway::failure::{CLASSES, FailureSet};
+use crate::gateway::id::{DeploymentId, ModelId};
+use crate::gateway::money::{Money, Rate};
+use crate::gateway::plan::*;
+use crate::gateway::rate_card::{RateCard, Rates};
+use crate::gateway::time::Span;
+
+/// gpt-4o-mini.
+pub(crate) const MINI: ModelId = ModelId(0);
+/// Where it is served.
+pub(crate) const OPENAI: DeploymentId = DeploymentId(0);
+
+/// gpt-4o-mini with gpt-4o after it.
+pub(crate) fn plan() -> Plan {
+    let mini = RateCard::new(Rates::plain(Rate(150_000), Rate(600_000)), vec![], Money::ZERO);
+    let large = RateCard::new(Rates::plain(Rate(2_500_000), Rate(10_000_000)), vec![], Money::ZERO);
+    Plan {
+        models: vec![model("gpt-4o-mini", 0, mini.clone()), model("gpt-4o", 1, large.clone())],
+        deployments: vec![deployment("openai-mini", "gpt-4o-mini", mini), deployment("openai-large", "gpt-4o", large)],
+        budgets: vec![],
+        limits: vec![],
+        end_user_budget: None,
+        cache_bytes_max: 0,
+        loop_detector: None,
+        retry_budget: None,
+        late_usage_window: Span::MINUTE,
+    }
+}
+
+fn model(name: &str, deployment: u32, reference: RateCard) -> Model {
+    let backoff = Backoff {
+        base: Span::ZERO,
+        floor: Span::ZERO,
+        max: Span::ZERO,
+        jitter: Span::ZERO,
+        retry_after_max: Span::ZERO,
+        only_without_healthy: false,
+        after_last: false,
+    };
+    Model {
+        name: name.into(),
+        deployments: vec![DeploymentId(deployment)],
+        strategy: Strategy::Ordered,
+        pick: Pick::Blind,
+        attempts: Attempts {
+            per_request: 4,
+            per_group: 2,
+            per_deployment: 2,
+            retry_on: FailureSet::ALL,
+            retry_on_other: FailureSet::NONE,
+            retries_by_class: [None; CLASSES],
+            avoid_after: FailureSet::NONE,
+            only_if_healthy: false,
+        },
+        backoff,
+        transport: Transport { retries: 0, retry_on: FailureSet::NONE, backoff },
+        fallbacks: Fallbacks {
+            groups: vec![],
+            context_window: None,
+            content_policy: None,
+            fallback_on: FailureSet::ALL,
+            walk: Walk::Flat,
+            price_ratio_max_per_mille: None,
+            same_tier: false,
+            alert_share_per_mille: 50,
+        },
+        cooldown: Cooldown {
+            time: Span::ZERO,
+            retry_after: false,
+            at_once: FailureSet::NONE,
+            counted: FailureSet::NONE,
+            allowed_fails: None,
+            allowed_by_class: [None; CLASSES],
+            window: Span::MINUTE,
+            share: None,
+            counts: Counts::Every,
+            hops: Hops::Count,
+            single: Single::Cooled,
+            single_exempt: FailureSet::NONE,
+        },
+        breaker: None,
+        timeouts: Timeouts { call: Span::MAX, stream: Span::MAX, idle: Span::MAX, request: Span::MAX },
+        cache: None,
+        max_tokens: MaxTokens { default: None, cap: None },
+        on_disconnect: OnDisconnect {
+            between_attempts: Leave::Auto,
+            non_stream: Leave::Auto,
+            before_first_byte: Leave::Auto,
+            streaming: Leave::Auto,
+            drain_time_max: Span::MINUTE,
+            drain_tokens_max: 1_000,
+        },
+        tier: None,
+        reference,
+        budgets: vec![],
+        limits: vec![],
+        retired: false,
+    }
+}
+
+fn deployment(name: &str, model: &str, rates: RateCard) -> Deployment {
+    Deployment {
+        name: name.into(),
+        provider: "openai".into(),
+        model: model.into(),
+        rates,
+        weight: 1,
+        order: 0,
+        limits: vec![],
+        budgets: vec![],
+        output_tokens_max: 16_384,
+        input_tokens_max: 128_000,
+        billing: BillingRule { cancel_stops_billing: true, cancel_lag_tokens_max: 50, timed_out: Presume::WorstCase, failed: Presume::Nothing },
+        cooldown_time: None,
+        retired: false,
+    }
+}
