@@ -53,6 +53,15 @@ impl Fold {
         Self { totals: Totals::new(&plan), series: Series::default(), plan }
     }
 
+    /// Whether [`Fold::fact`] reads facts of this kind; a driver need not make the others.
+    #[inline]
+    pub fn wants(fact: &Fact) -> bool {
+        !matches!(
+            fact,
+            Fact::Told(_) | Fact::Decided(_) | Fact::CallClosed(_) | Fact::Closed | Fact::Commanded(_) | Fact::PlanAdopted(_) | Fact::Ticked
+        )
+    }
+
     /// Counts an arrival.
     #[inline]
     pub fn arrived(&mut self, now: Time, about: &About) {

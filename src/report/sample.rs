@@ -1,11 +1,16 @@
 //! A small plan and a small report for the tests of this module: two models, each on one deployment.
 
-use crate::gateway::failure::{CLASSES, FailureSet};
-use crate::gateway::id::{DeploymentId, ModelId};
+use std::sync::Arc;
+
+use super::fold::{About, Billed, Fold};
+use super::{Assumption, Input, Names, Origin, Report, Run, Traffic, Variant};
+use crate::gateway::failure::{CLASSES, FailureClass, FailureSet};
+use crate::gateway::id::{AccountId, DeploymentId, KeyId, ModelId};
+use crate::gateway::journal::{CallClosed, Called, Certainty, Denial, Ended, Fact, Outcome, Position};
 use crate::gateway::money::{Money, Rate};
 use crate::gateway::plan::*;
-use crate::gateway::rate_card::{RateCard, Rates};
-use crate::gateway::time::Span;
+use crate::gateway::rate_card::{RateCard, Rates, Usage};
+use crate::gateway::time::{Span, Time};
 
 /// gpt-4o-mini.
 pub(crate) const MINI: ModelId = ModelId(0);
@@ -116,4 +121,49 @@ fn deployment(name: &str, model: &str, rates: RateCard) -> Deployment {
         cooldown_time: None,
         retired: false,
     }
+}
+
+/// A report on three requests under one variant: one served by gpt-4o-mini, one that fell back to gpt-4o after a 429, one refused.
+pub(crate) fn report() -> Report {
+    let plan = Arc::new(plan());
+    let mut fold = Fold::new(plan.clone());
+    let second = |n: u64| Time(1_700_000_000_000_000_000 + n * 1_000_000_000);
+    for (n, refused) in [(0, false), (60, false), (120, true)] {
+        let about = About { arrived: second(n), key: Some(KeyId(0)), team: None, model: MINI };
+        fold.arrived(second(n), &about);
+        if refused {
+            fold.fact(second(n), Some(&about), &Fact::Answered { outcome: Outcome::Refused(Denial::Budget(AccountId(0))) });
+            continue;
+        }
+        call(&mut fold, &about, second(n + 1), (1, 0), n == 60);
+        if n == 60 {
+            call(&mut fold, &about, second(n + 2), (2, 1), false);
+        }
+        fold.fact(second(n + 2), Some(&about), &Fact::Answered { outcome: Outcome::Served { model: ModelId(u32::from(n == 60)) } });
+    }
+    let run = Run { seed: 1, totals: fold.totals, series: fold.series };
+    let names = Names::of(&plan, vec!["all".into()], vec![]);
+    Report {
+        name: "Fallback escalation!".into(),
+        inputs: vec![Input { role: "trace", file: "three.csv".into(), sha256: "00".repeat(32), bytes: 99 }],
+        prices: "built-in list of 2026-11-22".into(),
+        traffic: Traffic { name: "three.csv".into(), origin: Origin::Recorded, requests: 3, first: second(0), span: Span::from_secs(120) },
+        assumptions: vec![Assumption { what: "prompt cache".into(), value: "visible at arrival".into(), source: "preset ledger".into() }],
+        variants: vec![Variant { name: "as configured".into(), changes: vec![], names, runs: vec![run] }],
+        expectations: vec![],
+    }
+}
+
+/// One call of 1,000 tokens in and 100 out, or one that is answered 429.
+fn call(fold: &mut Fold, about: &About, now: Time, (call, target): (u32, u32), limited: bool) {
+    let (model, deployment) = (ModelId(target), DeploymentId(target));
+    let position = if target == 0 { Position::First } else { Position::Fallback };
+    let worst_case = Money(10_000_000_000);
+    fold.fact(now, Some(about), &Fact::Called(Called { call, model, deployment, position, worst_case, max_tokens: 500 }));
+    let usage = if limited { Usage::default() } else { Usage::plain(1_000, 100) };
+    let amount = if limited { Money::ZERO } else { plan().deployments[target as usize].rates.cost(usage) };
+    let ended = if limited { Ended::Failed(FailureClass::RateLimited) } else { Ended::Delivered };
+    let certainty = Certainty::Confirmed;
+    let closed = CallClosed { call, model, deployment, position, ended, usage, delivered: usage.output, amount, certainty };
+    fold.call(now, about, &closed, Billed { usage, amount });
 }
