@@ -5,6 +5,7 @@ pub mod failure;
 pub mod id;
 pub mod in_flight;
 pub mod journal;
+pub mod limits;
 pub mod money;
 pub mod plan;
 pub mod rate_card;

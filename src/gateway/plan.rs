@@ -350,6 +350,8 @@ pub struct CachePolicy {
     pub separate_streams: bool,
     /// Hits use up request limits like calls do.
     pub hits_count: bool,
+    /// A store outside the process is asked, with [`LookUp`](super::in_flight::Action::LookUp), when the local index has nothing.
+    pub remote: bool,
 }
 
 /// Who may be given whose answers.
@@ -488,6 +490,8 @@ pub enum Anchor {
     Clock,
     /// At the first use after the last one ended.
     FirstUse,
+    /// At multiples of their length since the first use ever.
+    Start,
 }
 
 /// Whether a decision is carried out.

@@ -1,0 +1,370 @@
+//! Requests and tokens in a time, and requests at one time. Knows what is counted, not who asks or why.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use super::id::{LimitId, RequestId, Slot};
+use super::in_flight::Wake;
+use super::plan::{Anchor, LimitKind, LimitSpec, Refill, TokenCount};
+use super::time::{Span, Time};
+
+/// A count that comes down again with time: a token bucket or a fixed window. Exact: no rounding, no float.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Meter {
+    refill: Refill,
+    amount: u64,
+    period: Span,
+    /// Bucket: the instant that `level` is of. Window: where the current one began.
+    since: Time,
+    /// Bucket: what is left, in units of 1/period. Window: what was used in the current one.
+    level: i128,
+    used_ever: bool,
+}
+
+impl Meter {
+    /// A meter of `amount` per `period`: a bucket that is full at its first use, or an unused window.
+    pub fn new(refill: Refill, amount: u64, period: Span) -> Self {
+        let level = match refill {
+            Refill::Bucket => i128::from(amount) * i128::from(period.0),
+            Refill::Window(_) => 0,
+        };
+        Self { refill, amount, period, since: Time(0), level, used_ever: false }
+    }
+
+    /// Whether `n` more fit at `now`.
+    #[inline]
+    pub fn fits(&self, now: Time, n: u64) -> bool {
+        let (_, level) = self.at(now);
+        match self.refill {
+            Refill::Bucket => level >= i128::from(n) * i128::from(self.period.0),
+            Refill::Window(_) => level + i128::from(n) <= i128::from(self.amount),
+        }
+    }
+
+    /// Counts `n`, whether they fit or not.
+    #[inline]
+    pub fn take(&mut self, now: Time, n: u64) {
+        (self.since, self.level) = self.at(now);
+        self.used_ever = true;
+        match self.refill {
+            Refill::Bucket => self.level -= i128::from(n) * i128::from(self.period.0),
+            Refill::Window(_) => self.level += i128::from(n),
+        }
+    }
+
+    /// Gives back `n` that were taken at `taken_at` and not used. A window that has ended since keeps what it counted.
+    pub fn put_back(&mut self, now: Time, taken_at: Time, n: u64) {
+        (self.since, self.level) = self.at(now);
+        match self.refill {
+            Refill::Bucket => self.level = (self.level + i128::from(n) * i128::from(self.period.0)).min(self.capacity()),
+            Refill::Window(_) if taken_at >= self.since => self.level = (self.level - i128::from(n)).max(0),
+            Refill::Window(_) => {}
+        }
+    }
+
+    /// How long from `now` until `n` fit, if nothing else is taken; [`Span::MAX`] if they never do.
+    pub fn wait(&self, now: Time, n: u64) -> Span {
+        if n > self.amount {
+            return Span::MAX;
+        }
+        if self.fits(now, n) {
+            return Span::ZERO;
+        }
+        let (since, level) = self.at(now);
+        match self.refill {
+            Refill::Bucket => {
+                let missing = i128::from(n) * i128::from(self.period.0) - level;
+                let amount = i128::from(self.amount);
+                Span(u64::try_from((missing + amount - 1) / amount).unwrap_or(u64::MAX))
+            }
+            Refill::Window(_) => (since + self.period).since(now),
+        }
+    }
+
+    /// The tokens left at `now`, rounded down; zero in debt.
+    pub fn left(&self, now: Time) -> u64 {
+        let (_, level) = self.at(now);
+        let left = match self.refill {
+            Refill::Bucket => level / i128::from(self.period.0),
+            Refill::Window(_) => i128::from(self.amount) - level,
+        };
+        u64::try_from(left.max(0)).unwrap_or(u64::MAX)
+    }
+
+    fn capacity(&self) -> i128 {
+        i128::from(self.amount) * i128::from(self.period.0)
+    }
+
+    /// (`since`, `level`) as they are at `now`.
+    #[inline]
+    fn at(&self, now: Time) -> (Time, i128) {
+        match self.refill {
+            Refill::Bucket => {
+                let filled = self.level + i128::from(now.since(self.since).0) * i128::from(self.amount);
+                (now, filled.min(self.capacity()))
+            }
+            Refill::Window(_) if self.used_ever && now.since(self.since) < self.period => (self.since, self.level),
+            Refill::Window(anchor) => (self.window_start(anchor, now), 0),
+        }
+    }
+
+    fn window_start(&self, anchor: Anchor, now: Time) -> Time {
+        let period = self.period.0.max(1);
+        match anchor {
+            Anchor::Clock => Time(now.0 / period * period),
+            Anchor::Start if self.used_ever => self.since + Span(now.since(self.since).0 / period * period),
+            Anchor::FirstUse | Anchor::Start => now,
+        }
+    }
+}
+
+/// What one request or call asks of limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ask {
+    /// Input tokens, as counted at admission.
+    pub input: u64,
+    /// Output tokens at most.
+    pub output: u64,
+}
+
+/// The answer to an [`Ask`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    /// All limits have room.
+    Fits,
+    /// This one has none.
+    Full(LimitId),
+    /// This concurrency limit has none, but a place in its queue.
+    Queue(LimitId),
+}
+
+/// Which limits a question is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Which {
+    Rates,
+    Concurrency,
+}
+
+/// All limits of a gateway.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Limits {
+    limits: Vec<Limit>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Limit {
+    spec: LimitSpec,
+    meter: Meter,
+    in_use: u64,
+    waiters: VecDeque<Waiter>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Waiter {
+    slot: Slot,
+    request: RequestId,
+    /// All concurrency limits that it needs a place at.
+    needs: Vec<LimitId>,
+}
+
+impl Limits {
+    /// Adds a limit.
+    pub fn add(&mut self, spec: LimitSpec) -> LimitId {
+        let id = LimitId(u32::try_from(self.limits.len()).expect("fewer than 2^32 limits"));
+        self.limits.push(Limit { spec, meter: Self::meter(&spec), in_use: 0, waiters: VecDeque::new() });
+        id
+    }
+
+    /// Changes a limit. What it has counted stays, unless what it counts has changed.
+    pub fn change(&mut self, id: LimitId, spec: LimitSpec) {
+        let limit = &mut self.limits[id.index()];
+        if limit.spec == spec {
+            return;
+        }
+        let same_count = (limit.spec.kind, limit.spec.refill, limit.spec.period) == (spec.kind, spec.refill, spec.period);
+        let mut meter = Self::meter(&spec);
+        if same_count && matches!(spec.refill, Refill::Window(_)) {
+            (meter.since, meter.level, meter.used_ever) = (limit.meter.since, limit.meter.level, limit.meter.used_ever);
+        }
+        limit.meter = meter;
+        limit.spec = spec;
+    }
+
+    /// A limit's rules.
+    pub fn spec(&self, id: LimitId) -> &LimitSpec {
+        &self.limits[id.index()].spec
+    }
+
+    /// Whether the rate limits among `ids` have room for `ask`.
+    #[inline]
+    pub fn rates_fit(&self, ids: &[LimitId], now: Time, ask: Ask) -> Room {
+        self.room(ids, now, ask, Which::Rates)
+    }
+
+    /// Whether the concurrency limits among `ids` have a place.
+    #[inline]
+    pub fn places_fit(&self, ids: &[LimitId], now: Time) -> Room {
+        self.room(ids, now, Ask { input: 0, output: 0 }, Which::Concurrency)
+    }
+
+    fn room(&self, ids: &[LimitId], now: Time, ask: Ask, which: Which) -> Room {
+        for id in ids {
+            let limit = &self.limits[id.index()];
+            let concurrency = limit.spec.kind == LimitKind::Concurrency;
+            if concurrency != (which == Which::Concurrency) || limit.fits(now, ask) {
+                continue;
+            }
+            return match limit.spec.queue {
+                Some(queue) if concurrency && limit.waiters.len() < queue.length_max as usize => Room::Queue(*id),
+                _ => Room::Full(*id),
+            };
+        }
+        Room::Fits
+    }
+
+    /// Counts `ask` on the rate limits among `ids`.
+    #[inline]
+    pub fn take_rates(&mut self, ids: &[LimitId], now: Time, ask: Ask) {
+        for id in ids {
+            let limit = &mut self.limits[id.index()];
+            if limit.spec.kind != LimitKind::Concurrency {
+                let n = limit.counted_at_admission(ask);
+                if n > 0 {
+                    limit.meter.take(now, n);
+                }
+            }
+        }
+    }
+
+    /// Takes a place at every concurrency limit among `ids`.
+    #[inline]
+    pub fn take_places(&mut self, ids: &[LimitId]) {
+        for id in ids {
+            let limit = &mut self.limits[id.index()];
+            if limit.spec.kind == LimitKind::Concurrency {
+                limit.in_use += 1;
+            }
+        }
+    }
+
+    /// Puts right what [`Self::take_rates`] counted at `taken_at`, now that the usage is known.
+    pub fn correct(&mut self, ids: &[LimitId], now: Time, taken_at: Time, ask: Ask, used: Ask) {
+        for id in ids {
+            let limit = &mut self.limits[id.index()];
+            let Some(used) = limit.spec.kind.tokens(used) else { continue };
+            let taken = limit.counted_at_admission(ask);
+            if used > taken {
+                limit.meter.take(now, used - taken);
+            } else if used < taken {
+                limit.meter.put_back(now, taken_at, taken - used);
+            }
+        }
+    }
+
+    /// Returns the places at the concurrency limits among `ids` and gives them to whoever waits.
+    pub fn return_places(&mut self, ids: &[LimitId], ready: &mut VecDeque<(Slot, Wake)>) {
+        for id in ids {
+            let limit = &mut self.limits[id.index()];
+            if limit.spec.kind == LimitKind::Concurrency {
+                assert!(limit.in_use > 0, "a place is returned once");
+                limit.in_use -= 1;
+            }
+        }
+        for id in ids {
+            self.assign(*id, ready);
+        }
+    }
+
+    /// Lets a request wait before limit `at` until all concurrency limits among `ids` have a place.
+    pub fn wait(&mut self, at: LimitId, slot: Slot, request: RequestId, ids: &[LimitId]) {
+        let needs = ids.iter().copied().filter(|id| self.limits[id.index()].spec.kind == LimitKind::Concurrency).collect();
+        self.limits[at.index()].waiters.push_back(Waiter { slot, request, needs });
+    }
+
+    /// Takes a request out of whatever queue among `ids` it waits in.
+    pub fn stop_waiting(&mut self, request: RequestId, ids: &[LimitId]) {
+        for id in ids {
+            self.limits[id.index()].waiters.retain(|waiter| waiter.request != request);
+        }
+    }
+
+    /// Places in use and requests waiting, over all limits: both zero when nothing is in flight.
+    pub fn outstanding(&self) -> (u64, usize) {
+        (self.limits.iter().map(|limit| limit.in_use).sum(), self.limits.iter().map(|limit| limit.waiters.len()).sum())
+    }
+
+    /// Forgets places and waiters: after a crash nobody is there to return them.
+    pub(super) fn forget_places(&mut self) {
+        for limit in &mut self.limits {
+            limit.in_use = 0;
+            limit.waiters.clear();
+        }
+    }
+
+    /// How long until the limit has room again.
+    pub fn retry_after(&self, id: LimitId, now: Time) -> Span {
+        let limit = &self.limits[id.index()];
+        if limit.spec.kind == LimitKind::Concurrency { Span::SECOND } else { limit.meter.wait(now, 1) }
+    }
+
+    fn assign(&mut self, id: LimitId, ready: &mut VecDeque<(Slot, Wake)>) {
+        while let Some(waiter) = self.limits[id.index()].waiters.front() {
+            let full = waiter.needs.iter().copied().find(|need| !self.limits[need.index()].has_place());
+            if full == Some(id) {
+                return;
+            }
+            let waiter = self.limits[id.index()].waiters.pop_front().expect("the front is there");
+            match full {
+                // It goes on waiting where it is held up now, or a place there would never reach it.
+                Some(other) => self.limits[other.index()].waiters.push_back(waiter),
+                None => {
+                    self.take_places(&waiter.needs);
+                    ready.push_back((waiter.slot, Wake::Admitted));
+                }
+            }
+        }
+    }
+
+    fn meter(spec: &LimitSpec) -> Meter {
+        Meter::new(spec.refill, spec.amount, spec.period)
+    }
+}
+
+impl Limit {
+    #[inline]
+    fn fits(&self, now: Time, ask: Ask) -> bool {
+        if self.spec.kind == LimitKind::Concurrency {
+            return self.has_place();
+        }
+        // A count that is taken afterwards admits while anything is left.
+        self.meter.fits(now, self.counted_at_admission(ask).max(1))
+    }
+
+    fn has_place(&self) -> bool {
+        self.in_use < self.spec.amount
+    }
+
+    #[inline]
+    fn counted_at_admission(&self, ask: Ask) -> u64 {
+        match (self.spec.kind.tokens(ask), self.spec.count) {
+            (None, _) => 1,
+            (Some(tokens), TokenCount::Reserve) => tokens,
+            (Some(_), TokenCount::After) => 0,
+        }
+    }
+}
+
+impl LimitKind {
+    /// The tokens of `ask` that this kind counts, if it counts tokens.
+    #[inline]
+    const fn tokens(self, ask: Ask) -> Option<u64> {
+        match self {
+            Self::Requests | Self::Concurrency => None,
+            Self::InputTokens => Some(ask.input),
+            Self::OutputTokens => Some(ask.output),
+            Self::TotalTokens => Some(ask.input + ask.output),
+        }
+    }
+}

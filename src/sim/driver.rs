@@ -1,0 +1,510 @@
+//! The loop of one variant: brings rows, the world's answers, deadlines and leaving clients to the core in the order of their times, and carries
+//! out what the core wants. Contains no policy.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::client::{self, ClientError, Clients, Directory};
+use super::fate::{End, Fate};
+use super::observe::{Bill, Context, Observer, Totals};
+use super::queue::{Class, Queue, Ticket};
+use super::upstream::{Prompt, Upstream, WorldError};
+use super::world::World;
+use crate::gateway::Gateway;
+use crate::gateway::command::Command;
+use crate::gateway::failure::{Failure, FailureClass};
+use crate::gateway::id::{RequestId, Slot};
+use crate::gateway::in_flight::{Action, Call, Event, InFlight};
+use crate::gateway::journal::{CallClosed, Ended, Fact, Journal};
+use crate::gateway::plan::Plan;
+use crate::gateway::time::{Span, Time};
+use crate::traffic::trace::{Batch, LeftAfter, Row};
+
+/// One configuration in one world.
+#[derive(Debug, Clone)]
+pub struct Variant {
+    /// Its name in reports.
+    pub name: String,
+    /// The gateway's configuration.
+    pub plan: Arc<Plan>,
+    /// The teams and keys, carried out before the first request.
+    pub setup: Arc<[Command]>,
+    /// The world around it.
+    pub world: Arc<World>,
+    /// How rows become its requests.
+    pub clients: Arc<Clients>,
+}
+
+/// One run of one variant.
+pub struct Driver<O> {
+    variant: Variant,
+    gateway: Gateway,
+    upstream: Upstream,
+    directory: Directory,
+    observer: O,
+    entries: Vec<Entry>,
+    free: Vec<Slot>,
+    queue: Queue,
+    /// Events of this very instant.
+    due: VecDeque<(Slot, Ticket)>,
+    batches: Batches,
+    now: Time,
+    next_tick: Time,
+    has_begun: bool,
+    totals: Totals,
+}
+
+/// One request in flight.
+struct Entry {
+    flight: InFlight,
+    context: Context,
+    open: Option<Open>,
+    left_after: Option<LeftAfter>,
+    pending: Ticket,
+    what: What,
+    is_finished: bool,
+    has_left: bool,
+    is_looking: bool,
+    /// Where its blocks are, if it has any.
+    batch: Option<u32>,
+    row: u32,
+}
+
+/// The call that is open.
+struct Open {
+    call: Call,
+    fate: Fate,
+    has_opened: bool,
+    has_ended: bool,
+    /// The end of its drain; [`Time::MAX`] without.
+    drained_at: Time,
+    /// The driver's own time-out between chunks ran out.
+    idled: bool,
+}
+
+/// The one pending event of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum What {
+    Looked,
+    Opens,
+    Ends,
+    Idles,
+    DrainEnds,
+    Wakes,
+    Leaves,
+}
+
+/// The same instant can't have more steps than this: a gateway that never comes to rest is a bug, not a slow run.
+const STEPS_AT_ONE_INSTANT_MAX: u32 = 100_000_000;
+
+impl<O: Observer> Driver<O> {
+    /// A run that has seen no traffic yet. `seed` keys the gateway's draws and the world's luck.
+    ///
+    /// # Errors
+    /// If the variant's world doesn't fit its plan.
+    pub fn new(variant: &Variant, seed: u64, observer: O) -> Result<Self, WorldError> {
+        Ok(Self {
+            gateway: Gateway::new(&variant.plan, seed),
+            upstream: Upstream::new(&variant.plan, &variant.world, seed)?,
+            directory: Directory::default(),
+            observer,
+            entries: Vec::new(),
+            free: Vec::new(),
+            queue: Queue::default(),
+            due: VecDeque::new(),
+            batches: Batches::default(),
+            now: Time(0),
+            next_tick: Time::MAX,
+            has_begun: false,
+            totals: Totals::default(),
+            variant: variant.clone(),
+        })
+    }
+
+    /// Runs through the rows of `batch`, which follow those of the batch before, up to the last arrival.
+    ///
+    /// # Errors
+    /// If the variant can't take the traffic: nothing of the batch has been run then.
+    pub fn feed(&mut self, batch: &Arc<Batch>) -> Result<(), ClientError> {
+        let Some(first) = batch.rows.first() else { return Ok(()) };
+        if !self.has_begun {
+            self.begin(first.at)?;
+        }
+        let clients = Arc::clone(&self.variant.clients);
+        let additions = self.directory.learn(batch, &clients, &self.variant.plan, &mut self.gateway)?;
+        for command in additions {
+            self.command(command)?;
+        }
+        self.directory.learn_keys(batch, &clients, &self.gateway)?;
+        self.batches.push(Arc::clone(batch));
+        for (index, row) in (0..).zip(&batch.rows) {
+            self.run_until(row.at);
+            self.arrive(batch, row, index);
+        }
+        self.batches.release_current();
+        Ok(())
+    }
+
+    /// Runs until nothing is in flight any more, checks the books and gives what was observed.
+    ///
+    /// # Panics
+    /// If something was lost: a request without an end, a call that nobody closed.
+    pub fn finish(mut self) -> (O, Totals) {
+        self.run_until(Time::MAX);
+        assert_eq!(self.free.len(), self.entries.len(), "no request is left in flight");
+        self.totals.check();
+        (self.observer, self.totals)
+    }
+
+    /// Requests that have arrived so far.
+    pub fn arrived(&self) -> u64 {
+        self.totals.arrived
+    }
+
+    fn begin(&mut self, start: Time) -> Result<(), ClientError> {
+        self.has_begun = true;
+        self.now = start;
+        self.next_tick = Time(start.0 - start.0 % Span::SECOND.0) + Span::SECOND;
+        self.upstream.begin(start);
+        let setup = Arc::clone(&self.variant.setup);
+        for command in setup.iter() {
+            self.command(command.clone())?;
+        }
+        self.directory = Directory::new(&self.variant.clients, &self.variant.plan, &self.gateway, &setup);
+        Ok(())
+    }
+
+    fn command(&mut self, command: Command) -> Result<(), ClientError> {
+        let name = match &command {
+            Command::PutTeam { name, .. } | Command::PutKey { name, .. } => name.clone(),
+            other => format!("{other:?}"),
+        };
+        let mut journal = Listener { observer: &mut self.observer, totals: &mut self.totals, about: None };
+        self.gateway.apply(&self.variant.plan, self.now, command, &mut journal).map_err(|error| ClientError::Refused(name, error))
+    }
+
+    /// Lets everything happen that is due up to `limit`, the instant included.
+    fn run_until(&mut self, limit: Time) {
+        while let Some(at) = self.queue.next_at().filter(|at| *at <= limit) {
+            self.tick_until(at);
+            let (at, slot, ticket) = self.queue.pop().expect("it was there when its time was read");
+            if self.entries[slot.index()].pending == ticket {
+                self.now = self.now.max(at);
+                self.fire(slot);
+                self.settle();
+            }
+        }
+        if limit != Time::MAX {
+            self.tick_until(limit);
+            self.now = self.now.max(limit);
+        }
+    }
+
+    /// Ticks for every whole second up to `at`; long silence is one tick.
+    #[inline]
+    fn tick_until(&mut self, at: Time) {
+        const SILENCE: Span = Span::from_secs(1_000_000);
+        while self.next_tick <= at && at != Time::MAX {
+            if at.since(self.next_tick) > SILENCE {
+                self.next_tick = Time(at.0 - at.0 % Span::SECOND.0);
+            }
+            self.now = self.now.max(self.next_tick);
+            let mut journal = Listener { observer: &mut self.observer, totals: &mut self.totals, about: None };
+            self.gateway.tick(&self.variant.plan, self.now, &mut journal);
+            self.next_tick = self.next_tick + Span::SECOND;
+            self.settle();
+        }
+    }
+
+    fn arrive(&mut self, batch: &Arc<Batch>, row: &Row, index: u32) {
+        let slot = self.free.pop().unwrap_or_else(|| Slot(u32::try_from(self.entries.len()).expect("fewer than 2^32 requests in flight")));
+        let id = RequestId(self.totals.arrived);
+        let context = self.directory.request(&self.variant.clients, batch, row, id, slot, self.now);
+        self.totals.arrived += 1;
+        self.totals.outputs_unrecorded += u64::from(!context.output_is_recorded);
+        let entry = Entry {
+            flight: InFlight::new(),
+            context,
+            open: None,
+            left_after: row.left_after,
+            pending: Ticket::default(),
+            what: What::Wakes,
+            is_finished: false,
+            has_left: false,
+            is_looking: false,
+            batch: if row.prefix.is_empty() { None } else { Some(self.batches.hold_current()) },
+            row: index,
+        };
+        self.observer.arrived(self.now, &entry.context);
+        let event = Event::Arrived(entry.context.request);
+        match self.entries.get_mut(slot.index()) {
+            Some(place) => *place = entry,
+            None => self.entries.push(entry),
+        }
+        self.step(slot, event);
+        self.settle();
+    }
+
+    /// Lets everything happen that is due at this instant: whoever was set free first, as the core's contract has it.
+    #[inline]
+    fn settle(&mut self) {
+        for _ in 0..STEPS_AT_ONE_INSTANT_MAX {
+            if let Some((slot, wake)) = self.gateway.ready.pop_front() {
+                self.step(slot, Event::Released(wake));
+            } else if let Some((slot, ticket)) = self.due.pop_front() {
+                if self.entries[slot.index()].pending == ticket {
+                    self.fire(slot);
+                }
+            } else {
+                return;
+            }
+        }
+        panic!("the gateway comes to rest at every instant; it doesn't at {:?}", self.now);
+    }
+
+    /// Tells a request its pending event.
+    fn fire(&mut self, slot: Slot) {
+        let (now, entry) = (self.now, &mut self.entries[slot.index()]);
+        let received = entry.open.as_ref().map_or(0, |open| open.fate.received(now));
+        let event = match (entry.what, &mut entry.open) {
+            (What::Wakes, _) => Event::Woke,
+            (What::Looked, _) => {
+                entry.is_looking = false;
+                Event::Looked(None)
+            }
+            (What::Leaves, _) => {
+                entry.has_left = true;
+                Event::ClientLeft { received, delivered: received }
+            }
+            (What::Opens, Some(open)) => {
+                open.has_opened = true;
+                entry.context.first_token_at.get_or_insert(now);
+                Event::Opened { call: open.call.call }
+            }
+            (What::Ends, Some(open)) => {
+                open.has_ended = true;
+                let Call { call, .. } = open.call;
+                match open.fate.ending.failure() {
+                    None => {
+                        entry.context.first_token_at.get_or_insert(now);
+                        Event::Finished { call, usage: open.fate.usage }
+                    }
+                    Some(failure) => Event::Failed { call, failure, received, usage: None },
+                }
+            }
+            (what @ (What::Idles | What::DrainEnds), Some(open)) => {
+                open.idled = what == What::Idles;
+                let class = if open.idled { FailureClass::Timeout } else { FailureClass::Cut };
+                Event::Failed { call: open.call.call, failure: Failure::new(class), received, usage: None }
+            }
+            (What::Opens | What::Ends | What::Idles | What::DrainEnds, None) => unreachable!("events of a call are dropped with it"),
+        };
+        self.step(slot, event);
+    }
+
+    /// Takes one step of a request, carries out the action and schedules what comes next.
+    fn step(&mut self, slot: Slot, event: Event) {
+        let (now, plan, entry) = (self.now, &self.variant.plan, &mut self.entries[slot.index()]);
+        let mut about = About { context: &entry.context, open: entry.open.as_ref(), upstream: &self.upstream, plan, has_closed: false };
+        let mut journal = Listener { observer: &mut self.observer, totals: &mut self.totals, about: Some(&mut about) };
+        let action = entry.flight.step(plan, &mut self.gateway, now, event, &mut journal);
+        if about.has_closed {
+            entry.open = None;
+        }
+        assert!(entry.open.as_ref().is_none_or(|open| !open.has_ended), "a call that has ended is closed at once");
+        match action {
+            Action::Wait | Action::Relay | Action::Sleep { .. } => {}
+            Action::LookUp(_) => entry.is_looking = true,
+            Action::Call(call) => self.call(slot, call),
+            Action::Drain { until, tokens_max } => {
+                let open = entry.open.as_mut().expect("only an open call is drained");
+                let by_tokens = if open.fate.stream { open.fate.made_at(tokens_max) } else { Time::MAX };
+                open.drained_at = until.min(by_tokens);
+            }
+            Action::Finish(_) => entry.is_finished = true,
+        }
+        self.schedule(slot);
+    }
+
+    fn call(&mut self, slot: Slot, call: Call) {
+        let entry = &mut self.entries[slot.index()];
+        assert!(entry.open.is_none(), "one call of a request is open at one time");
+        let Context { request, output_tokens, .. } = entry.context;
+        let (blocks, block_size) = entry.batch.map_or((&[][..], 0), |batch| self.batches.blocks(batch, entry.row));
+        let prompt = Prompt {
+            request: request.id,
+            input_tokens: request.input_tokens,
+            output_tokens,
+            choices: request.choices,
+            stream: request.stream,
+            blocks,
+            block_size,
+        };
+        let fate = self.upstream.call(self.now, call.deployment, call.nth, call.max_tokens, &prompt);
+        entry.context.called = Some(call.deployment);
+        entry.open = Some(Open { call, fate, has_opened: false, has_ended: false, drained_at: Time::MAX, idled: false });
+        self.totals.calls += 1;
+    }
+
+    /// Makes the earliest of all that may happen to a request its one pending event, or frees its slot.
+    fn schedule(&mut self, slot: Slot) {
+        let entry = &mut self.entries[slot.index()];
+        entry.pending = Ticket::default();
+        if entry.is_finished && entry.flight.is_closed() {
+            assert!(entry.open.is_none(), "a request is closed when its calls are");
+            if let Some(batch) = entry.batch {
+                self.batches.release(batch);
+            }
+            self.free.push(slot);
+            return;
+        }
+        let Some((at, class, what)) = entry.next(self.now, &self.variant.plan) else { return };
+        entry.what = what;
+        if at <= self.now {
+            entry.pending = self.queue.ticket();
+            self.due.push_back((slot, entry.pending));
+        } else {
+            entry.pending = self.queue.push(at, class, slot);
+        }
+    }
+}
+
+impl Entry {
+    /// The earliest of all that may happen to it. `None`: only the core can set it free.
+    fn next(&self, now: Time, plan: &Plan) -> Option<(Time, Class, What)> {
+        if self.is_looking {
+            return Some((now, Class::Completion, What::Looked));
+        }
+        let mut first: Option<(Time, Class, What)> = None;
+        let mut or = |at: Time, class, what| {
+            if first.is_none_or(|(earliest, over, _)| (at, class) < (earliest, over)) {
+                first = Some((at, class, what));
+            }
+        };
+        if let Some(open) = &self.open {
+            if open.fate.stream && !open.has_opened && open.fate.opens_at != Time::MAX {
+                or(open.fate.opens_at, Class::Completion, What::Opens);
+            } else {
+                or(open.fate.ends_at, Class::Completion, What::Ends);
+            }
+            if open.has_opened {
+                let idle_at = open.fate.idle_at(plan.model(open.call.model).timeouts.idle);
+                if idle_at != Time::MAX {
+                    or(idle_at, Class::Wake, What::Idles);
+                }
+            }
+            if open.drained_at != Time::MAX {
+                or(open.drained_at, Class::Wake, What::DrainEnds);
+            }
+        }
+        if let Some((at, _)) = self.flight.deadline() {
+            or(at, Class::Wake, What::Wakes);
+        }
+        if let Some(left_after) = self.left_after.filter(|_| !self.has_left && !self.is_finished) {
+            let at = client::leaves_at(left_after, self.context.arrived_at, self.open.as_ref().map(|open| &open.fate));
+            if at != Time::MAX {
+                or(at, Class::Leave, What::Leaves);
+            }
+        }
+        first
+    }
+}
+
+/// The core's journal: passes facts on and has the world bill the calls that are closed.
+struct Listener<'a, 'b, O> {
+    observer: &'a mut O,
+    totals: &'a mut Totals,
+    about: Option<&'a mut About<'b>>,
+}
+
+/// The request whose step it is.
+struct About<'a> {
+    context: &'a Context,
+    open: Option<&'a Open>,
+    upstream: &'a Upstream,
+    plan: &'a Plan,
+    has_closed: bool,
+}
+
+impl<O: Observer> Journal for Listener<'_, '_, O> {
+    #[inline(always)]
+    fn record(&mut self, now: Time, request: Option<RequestId>, fact: impl FnOnce() -> Fact) {
+        let fact = fact();
+        let context = self.about.as_ref().filter(|_| request.is_some()).map(|about| about.context);
+        assert!(request == context.map(|context| context.request.id), "a request's facts are recorded in its own steps");
+        match &fact {
+            Fact::CallClosed(closed) => {
+                let about = self.about.as_mut().expect("calls are closed in steps");
+                let bill = about.close(now, closed);
+                self.totals.calls_closed += 1;
+                self.totals.ledger += closed.amount;
+                self.totals.billed += bill.cost;
+                self.observer.call(now, about.context, closed, &bill);
+            }
+            Fact::Answered { outcome } => self.totals.answered(outcome),
+            Fact::Closed => self.totals.closed += 1,
+            _ => {}
+        }
+        if O::wants(&fact) {
+            self.observer.fact(now, context, &fact);
+        }
+    }
+}
+
+impl About<'_> {
+    /// The world's bill of the open call, which ends now if it has not ended by itself.
+    fn close(&mut self, now: Time, closed: &CallClosed) -> Bill {
+        let open = self.open.filter(|open| open.call.call == closed.call && !self.has_closed).expect("only the open call is closed, once");
+        self.has_closed = true;
+        let end = match closed.ended {
+            _ if open.has_ended => End::ByItself,
+            Ended::TimedOut => End::TimedOut(now),
+            _ if open.idled => End::TimedOut(now),
+            _ => End::Closed(now),
+        };
+        let deployment = open.call.deployment;
+        let billed = open.fate.bill(end, &self.upstream.world(deployment).billing);
+        billed.map_or(Bill::default(), |usage| Bill { usage, cost: self.plan.deployment(deployment).rates.cost(usage) })
+    }
+}
+
+/// The batches whose blocks are still needed by requests in flight.
+#[derive(Default)]
+struct Batches {
+    first: u32,
+    held: VecDeque<(Option<Arc<Batch>>, u32)>,
+}
+
+impl Batches {
+    fn push(&mut self, batch: Arc<Batch>) {
+        self.held.push_back((Some(batch), 1));
+    }
+
+    fn hold_current(&mut self) -> u32 {
+        let last = self.held.len() - 1;
+        self.held[last].1 += 1;
+        self.first + last as u32
+    }
+
+    fn release_current(&mut self) {
+        self.release(self.first + self.held.len() as u32 - 1);
+    }
+
+    fn release(&mut self, number: u32) {
+        let (batch, holders) = &mut self.held[(number - self.first) as usize];
+        *holders -= 1;
+        if *holders == 0 {
+            *batch = None;
+        }
+        while self.held.front().is_some_and(|(_, holders)| *holders == 0) {
+            self.held.pop_front();
+            self.first += 1;
+        }
+    }
+
+    fn blocks(&self, number: u32, row: u32) -> (&[u64], u32) {
+        let batch = self.held[(number - self.first) as usize].0.as_ref().expect("a batch is kept while a request holds it");
+        let row = &batch.rows[row as usize];
+        (batch.blocks(row), row.block_size)
+    }
+}

@@ -1,0 +1,348 @@
+//! What providers are like, as data: speed, outcomes, limits, prompt caches, outages and bills. Decides nothing while a run goes on (`upstream` does).
+
+use crate::gateway::failure::FailureClass;
+use crate::gateway::plan::{Anchor, Refill};
+use crate::gateway::time::Span;
+
+/// Everything outside the gateway that answers calls. One for each variant; the same value gives the same luck to every variant.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct World {
+    /// One for each deployment of the plan, found by name: the order doesn't matter.
+    pub deployments: Vec<DeploymentWorld>,
+}
+
+/// What one deployment is like.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeploymentWorld {
+    /// The deployment's name in the plan. Luck is keyed by it.
+    pub name: String,
+    /// Speed, where a step doesn't state one.
+    pub pace: Pace,
+    /// What its first calls meet, in the order in which they are made, whoever makes them.
+    pub steps: Vec<Step>,
+    /// What all later calls meet.
+    pub then: Step,
+    /// What happens to some of the calls in place of `then`, by a draw for each.
+    pub chances: Vec<Chance>,
+    /// The provider's rate limiter.
+    pub limiter: Option<Limiter>,
+    /// The provider's prompt cache.
+    pub prompt_cache: Option<PromptCache>,
+    /// When it is down.
+    pub outages: Vec<Outage>,
+    /// What is billed for calls that don't end well.
+    pub billing: Billing,
+}
+
+/// How fast an answer comes: the first chunk after `first`, then one every `gap`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// From sending to the status line and the first chunk.
+    pub first: Span,
+    /// Between two chunks.
+    pub gap: Span,
+    /// Output tokens in a chunk; at least 1.
+    pub chunk_tokens: u32,
+}
+
+/// What one call meets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    /// How it is answered.
+    pub answer: Answer,
+    /// Speed in place of the deployment's.
+    pub pace: Option<Pace>,
+    /// Input tokens on the bill in place of the request's.
+    pub input_tokens: Option<u32>,
+    /// Output tokens in place of the request's.
+    pub output_tokens: Option<u32>,
+}
+
+/// How one call is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// 200 and the whole answer.
+    Whole,
+    /// An error status after the first-chunk time.
+    Status {
+        /// 400 to 599.
+        status: u16,
+        /// The Retry-After header, if there is a usable one.
+        retry_after: Option<Span>,
+        /// What a 400 is about.
+        reason: Reason,
+    },
+    /// Nothing for this long, then the connection closes. `Span::MAX` never closes.
+    Hang(Span),
+    /// The connection breaks (reset or close) after the first-chunk time, before the status line.
+    Broken,
+    /// A stream breaks off when the chunk after this many would come: by reset, close or an error event, which are the same to a gateway.
+    /// A plain answer breaks in its body, at the end of the first-chunk time.
+    Cut {
+        /// Chunks that came before.
+        chunks: u32,
+    },
+}
+
+/// What a 400 is about, as its body says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// Nothing that a policy looks at: the class follows from the status.
+    Plain,
+    /// The input doesn't fit the context window.
+    ContextWindow,
+    /// The provider's content policy.
+    ContentPolicy,
+}
+
+/// Something that happens to a share of calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Chance {
+    /// Calls in a million. All chances of a deployment together: at most a million.
+    pub per_million: u32,
+    /// What they meet.
+    pub step: Step,
+}
+
+/// A time in which every call meets the same error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outage {
+    /// From the first arrival of the run.
+    pub from: Span,
+    /// How long.
+    pub lasts: Span,
+    /// What calls meet.
+    pub step: Step,
+}
+
+/// A provider's rate limiter. A call that doesn't fit all limits is answered 429 and bills nothing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Limiter {
+    /// All must have room.
+    pub limits: Vec<ProviderLimit>,
+    /// How many tokens a call counts when it is admitted.
+    pub basis: Basis,
+    /// Whether a rejected call uses up request limits. OpenAI: yes (P, help article 5955604).
+    pub rejects_count: bool,
+    /// The header on a 429.
+    pub retry_after: RetryAfter,
+}
+
+/// One limit of a provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProviderLimit {
+    /// What is counted.
+    pub counts: Counted,
+    /// How many in `period`.
+    pub amount: u64,
+    /// Usually a minute.
+    pub period: Span,
+    /// Token bucket (full at first) or windows.
+    pub refill: Refill,
+}
+
+/// What a provider's limit counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counted {
+    /// Calls.
+    Requests,
+    /// Input tokens that are not read from the prompt cache (Anthropic's ITPM, P).
+    InputTokens,
+    /// Output tokens, by the limiter's [`Basis`].
+    OutputTokens,
+    /// Input, cached or not, and output by the limiter's [`Basis`] (OpenAI's TPM, S).
+    TotalTokens,
+}
+
+/// How many output tokens a call counts at admission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Basis {
+    /// As many as it will have. No provider can know it; what the recorded counts are computed with.
+    Actual,
+    /// The max_tokens sent (S). Not corrected at the end.
+    MaxTokens {
+        /// What a call without a max_tokens of its own counts: one whose max_tokens is the model's own maximum.
+        unstated: u32,
+    },
+}
+
+/// The Retry-After header of a limiter's 429.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryAfter {
+    /// None.
+    Absent,
+    /// Always the same.
+    Fixed(Span),
+    /// How long until the call would fit, rounded up to whole seconds.
+    UntilItFits,
+}
+
+/// A provider's prompt cache over chained blocks of the prompt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PromptCache {
+    /// How long a block lives after it was last used (inclusive).
+    pub ttl: Span,
+    /// Fewer cached tokens than this are none.
+    pub tokens_min: u32,
+    /// Cached tokens are rounded down to a multiple of this; at least 1. OpenAI: 128 (P).
+    pub step: u32,
+    /// What is billed for the part that was not read.
+    pub write: CacheWrite,
+    /// From when on a call's blocks can be read by others.
+    pub visible: Visible,
+}
+
+/// How writes to a prompt cache are billed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CacheWrite {
+    /// Like plain input (OpenAI, Gemini, DeepSeek: P).
+    Plain,
+    /// Inputs of at least `tokens_min` write all that they don't read, at the short-lifetime rate (Anthropic, S).
+    Short,
+    /// The same at the one-hour rate (Anthropic, S).
+    Hour,
+}
+
+/// From when on a call's blocks can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Visible {
+    /// When the call is made. What the recorded dollars are computed with.
+    Arrival,
+    /// When its first token comes: the prompt has been processed then.
+    FirstToken,
+}
+
+/// What a provider bills for a call that doesn't end well. The world's truth; the gateway presumes by `plan::BillingRule`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Billing {
+    /// Closing a stream stops generation. OpenAI, Azure, Anthropic and most: yes; Bedrock, Google, Groq, Mistral: no (P, OpenRouter's
+    /// streaming page). A plain call is generated and billed in full all the same.
+    pub cancel_stops_billing: bool,
+    /// Output tokens generated between the close and the stop.
+    pub cancel_lag_tokens: u32,
+    /// A call that the gateway's own time-out closed is billed like a cancelled one; else not at all.
+    pub timed_out: bool,
+    /// The input of a call that ended in a 5xx or broke before the answer is billed. 4xx are never.
+    pub failed_after_prefill: bool,
+}
+
+impl Pace {
+    /// Everything at once.
+    pub const INSTANT: Self = Self { first: Span::ZERO, gap: Span::ZERO, chunk_tokens: 1 };
+
+    /// A first token after `first`, then `tokens_per_second` (at least 1), rounded to whole nanoseconds for each token.
+    pub const fn tokens_per_second(first: Span, tokens_per_second: u32) -> Self {
+        Self { first, gap: Span((Span::SECOND.0 + tokens_per_second as u64 / 2) / tokens_per_second as u64), chunk_tokens: 1 }
+    }
+
+    /// 0.5 s to the first token, then 80 tokens a second: near gpt-4o's median of 390 ms and 81 tokens/s (S, artificialanalysis), with
+    /// Azure's 770 ms in mind. A parameter, not a truth.
+    pub const REALISTIC: Self = Self::tokens_per_second(Span::from_millis(500), 80);
+}
+
+impl Step {
+    /// 200 and the whole answer at the deployment's pace.
+    pub const OK: Self = Self::of(Answer::Whole);
+
+    /// An answer at the deployment's pace with the request's tokens.
+    pub const fn of(answer: Answer) -> Self {
+        Self { answer, pace: None, input_tokens: None, output_tokens: None }
+    }
+
+    /// An error status without Retry-After.
+    pub const fn status(status: u16) -> Self {
+        Self::of(Answer::Status { status, retry_after: None, reason: Reason::Plain })
+    }
+}
+
+impl Reason {
+    /// The class that a gateway reads from the status and the body.
+    pub const fn class(self, status: u16) -> FailureClass {
+        match self {
+            Self::Plain => FailureClass::of_status(status),
+            Self::ContextWindow => FailureClass::ContextWindow,
+            Self::ContentPolicy => FailureClass::ContentPolicy,
+        }
+    }
+}
+
+impl Limiter {
+    /// Requests and tokens per minute as the recorded counts have them: actual tokens, rejects are free, no header.
+    pub fn ledger(requests_per_minute: u64, tokens_per_minute: u64, refill: Refill) -> Self {
+        Self {
+            limits: Self::per_minute(requests_per_minute, tokens_per_minute, refill),
+            basis: Basis::Actual,
+            rejects_count: false,
+            retry_after: RetryAfter::Absent,
+        }
+    }
+
+    /// Requests and tokens per minute as OpenAI enforces them: input and max_tokens (S), rejects count (P), in a token bucket (S; a bucket
+    /// or windows alone changes the rejects by 1.3-3x). A call without a max_tokens counts 16 output tokens (U). Retry-After: none (S).
+    pub fn openai(requests_per_minute: u64, tokens_per_minute: u64) -> Self {
+        Self {
+            limits: Self::per_minute(requests_per_minute, tokens_per_minute, Refill::Bucket),
+            basis: Basis::MaxTokens { unstated: 16 },
+            rejects_count: true,
+            retry_after: RetryAfter::Absent,
+        }
+    }
+
+    /// Windows that follow each other from the first call on.
+    pub const WINDOWS_FROM_START: Refill = Refill::Window(Anchor::Start);
+
+    fn per_minute(requests: u64, tokens: u64, refill: Refill) -> Vec<ProviderLimit> {
+        let limit = |counts, amount| ProviderLimit { counts, amount, period: Span::MINUTE, refill };
+        vec![limit(Counted::Requests, requests), limit(Counted::TotalTokens, tokens)]
+    }
+}
+
+impl PromptCache {
+    /// OpenAI's automatic cache: 1,024 tokens at least, steps of 128, writes like input (P); readable at once.
+    pub const fn openai(ttl: Span) -> Self {
+        Self { ttl, tokens_min: 1024, step: 128, write: CacheWrite::Plain, visible: Visible::Arrival }
+    }
+
+    /// Anthropic's cache when every request marks its whole prompt: 1,024 tokens at least, what isn't read is written (S); readable at once.
+    pub const fn anthropic(ttl: Span) -> Self {
+        Self { ttl, tokens_min: 1024, step: 1, write: CacheWrite::Short, visible: Visible::Arrival }
+    }
+
+    /// The same cache, but blocks can be read only from the first token on (U; no provider states it).
+    #[must_use]
+    pub const fn visible_at_first_token(self) -> Self {
+        Self { visible: Visible::FirstToken, ..self }
+    }
+}
+
+impl Billing {
+    /// Closing stops the bill at once, time-outs are billed like it, failures aren't.
+    pub const EXACT: Self = Self { cancel_stops_billing: true, cancel_lag_tokens: 0, timed_out: true, failed_after_prefill: false };
+
+    /// Closing a stream stops the bill (P) after some tokens more (U: 16, 0.2 s at 80 tokens/s); time-outs are billed (S);
+    /// failures are not (S for 429s and connections, U for a 5xx after the prompt was processed).
+    pub const REALISTIC: Self = Self { cancel_stops_billing: true, cancel_lag_tokens: 16, timed_out: true, failed_after_prefill: false };
+}
+
+impl DeploymentWorld {
+    /// The preset `ledger`: answers whole and at once, no limiter, no cache. What recorded dollars are computed with; a limiter and a prompt
+    /// cache are added as [`Limiter::ledger`] and [`PromptCache::openai`] or [`PromptCache::anthropic`].
+    pub fn ledger(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            pace: Pace::INSTANT,
+            steps: Vec::new(),
+            then: Step::OK,
+            chances: Vec::new(),
+            limiter: None,
+            prompt_cache: None,
+            outages: Vec::new(),
+            billing: Billing::EXACT,
+        }
+    }
+
+    /// The default: [`Pace::REALISTIC`] and [`Billing::REALISTIC`], no limiter, no cache, no failures.
+    pub fn realistic(name: impl Into<String>) -> Self {
+        Self { pace: Pace::REALISTIC, billing: Billing::REALISTIC, ..Self::ledger(name) }
+    }
+}
