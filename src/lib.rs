@@ -1,6 +1,7 @@
 //! gwsim.
 extern crate alloc;
 pub mod gateway;
+pub mod price;
 pub mod report;
 pub mod sim;
 pub mod traffic;

@@ -1,15 +1,21 @@
 //! The core.
+pub mod budget;
+pub mod cache;
 pub mod command;
+pub mod directory;
 pub mod draw;
 pub mod failure;
+pub mod health;
 pub mod id;
 pub mod in_flight;
 pub mod journal;
 pub mod limits;
 pub mod money;
+pub mod pick;
 pub mod plan;
 pub mod rate_card;
 pub mod request;
+pub mod router;
 pub mod time;
 
 /// All requests' shared state.

@@ -1,0 +1,317 @@
+//! The response cache's key and index, and single flight. Knows sizes and identities of answers, never their text.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use hashbrown::HashTable;
+use serde::{Deserialize, Serialize};
+
+use super::id::{KeyId, Map, RequestId, Slot, TeamId};
+use super::in_flight::{CacheKey, Hit, Wake};
+use super::plan::{CachePolicy, CacheScope};
+use super::request::{Fingerprint, Request};
+use super::time::{Span, Time};
+
+/// Bytes that the index itself needs for an entry; counted against the capacity with the answer.
+const ENTRY_BYTES: u64 = 96;
+/// Bytes of an answer's JSON around its text, and for each output token (about four characters of text).
+const ANSWER_BYTES: u64 = 400;
+const TOKEN_BYTES: u64 = 4;
+
+const NONE: u32 = u32::MAX;
+
+/// The key of a request's answer: content, model asked for, namespace, and whoever may share it.
+pub fn key(request: &Request, policy: &CachePolicy, scope: CacheScope, team: Option<TeamId>) -> CacheKey {
+    let tenant = match (scope, team) {
+        (CacheScope::Shared, _) => 0,
+        (CacheScope::Team, Some(team)) => u64::from(team.0) << 2 | 1,
+        // A key without a team shares with nobody.
+        (CacheScope::Team, None) | (CacheScope::Key, _) => key_number(request.key) << 2 | 2,
+    };
+    let stream = u64::from(policy.separate_streams && request.stream);
+    let Fingerprint(a, b) = request.fingerprint;
+    let salt = mix(mix(mix(policy.namespace, tenant), u64::from(request.model.0) << 1 | stream), 0x9E37_79B9_7F4A_7C15);
+    CacheKey(Fingerprint(mix(a, salt), mix(b, salt.rotate_left(32))))
+}
+
+const fn key_number(key: KeyId) -> u64 {
+    key.0 as u64
+}
+
+/// A strong mixer of two words (the finaliser of MurmurHash3 over their combination); for a fixed `b` it is a bijection of `a`.
+const fn mix(a: u64, b: u64) -> u64 {
+    let mut x = a ^ b.wrapping_mul(0xFF51_AFD7_ED55_8CCD);
+    x = (x ^ (x >> 33)).wrapping_mul(0xFF51_AFD7_ED55_8CCD);
+    x = (x ^ (x >> 33)).wrapping_mul(0xC4CE_B9FE_1A85_EC53);
+    x ^ (x >> 33)
+}
+
+/// The index of stored answers: least recently used out first.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(from = "Stored", into = "Stored")]
+pub struct Cache {
+    bytes_max: u64,
+    bytes: u64,
+    table: HashTable<u32>,
+    entries: Vec<Entry>,
+    free: Vec<u32>,
+    newest: u32,
+    oldest: u32,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct Entry {
+    key: CacheKey,
+    hit: Hit,
+    expires: Time,
+    ttl: Span,
+    newer: u32,
+    older: u32,
+}
+
+impl Cache {
+    /// An empty cache that holds answers of at most `bytes_max` bytes in all.
+    pub fn new(bytes_max: u64) -> Self {
+        Self { bytes_max, bytes: 0, table: HashTable::new(), entries: Vec::new(), free: Vec::new(), newest: NONE, oldest: NONE }
+    }
+
+    /// Changes the capacity; what does not fit any more goes.
+    pub fn resize(&mut self, bytes_max: u64) {
+        self.bytes_max = bytes_max;
+        while self.bytes > self.bytes_max {
+            self.remove(self.oldest);
+        }
+    }
+
+    /// The answer under `key`, if there is one that has not expired. A sliding one lives on from now.
+    #[inline]
+    pub fn get(&mut self, key: CacheKey, now: Time, sliding: bool) -> Option<Hit> {
+        let entries = &self.entries;
+        let slot = *self.table.find(hash(key), |slot| entries[*slot as usize].key == key)?;
+        let entry = &mut self.entries[slot as usize];
+        // Inclusive: an answer stored with a ttl of one hour is still good at one hour.
+        if now > entry.expires {
+            self.remove(slot);
+            return None;
+        }
+        if sliding {
+            entry.expires = now + entry.ttl;
+        }
+        let hit = entry.hit;
+        self.unlink(slot);
+        self.link_newest(slot);
+        Some(hit)
+    }
+
+    /// Keeps an answer. One that is larger than the whole cache is not kept; an older one under the same key is replaced.
+    pub fn put(&mut self, key: CacheKey, now: Time, ttl: Span, hit: Hit) {
+        let size = bytes_of(hit);
+        if size > self.bytes_max || ttl == Span::ZERO {
+            return;
+        }
+        let entries = &self.entries;
+        if let Some(slot) = self.table.find(hash(key), |slot| entries[*slot as usize].key == key).copied() {
+            self.remove(slot);
+        }
+        while self.bytes + size > self.bytes_max {
+            self.remove(self.oldest);
+        }
+        let entry = Entry { key, hit, expires: now + ttl, ttl, newer: NONE, older: NONE };
+        self.insert(entry);
+    }
+
+    /// Answers kept.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether nothing is kept.
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// Bytes kept, as the capacity counts them.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    fn insert(&mut self, entry: Entry) {
+        let slot = if let Some(slot) = self.free.pop() {
+            self.entries[slot as usize] = entry;
+            slot
+        } else {
+            self.entries.push(entry);
+            self.entries.len() as u32 - 1
+        };
+        let entries = &self.entries;
+        self.table.insert_unique(hash(entry.key), slot, |slot| hash(entries[*slot as usize].key));
+        self.bytes += bytes_of(entry.hit);
+        self.link_newest(slot);
+    }
+
+    fn remove(&mut self, slot: u32) {
+        let Entry { key, hit, .. } = self.entries[slot as usize];
+        self.unlink(slot);
+        let found = self.table.find_entry(hash(key), |other| *other == slot);
+        found.expect("every entry is in the table").remove();
+        self.bytes -= bytes_of(hit);
+        self.free.push(slot);
+    }
+
+    fn unlink(&mut self, slot: u32) {
+        let Entry { newer, older, .. } = self.entries[slot as usize];
+        match newer {
+            NONE => self.newest = older,
+            newer => self.entries[newer as usize].older = older,
+        }
+        match older {
+            NONE => self.oldest = newer,
+            older => self.entries[older as usize].newer = newer,
+        }
+    }
+
+    fn link_newest(&mut self, slot: u32) {
+        let was = self.newest;
+        let entry = &mut self.entries[slot as usize];
+        (entry.newer, entry.older) = (NONE, was);
+        match was {
+            NONE => self.oldest = slot,
+            was => self.entries[was as usize].newer = slot,
+        }
+        self.newest = slot;
+    }
+}
+
+/// The cache as data: entries from the oldest to the newest. The table is made anew from them.
+#[derive(Clone, Serialize, Deserialize)]
+struct Stored {
+    bytes_max: u64,
+    entries: Vec<Entry>,
+}
+
+impl From<Stored> for Cache {
+    fn from(stored: Stored) -> Self {
+        let mut cache = Self::new(stored.bytes_max);
+        for entry in stored.entries {
+            cache.insert(entry);
+        }
+        cache
+    }
+}
+
+impl From<Cache> for Stored {
+    fn from(cache: Cache) -> Self {
+        let mut entries = Vec::with_capacity(cache.len());
+        let mut slot = cache.oldest;
+        while slot != NONE {
+            entries.push(cache.entries[slot as usize]);
+            slot = cache.entries[slot as usize].newer;
+        }
+        Self { bytes_max: cache.bytes_max, entries }
+    }
+}
+
+/// The key is already mixed; its first word is the hash.
+#[inline]
+const fn hash(key: CacheKey) -> u64 {
+    key.0.0
+}
+
+const fn bytes_of(hit: Hit) -> u64 {
+    ENTRY_BYTES + ANSWER_BYTES + TOKEN_BYTES * hit.usage.output as u64
+}
+
+/// Identical requests at one time: one leads, the others wait for its answer.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(from = "Vec<Flight>", into = "Vec<Flight>")]
+pub struct Flights {
+    flights: Vec<Flight>,
+    places: Map<CacheKey, u32>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Flight {
+    key: CacheKey,
+    leader: RequestId,
+    followers: VecDeque<(Slot, RequestId)>,
+}
+
+impl Flights {
+    /// Joins the flight under `key`: `None` leads it, `Some` waits for the request named.
+    pub fn join(&mut self, key: CacheKey, slot: Slot, request: RequestId) -> Option<RequestId> {
+        let next = self.flights.len() as u32;
+        let place = *self.places.entry(key).or_insert(next);
+        if place == next {
+            self.flights.push(Flight { key, leader: request, followers: VecDeque::new() });
+            return None;
+        }
+        let flight = &mut self.flights[place as usize];
+        flight.followers.push_back((slot, request));
+        Some(flight.leader)
+    }
+
+    /// Whether anybody waits for the leader of `key`.
+    pub fn has_followers(&self, key: CacheKey) -> bool {
+        self.places.get(&key).is_some_and(|place| !self.flights[*place as usize].followers.is_empty())
+    }
+
+    /// A follower waits no more.
+    pub fn leave(&mut self, key: CacheKey, request: RequestId) {
+        if let Some(place) = self.places.get(&key) {
+            self.flights[*place as usize].followers.retain(|(_, follower)| *follower != request);
+        }
+    }
+
+    /// The leader was answered: so is everybody who waited.
+    pub fn served(&mut self, key: CacheKey, hit: Hit, ready: &mut VecDeque<(Slot, Wake)>) {
+        let flight = self.land(key);
+        ready.extend(flight.followers.into_iter().map(|(slot, _)| (slot, Wake::Served(hit))));
+    }
+
+    /// The leader was not answered: the first who waited leads now.
+    pub fn failed(&mut self, key: CacheKey, ready: &mut VecDeque<(Slot, Wake)>) {
+        let flight = &mut self.flights[self.places[&key] as usize];
+        match flight.followers.pop_front() {
+            Some((slot, request)) => {
+                let after = core::mem::replace(&mut flight.leader, request);
+                ready.push_back((slot, Wake::Leads { after }));
+            }
+            None => {
+                self.land(key);
+            }
+        }
+    }
+
+    /// Flights that are open: zero when nothing is in flight.
+    pub fn open(&self) -> usize {
+        self.flights.len()
+    }
+
+    /// Forgets all flights: after a crash nobody is there to end them.
+    pub(super) fn forget(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Ends a flight; the last one takes its place in the table.
+    fn land(&mut self, key: CacheKey) -> Flight {
+        let place = self.places.remove(&key).expect("a leader's flight is open until it ends it");
+        let flight = self.flights.swap_remove(place as usize);
+        if let Some(moved) = self.flights.get(place as usize) {
+            self.places.insert(moved.key, place);
+        }
+        flight
+    }
+}
+
+impl From<Vec<Flight>> for Flights {
+    fn from(flights: Vec<Flight>) -> Self {
+        let places = flights.iter().map(|flight| flight.key).zip(0..).collect();
+        Self { flights, places }
+    }
+}
+
+impl From<Flights> for Vec<Flight> {
+    fn from(flights: Flights) -> Self {
+        flights.flights
+    }
+}

@@ -1,0 +1,347 @@
+//! Keys, teams, end users and tags: who may ask for what, and which accounts and limits their requests count on. Changed by commands only.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use super::budget::{ACCOUNTS_MAX, Budget};
+use super::command::{CommandError, KeySpec, Overrides, TeamSpec};
+use super::id::{AccountId, EndUserId, KeyId, LimitId, ModelId, Registry, TagId, TeamId};
+use super::journal::Denial;
+use super::limits::Limits;
+use super::plan::{BudgetSpec, LimitSpec};
+use super::time::Time;
+
+/// Accounts left free on every key's path for those that depend on the request: the model's, the deployment's, the end user's and the request's tag.
+const REQUEST_ACCOUNTS: usize = 4;
+
+/// Who there is.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Directory {
+    key_names: Registry,
+    team_names: Registry,
+    end_user_names: Registry,
+    tag_names: Registry,
+    keys: Vec<Key>,
+    teams: Vec<Team>,
+    end_users: Vec<Vec<AccountId>>,
+    tags: Vec<Vec<AccountId>>,
+    everyone: Scope,
+    paths: Vec<Path>,
+}
+
+/// The accounts and limits of one owner, by position in its configuration. Ones that it has no more stay, unused.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct Scope {
+    accounts: Vec<AccountId>,
+    limits: Vec<LimitId>,
+    accounts_used: usize,
+    limits_used: usize,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Key {
+    spec: KeySpec,
+    scope: Scope,
+    team: Option<TeamId>,
+    status: Status,
+    path: PathId,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Team {
+    spec: TeamSpec,
+    scope: Scope,
+    status: Status,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+struct Status {
+    blocked: bool,
+    deleted: bool,
+}
+
+/// An immutable list of accounts and limits. A request keeps its path while its key may get another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PathId(pub u32);
+
+/// What every request of a key counts on, resolved once when the key changes.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Path {
+    /// Global, team, key, and tags of both.
+    pub accounts: Vec<AccountId>,
+    /// Global, team, key.
+    pub limits: Vec<LimitId>,
+    /// The key's policies, or its team's.
+    pub overrides: Overrides,
+    /// The team.
+    pub team: Option<TeamId>,
+}
+
+impl Directory {
+    /// The number of a key.
+    pub fn key(&self, name: &str) -> Option<KeyId> {
+        self.key_names.find(name).map(KeyId)
+    }
+
+    /// The number of a team.
+    pub fn team(&self, name: &str) -> Option<TeamId> {
+        self.team_names.find(name).map(TeamId)
+    }
+
+    /// The number of an end user, given to the name now if it has none.
+    pub fn end_user(&mut self, name: &str) -> EndUserId {
+        let id = EndUserId(self.end_user_names.intern(name));
+        if self.end_users.len() <= id.index() {
+            self.end_users.resize(id.index() + 1, Vec::new());
+        }
+        id
+    }
+
+    /// The number of a tag, given to the name now if it has none.
+    pub fn tag(&mut self, name: &str) -> TagId {
+        let id = TagId(self.tag_names.intern(name));
+        if self.tags.len() <= id.index() {
+            self.tags.resize(id.index() + 1, Vec::new());
+        }
+        id
+    }
+
+    /// Names of keys, by number.
+    pub fn key_names(&self) -> &[String] {
+        self.key_names.names()
+    }
+
+    /// Names of teams, by number.
+    pub fn team_names(&self) -> &[String] {
+        self.team_names.names()
+    }
+
+    /// The team of a key.
+    pub fn team_of(&self, key: KeyId) -> Option<TeamId> {
+        self.keys.get(key.index()).and_then(|key| key.team)
+    }
+
+    /// The path of a key's requests.
+    #[inline]
+    pub fn path_of(&self, key: KeyId) -> PathId {
+        self.keys[key.index()].path
+    }
+
+    /// What a path stands for.
+    #[inline]
+    pub fn path(&self, id: PathId) -> &Path {
+        &self.paths[id.0 as usize]
+    }
+
+    /// The accounts of an end user; those without a budget of their own get `default` at first sight.
+    pub fn end_user_accounts(&mut self, id: EndUserId, default: Option<&BudgetSpec>, budget: &mut Budget) -> &[AccountId] {
+        let accounts = &mut self.end_users[id.index()];
+        if let (true, Some(default)) = (accounts.is_empty(), default) {
+            accounts.push(budget.add(default.clone()));
+        }
+        accounts
+    }
+
+    /// The accounts of a tag.
+    pub fn tag_accounts(&self, id: TagId) -> &[AccountId] {
+        &self.tags[id.index()]
+    }
+
+    /// The accounts of an end user, as they are.
+    pub fn end_user_accounts_now(&self, id: EndUserId) -> &[AccountId] {
+        &self.end_users[id.index()]
+    }
+
+    /// Whether a key may ask for a model at `now`.
+    #[inline]
+    pub fn admit(&self, key: KeyId, model: ModelId, now: Time) -> Result<PathId, Denial> {
+        let Some(key) = self.keys.get(key.index()) else { return Err(Denial::UnknownKey) };
+        let team = key.team.map(|team| &self.teams[team.index()]);
+        let status = team.map_or(key.status, |team| Status {
+            blocked: key.status.blocked || team.status.blocked,
+            deleted: key.status.deleted || team.status.deleted,
+        });
+        if status.deleted {
+            return Err(Denial::Deleted);
+        }
+        if status.blocked {
+            return Err(Denial::Blocked);
+        }
+        if key.spec.expires.is_some_and(|expires| now >= expires) {
+            return Err(Denial::Expired);
+        }
+        if !self.allows(key, model) {
+            return Err(Denial::ModelNotAllowed);
+        }
+        Ok(key.path)
+    }
+
+    /// Whether a key's lists of models have this one.
+    pub fn may_use(&self, key: KeyId, model: ModelId) -> bool {
+        self.allows(&self.keys[key.index()], model)
+    }
+
+    fn allows(&self, key: &Key, model: ModelId) -> bool {
+        let team = key.team.and_then(|team| self.teams[team.index()].spec.models.as_ref());
+        [key.spec.models.as_ref(), team].into_iter().flatten().all(|models| models.contains(&model))
+    }
+
+    /// Sets the budgets and limits over everything.
+    pub(super) fn put_everyone(&mut self, budgets: &[BudgetSpec], limits: &[LimitSpec], money: &mut Budget, rates: &mut Limits) {
+        self.everyone.put(budgets, limits, money, rates);
+        self.resolve_paths();
+    }
+
+    /// Adds or changes a team.
+    pub(super) fn put_team(&mut self, name: &str, spec: TeamSpec, money: &mut Budget, rates: &mut Limits) -> Result<(), CommandError> {
+        let tags = self.tag_accounts_of(&spec.tags);
+        self.check_path(self.everyone.accounts_used + spec.budgets.len() + tags)?;
+        let id = self.team_names.intern(name) as usize;
+        if id == self.teams.len() {
+            self.teams.push(Team { spec: TeamSpec::default(), scope: Scope::default(), status: Status::default() });
+        }
+        let team = &mut self.teams[id];
+        team.scope.put(&spec.budgets, &spec.limits, money, rates);
+        team.spec = spec;
+        team.status.deleted = false;
+        self.resolve_paths();
+        Ok(())
+    }
+
+    /// Adds or changes a key.
+    pub(super) fn put_key(&mut self, name: &str, spec: KeySpec, money: &mut Budget, rates: &mut Limits) -> Result<(), CommandError> {
+        let team = match &spec.team {
+            None => None,
+            Some(team) => Some(self.team(team).ok_or_else(|| CommandError::UnknownTeam(team.clone()))?),
+        };
+        let above = team.map_or(0, |team| {
+            let team = &self.teams[team.index()];
+            team.scope.accounts_used + self.tag_accounts_of(&team.spec.tags)
+        });
+        self.check_path(self.everyone.accounts_used + above + spec.budgets.len() + self.tag_accounts_of(&spec.tags))?;
+        let id = self.key_names.intern(name) as usize;
+        if id == self.keys.len() {
+            self.keys.push(Key { spec: KeySpec::default(), scope: Scope::default(), team, status: Status::default(), path: PathId(0) });
+        }
+        let key = &mut self.keys[id];
+        key.scope.put(&spec.budgets, &spec.limits, money, rates);
+        (key.spec, key.team) = (spec, team);
+        key.status.deleted = false;
+        self.resolve_path(id);
+        Ok(())
+    }
+
+    /// Sets the budgets of an end user.
+    pub(super) fn put_end_user(&mut self, name: &str, budgets: &[BudgetSpec], money: &mut Budget) {
+        let id = self.end_user(name);
+        put_accounts(&mut self.end_users[id.index()], budgets, money);
+    }
+
+    /// Sets the budgets of a tag.
+    pub(super) fn put_tag(&mut self, name: &str, budgets: &[BudgetSpec], money: &mut Budget) {
+        let id = self.tag(name);
+        put_accounts(&mut self.tags[id.index()], budgets, money);
+        self.resolve_paths();
+    }
+
+    /// Blocks or unblocks a key.
+    pub(super) fn block_key(&mut self, name: &str, blocked: bool) -> Result<(), CommandError> {
+        self.key_status(name)?.blocked = blocked;
+        Ok(())
+    }
+
+    /// Deletes a key.
+    pub(super) fn delete_key(&mut self, name: &str) -> Result<(), CommandError> {
+        self.key_status(name)?.deleted = true;
+        Ok(())
+    }
+
+    /// Blocks or unblocks a team.
+    pub(super) fn block_team(&mut self, name: &str, blocked: bool) -> Result<(), CommandError> {
+        self.team_status(name)?.blocked = blocked;
+        Ok(())
+    }
+
+    /// Deletes a team.
+    pub(super) fn delete_team(&mut self, name: &str) -> Result<(), CommandError> {
+        self.team_status(name)?.deleted = true;
+        Ok(())
+    }
+
+    fn key_status(&mut self, name: &str) -> Result<&mut Status, CommandError> {
+        let id = self.key(name).ok_or_else(|| CommandError::UnknownKey(name.into()))?;
+        Ok(&mut self.keys[id.index()].status)
+    }
+
+    fn team_status(&mut self, name: &str) -> Result<&mut Status, CommandError> {
+        let id = self.team(name).ok_or_else(|| CommandError::UnknownTeam(name.into()))?;
+        Ok(&mut self.teams[id.index()].status)
+    }
+
+    fn check_path(&self, budgets: usize) -> Result<(), CommandError> {
+        let most = ACCOUNTS_MAX - REQUEST_ACCOUNTS;
+        if budgets > most { Err(CommandError::TooManyBudgets { budgets, most }) } else { Ok(()) }
+    }
+
+    fn tag_accounts_of(&self, tags: &[String]) -> usize {
+        tags.iter().filter_map(|tag| self.tag_names.find(tag)).map(|id| self.tags[id as usize].len()).sum()
+    }
+
+    fn resolve_paths(&mut self) {
+        for key in 0..self.keys.len() {
+            self.resolve_path(key);
+        }
+    }
+
+    /// Gives a key the path that its present state asks for: its old one if nothing has changed, else a new one.
+    fn resolve_path(&mut self, id: usize) {
+        let key = &self.keys[id];
+        let team = key.team.map(|team| &self.teams[team.index()]);
+        let mut path = Path { overrides: key.spec.overrides, team: key.team, ..Path::default() };
+        path.add(&self.everyone);
+        if let Some(team) = team {
+            path.add(&team.scope);
+            path.overrides = path.overrides.or(team.spec.overrides);
+        }
+        path.add(&key.scope);
+        let team_tags = team.map_or(&[][..], |team| &team.spec.tags);
+        for tag in team_tags.iter().chain(&key.spec.tags).filter_map(|tag| self.tag_names.find(tag)) {
+            path.accounts.extend(&self.tags[tag as usize]);
+        }
+        if self.paths.get(key.path.0 as usize) != Some(&path) {
+            self.keys[id].path = PathId(u32::try_from(self.paths.len()).expect("fewer than 2^32 paths"));
+            self.paths.push(path);
+        }
+    }
+}
+
+impl Scope {
+    fn put(&mut self, budgets: &[BudgetSpec], limits: &[LimitSpec], money: &mut Budget, rates: &mut Limits) {
+        put_accounts(&mut self.accounts, budgets, money);
+        for (position, spec) in limits.iter().enumerate() {
+            match self.limits.get(position) {
+                Some(id) => rates.change(*id, *spec),
+                None => self.limits.push(rates.add(*spec)),
+            }
+        }
+        (self.accounts_used, self.limits_used) = (budgets.len(), limits.len());
+    }
+}
+
+impl Path {
+    fn add(&mut self, scope: &Scope) {
+        self.accounts.extend(&scope.accounts[..scope.accounts_used]);
+        self.limits.extend(&scope.limits[..scope.limits_used]);
+    }
+}
+
+fn put_accounts(accounts: &mut Vec<AccountId>, budgets: &[BudgetSpec], money: &mut Budget) {
+    for (position, spec) in budgets.iter().enumerate() {
+        match accounts.get(position) {
+            Some(id) => money.change(*id, spec.clone()),
+            None => accounts.push(money.add(spec.clone())),
+        }
+    }
+}

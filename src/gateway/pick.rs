@@ -1,0 +1,307 @@
+//! Which deployment of a group is called: the candidates, what holds them back, and the strategies. `router` decides whether there is a call at all.
+
+use super::Gateway;
+use super::budget::{ACCOUNTS_MAX, Want};
+use super::directory::Path;
+use super::draw::{self, Purpose};
+use super::failure::FailureClass;
+use super::id::{AccountId, DeploymentId, ModelId};
+use super::journal::{Fact, Journal, Skip};
+use super::limits::{Ask, Room};
+use super::money::Money;
+use super::plan::{Model, OnShort, Pick, Plan, Strategy};
+use super::request::Request;
+use super::router::Progress;
+use super::time::Time;
+
+/// The most deployments in one group: candidates are the bits of a word.
+pub const DEPLOYMENTS_MAX: usize = 64;
+
+/// What a request needs to know of itself to be routed.
+#[derive(Debug, Clone, Copy)]
+pub struct Needs<'a> {
+    /// The request.
+    pub request: &'a Request,
+    /// The accounts, limits and policies of its key.
+    pub path: &'a Path,
+    /// When its client gives up.
+    pub deadline: Time,
+}
+
+/// The accounts that one call is charged to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Accounts {
+    ids: [AccountId; ACCOUNTS_MAX],
+    len: usize,
+}
+
+/// A deployment picked, and what its call is allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Picked {
+    /// The group.
+    pub model: ModelId,
+    /// The deployment.
+    pub deployment: DeploymentId,
+    /// The max_tokens to send.
+    pub max_tokens: u32,
+    /// What to hold.
+    pub want: Want,
+    /// Holds no more than this, whatever the call may cost (`on_short = "shrink"`).
+    pub cap: Option<Money>,
+    /// Where to hold it.
+    pub accounts: Accounts,
+}
+
+/// Why no deployment of a group can be called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blocked {
+    /// All are cooling or open.
+    Unhealthy,
+    /// The gateway's own limits on them are used up, or the blind pick met one that is.
+    Saturated,
+    /// Each has had its attempts for this request.
+    Exhausted,
+    /// The input is too long for all.
+    TooLong,
+    /// The worst case of each is above what `max_price_ratio` allows.
+    PriceRatio,
+    /// The worst case of none fits this account.
+    Short(AccountId),
+}
+
+/// Picks a deployment of the group that `progress` is in.
+#[inline]
+pub fn pick<J: Journal>(
+    plan: &Plan,
+    gateway: &Gateway,
+    needs: &Needs<'_>,
+    progress: &Progress,
+    now: Time,
+    journal: &mut J,
+) -> Result<Picked, Blocked> {
+    let model = plan.model(progress.group);
+    let mut open = candidates(plan, gateway, needs, progress, now)?;
+    let mut short = None;
+    loop {
+        let preferred = open & !progress.avoided(model);
+        let from = if preferred != 0 { preferred } else { open };
+        let Some(index) = choose(plan, gateway, needs, progress, model, from, now) else {
+            return Err(short.map_or(Blocked::Saturated, Blocked::Short));
+        };
+        let deployment = model.deployments[index];
+        if model.pick == Pick::Blind && !has_room(plan, gateway, needs, progress.group, deployment, now) {
+            return Err(Blocked::Saturated);
+        }
+        match afford(plan, gateway, needs, progress.group, deployment, now) {
+            Ok(picked) => return Ok(picked),
+            Err(account) => {
+                let skip = Fact::Skipped { model: progress.group, deployment: Some(deployment), reason: Skip::Budget(account) };
+                journal.record(now, Some(needs.request.id), || skip);
+                short = Some(account);
+                open &= !(1 << index);
+            }
+        }
+    }
+}
+
+/// The output tokens that a call of `request` to this deployment may ask for.
+#[inline]
+pub fn max_tokens(plan: &Plan, path: &Path, request: &Request, group: ModelId, deployment: DeploymentId) -> u32 {
+    let model = plan.model(group);
+    let most = plan.deployment(deployment).output_tokens_max;
+    let cap = path.overrides.max_tokens_cap.or(model.max_tokens.cap).unwrap_or(u32::MAX);
+    request.max_tokens.map(core::num::NonZeroU32::get).or(model.max_tokens.default).unwrap_or(most).min(cap).min(most)
+}
+
+/// What the request costs at most at the model asked for.
+pub fn worst_case_asked(plan: &Plan, path: &Path, request: &Request) -> Money {
+    let asked = plan.model(request.model);
+    let Some(deployment) = asked.deployments.first() else { return Money::ZERO };
+    let output = u64::from(max_tokens(plan, path, request, request.model, *deployment)) * u64::from(request.choices);
+    asked.reference.worst_case(request.input_tokens_max, output)
+}
+
+/// What a request asks of the limits that it counts on, with `output` tokens at most.
+#[inline]
+pub fn ask(request: &Request, output: u32) -> Ask {
+    Ask { input: u64::from(request.input_tokens), output: u64::from(output) * u64::from(request.choices) }
+}
+
+impl Accounts {
+    fn of(plan: &Plan, gateway: &Gateway, needs: &Needs<'_>, group: ModelId, deployment: DeploymentId) -> Self {
+        let mut accounts = Self { ids: [AccountId(0); ACCOUNTS_MAX], len: 0 };
+        debug_assert!(group.index() < plan.models.len());
+        accounts.extend(&needs.path.accounts);
+        accounts.extend(&gateway.models[group.index()].accounts);
+        accounts.extend(&gateway.deployments[deployment.index()].accounts);
+        if let Some(end_user) = needs.request.end_user {
+            accounts.extend(gateway.directory.end_user_accounts_now(end_user));
+        }
+        if let Some(tag) = needs.request.tag {
+            accounts.extend(gateway.directory.tag_accounts(tag));
+        }
+        accounts
+    }
+
+    #[inline]
+    fn extend(&mut self, ids: &[AccountId]) {
+        for id in ids {
+            self.ids[self.len] = *id;
+            self.len += 1;
+        }
+    }
+
+    /// The accounts as a slice.
+    #[inline]
+    pub fn as_slice(&self) -> &[AccountId] {
+        &self.ids[..self.len]
+    }
+}
+
+/// The deployments that may be called now, as bits by their place in the group.
+#[inline]
+fn candidates(plan: &Plan, gateway: &Gateway, needs: &Needs<'_>, progress: &Progress, now: Time) -> Result<u64, Blocked> {
+    let model = plan.model(progress.group);
+    let per_deployment = model.attempts.per_deployment;
+    let places = model.deployments.iter().enumerate();
+    let of_level = |(_, id): &(usize, &DeploymentId)| {
+        let deployment = plan.deployment(**id);
+        !deployment.retired && deployment.order == progress.level
+    };
+    let filter = |bits: u64, blocked: Blocked, keep: &dyn Fn(DeploymentId) -> bool| {
+        let kept = places.clone().filter(|(i, id)| bits & (1 << i) != 0 && keep(**id)).fold(0, |kept, (i, _)| kept | 1 << i);
+        if kept == 0 { Err(blocked) } else { Ok(kept) }
+    };
+    let all = places.clone().filter(of_level).fold(0, |bits, (i, _)| bits | 1 << i);
+    let bits = filter(all, Blocked::Exhausted, &|id| progress.attempts_on(id) < per_deployment)?;
+    let bits = filter(bits, Blocked::TooLong, &|id| needs.request.input_tokens <= plan.deployment(id).input_tokens_max)?;
+    let bits = filter(bits, Blocked::Unhealthy, &|id| gateway.health.may_call(model, id, now))?;
+    let mut bits = bits;
+    if progress.group != needs.request.model
+        && let Some(ratio) = price_ratio(plan, needs)
+    {
+        let asked = worst_case_asked(plan, needs.path, needs.request);
+        bits = filter(bits, Blocked::PriceRatio, &|id| worst_case(plan, needs, progress.group, id).0 * 1000 <= asked.0 * i128::from(ratio))?;
+    }
+    if model.pick == Pick::Admissible {
+        bits = filter(bits, Blocked::Saturated, &|id| has_room(plan, gateway, needs, progress.group, id, now))?;
+    }
+    Ok(bits)
+}
+
+fn price_ratio(plan: &Plan, needs: &Needs<'_>) -> Option<u32> {
+    needs.path.overrides.price_ratio_max_per_mille.or(plan.model(needs.request.model).fallbacks.price_ratio_max_per_mille)
+}
+
+#[inline]
+fn worst_case(plan: &Plan, needs: &Needs<'_>, group: ModelId, id: DeploymentId) -> Money {
+    let output = u64::from(max_tokens(plan, needs.path, needs.request, group, id)) * u64::from(needs.request.choices);
+    plan.deployment(id).rates.worst_case(needs.request.input_tokens_max, output)
+}
+
+fn has_room(plan: &Plan, gateway: &Gateway, needs: &Needs<'_>, group: ModelId, id: DeploymentId, now: Time) -> bool {
+    let limits = &gateway.deployments[id.index()].limits;
+    if limits.is_empty() {
+        return true;
+    }
+    let ask = ask(needs.request, max_tokens(plan, needs.path, needs.request, group, id));
+    gateway.limits.rates_fit(limits, now, ask) == Room::Fits && gateway.limits.places_fit(limits, now) == Room::Fits
+}
+
+/// Finds what the call would hold, lowering its max_tokens or the hold where the accounts want that; or the account that has no room.
+#[inline]
+fn afford(plan: &Plan, gateway: &Gateway, needs: &Needs<'_>, group: ModelId, id: DeploymentId, now: Time) -> Result<Picked, AccountId> {
+    let request = needs.request;
+    let rates = &plan.deployment(id).rates;
+    let max_tokens = max_tokens(plan, needs.path, request, group, id);
+    let accounts = Accounts::of(plan, gateway, needs, group, id);
+    let want_for = |max_tokens: u32| {
+        let choices = u64::from(request.choices);
+        let worst_case = rates.worst_case(request.input_tokens_max, u64::from(max_tokens) * choices);
+        let estimate = match gateway.budget.estimate_quantile(accounts.as_slice()) {
+            Some(quantile) => match gateway.models[group.index()].outputs.quantile(quantile) {
+                Some(output) => rates.worst_case(request.input_tokens_max, u64::from(output.min(max_tokens)) * choices),
+                None => worst_case,
+            },
+            None => worst_case,
+        };
+        Want { worst_case, estimate }
+    };
+    let mut picked = Picked { model: group, deployment: id, max_tokens, want: want_for(max_tokens), cap: None, accounts };
+    let Some(account) = gateway.budget.short(accounts.as_slice(), now, picked.want) else { return Ok(picked) };
+    match gateway.budget.remainder(accounts.as_slice(), now) {
+        Some((room, OnShort::Shrink)) => {
+            picked.cap = Some(room);
+            Ok(picked)
+        }
+        Some((room, OnShort::Clamp { min })) => {
+            // The dearest output rate is the difference that one more token makes.
+            let input_only = rates.worst_case(request.input_tokens_max, 0);
+            let per_token = rates.worst_case(request.input_tokens_max, u64::from(request.choices)) - input_only;
+            let fits = if per_token > Money::ZERO { ((room - input_only).0 / per_token.0).max(0) } else { i128::from(max_tokens) };
+            picked.max_tokens = u32::try_from(fits).unwrap_or(u32::MAX).min(max_tokens);
+            picked.want = want_for(picked.max_tokens);
+            let enough = picked.max_tokens >= min.max(1) && gateway.budget.short(accounts.as_slice(), now, picked.want).is_none();
+            if enough { Ok(picked) } else { Err(account) }
+        }
+        Some((_, OnShort::Refuse)) | None => Err(account),
+    }
+}
+
+/// The place in the group of the deployment that the strategy wants, among `open`.
+#[inline]
+fn choose(
+    plan: &Plan,
+    gateway: &Gateway,
+    needs: &Needs<'_>,
+    progress: &Progress,
+    model: &Model,
+    open: u64,
+    now: Time,
+) -> Option<usize> {
+    if open & open.wrapping_sub(1) == 0 {
+        return (open != 0).then_some(open.trailing_zeros() as usize);
+    }
+    let places = || model.deployments.iter().copied().enumerate().filter(|(i, _)| open & (1 << i) != 0);
+    let bits = || draw::bits(gateway.seed, needs.request.id.0, Purpose::Pick, progress.picks());
+    match model.strategy {
+        Strategy::WeightedShuffle => {
+            let total: u64 = places().map(|(_, id)| u64::from(plan.deployment(id).weight)).sum();
+            let weight = |id: DeploymentId| if total == 0 { 1 } else { u64::from(plan.deployment(id).weight) };
+            let mut at = draw::below(bits(), if total == 0 { u64::from(open.count_ones()) } else { total });
+            places().find_map(|(i, id)| {
+                let weight = weight(id);
+                if at < weight {
+                    return Some(i);
+                }
+                at -= weight;
+                None
+            })
+        }
+        Strategy::Ordered => {
+            places().find(|(_, id)| progress.attempts_on(*id) == 0).or_else(|| places().next()).map(|(i, _)| i)
+        }
+        Strategy::LeastBusy => places().min_by_key(|(i, id)| (gateway.health.in_flight(*id), *i)).map(|(i, _)| i),
+        Strategy::LowestCost => places().min_by_key(|(i, id)| (worst_case(plan, needs, progress.group, *id), *i)).map(|(i, _)| i),
+        Strategy::LowestUsage => places().min_by_key(|(i, id)| (gateway.health.tokens_this_minute(*id, now), *i)).map(|(i, _)| i),
+        Strategy::LowestLatency { buffer_per_mille } => {
+            let best = places().map(|(_, id)| gateway.health.pace(id)).min()?;
+            let good_enough = best.saturating_add(best / 1000 * u64::from(buffer_per_mille));
+            let good = || places().filter(|(_, id)| gateway.health.pace(*id) <= good_enough);
+            let nth = draw::below(bits(), good().count() as u64);
+            good().nth(usize::try_from(nth).expect("fewer than 64")).map(|(i, _)| i)
+        }
+    }
+}
+
+impl Blocked {
+    /// The failure class that this stands for, where the request goes on to fallbacks with it.
+    pub const fn class(self) -> Option<FailureClass> {
+        match self {
+            Self::Unhealthy => Some(FailureClass::NoDeployment),
+            Self::Saturated => Some(FailureClass::Saturated),
+            Self::TooLong => Some(FailureClass::ContextWindow),
+            Self::Exhausted | Self::PriceRatio | Self::Short(_) => None,
+        }
+    }
+}
