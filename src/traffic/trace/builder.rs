@@ -51,11 +51,11 @@ struct Draft {
 }
 
 impl Builder {
-    pub(super) fn new(dialect: &'static Dialect, epoch: Time, order: Order, block_size: Option<u32>) -> Self {
+    pub(super) fn new(dialect: &'static Dialect, epoch: Time, order: Order, block_size: Option<u32>, unit: &'static str) -> Self {
         Self {
             dialect,
             names: Names::default(),
-            watch: Watch::default(),
+            watch: Watch::new(unit),
             block_size,
             inference: None,
             epoch: if dialect.relative { epoch } else { Time(0) },

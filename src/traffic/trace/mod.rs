@@ -64,6 +64,14 @@ pub struct Trace {
     notes: Vec<String>,
 }
 
+impl Iterator for Trace {
+    type Item = Result<Batch, TraceError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.next_batch().transpose()
+    }
+}
+
 /// One way to store rows.
 trait Reader {
     /// Gives the next row to `builder`; false at the end of the file.
@@ -144,7 +152,7 @@ impl Trace {
         if dialect.relative {
             notes.push(format!("times in the file are relative; they count from {}", order::date(options.epoch)));
         }
-        let mut builder = Builder::new(dialect, options.epoch, options.order, options.block_size);
+        let mut builder = Builder::new(dialect, options.epoch, options.order, options.block_size, container.unit());
         if dialect.infers_block_size && options.block_size.is_none() {
             let inferred = infer_block_size(&source, container, dialect)?;
             notes.extend(inferred.map(|(size, rows)| format!("blocks of {size} tokens, inferred from the first {} rows", thousands(rows))));
@@ -219,7 +227,7 @@ fn unknown_format(source: &Source, names: &[String]) -> TraceError {
 fn infer_block_size(source: &Source, container: Container, dialect: &'static Dialect) -> Result<Option<(u32, u64)>, TraceError> {
     const ROWS: u64 = 4096;
     let mut reader = reader(source, container, dialect)?;
-    let mut builder = Builder::new(dialect, Time(0), Order::Count, None);
+    let mut builder = Builder::new(dialect, Time(0), Order::Count, None, container.unit());
     builder.inference = Some(Inference::new());
     let mut rows = 0;
     // A row that is not valid ends the search here and is reported, with its place, when the trace is read.
@@ -233,8 +241,9 @@ fn infer_block_size(source: &Source, container: Container, dialect: &'static Dia
     let ((least, least_line), (most, most_line)) = (inference.least, inference.most);
     let hint = "give the option block_size: it is a property of the data set, 512 for Mooncake's own traces, often 16, 64 or 128 elsewhere";
     if least > most {
+        let unit = container.unit();
         let what =
-            format!("the blocks have no one size: line {least_line} needs at least {least} tokens in a block, line {most_line} at most {most}");
+            format!("the blocks have no one size: {unit} {least_line} needs at least {least} tokens in a block, {unit} {most_line} at most {most}");
         return Err(TraceError::of_file(Fault::Format, source.name(), what, hint));
     }
     let power = least.next_power_of_two();

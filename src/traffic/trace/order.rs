@@ -21,8 +21,10 @@ pub enum Order {
 const CLOCK_GAP: Span = Span::from_secs(366 * 86_400);
 
 /// Watches the times of the rows in the order of the file.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Watch {
+    /// What the file has, for messages: `line` or `row`.
+    unit: &'static str,
     previous: Option<(Time, u64)>,
     latest: (Time, u64),
     pub earlier_rows: u64,
@@ -30,6 +32,10 @@ pub(super) struct Watch {
 }
 
 impl Watch {
+    pub(super) fn new(unit: &'static str) -> Self {
+        Self { unit, previous: None, latest: (Time(0), 0), earlier_rows: 0, furthest_back: Span::ZERO }
+    }
+
     /// Takes note of the next row.
     pub(super) fn see(&mut self, at: Time, line: u64, order: Order) -> Result<(), Problem> {
         if let Some((previous, previous_line)) = self.previous {
@@ -48,7 +54,7 @@ impl Watch {
         }
         let back = self.latest.0.since(at);
         if order == Order::Strict {
-            let what = format!("the row is {} earlier than line {}", apart(back), self.latest.1);
+            let what = format!("the row is {} earlier than {} {}", apart(back), self.unit, thousands(self.latest.1));
             let hint = "a replay goes forward in time: sort the trace once with `gwsim trace convert --sort IN OUT`";
             return Err(Problem::row(Fault::Order, what, hint));
         }
@@ -104,7 +110,7 @@ mod tests {
     use super::*;
 
     fn see(times: &[u64], order: Order) -> Result<Watch, Problem> {
-        let mut watch = Watch::default();
+        let mut watch = Watch::new("line");
         for (at, line) in times.iter().zip(1..) {
             watch.see(Time(*at), line, order)?;
         }

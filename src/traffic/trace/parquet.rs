@@ -23,8 +23,10 @@ pub(super) struct Parquet {
     file: PathBuf,
     metadata: FileMetadataRef,
     columns: Vec<(String, Column)>,
-    /// First row and number of rows of the slices that are still to come, last one first.
-    slices: Vec<(usize, usize)>,
+    /// The rows in the row groups to come, in the group at hand, and the first of them.
+    groups: std::vec::IntoIter<usize>,
+    group_rows: usize,
+    first: usize,
     slice: Vec<Series>,
     slice_rows: usize,
     row_in_slice: usize,
@@ -61,36 +63,37 @@ impl Parquet {
             }
             columns.push((name, column));
         }
-        let mut slices = Vec::new();
-        let mut first = 0;
-        for group in &metadata.row_groups {
-            let end = first + group.num_rows();
-            while first < end {
-                let rows = (end - first).min(BATCH_ROWS);
-                slices.push((first, rows));
-                first += rows;
-            }
-        }
-        slices.reverse();
+        let groups: Vec<usize> = metadata.row_groups.iter().map(|group| group.num_rows()).collect();
+        let groups = groups.into_iter();
         let source = source.clone();
-        Ok(Self { source, file, metadata, columns, slices, slice: Vec::new(), slice_rows: 0, row_in_slice: 0, row: 0 })
+        Ok(Self { source, file, metadata, columns, groups, group_rows: 0, first: 0, slice: Vec::new(), slice_rows: 0, row_in_slice: 0, row: 0 })
     }
 
     /// Loads the next slice; false at the end.
     fn load(&mut self) -> Result<bool, TraceError> {
-        let Some(slice) = self.slices.pop() else { return Ok(false) };
+        while self.group_rows == 0 {
+            let Some(rows) = self.groups.next() else { return Ok(false) };
+            self.group_rows = rows;
+        }
+        // Slices end with their group, so that no group is decoded for another one's sake.
+        let slice = (self.first, self.group_rows.min(BATCH_ROWS));
         let names: Vec<String> = self.columns.iter().map(|(name, _)| name.clone()).collect();
-        let read = |frame: PolarsResult<DataFrame>| frame.map_err(|error| damaged(&self.source, &error.to_string()));
+        let metadata = Arc::clone(&self.metadata);
         let frame = match bytes(&self.source)? {
-            Bytes::File(file) => read(frame(ParquetReader::new(file), &self.metadata, names, slice))?,
-            Bytes::Memory(bytes) => read(frame(ParquetReader::new(bytes), &self.metadata, names, slice))?,
+            Bytes::File(file) => guarded(&self.source, || frame(ParquetReader::new(file), metadata, names, slice))?,
+            Bytes::Memory(bytes) => guarded(&self.source, || frame(ParquetReader::new(bytes), metadata, names, slice))?,
         };
         self.slice.clear();
         for (name, _) in &self.columns {
             let column = frame.column(name).map_err(|error| damaged(&self.source, &error.to_string()))?;
             self.slice.push(column.as_materialized_series().rechunk());
         }
-        self.slice_rows = frame.height();
+        if frame.height() != slice.1 {
+            return Err(damaged(&self.source, "a row group holds another number of rows than the footer says"));
+        }
+        self.group_rows -= slice.1;
+        self.first += slice.1;
+        self.slice_rows = slice.1;
         self.row_in_slice = 0;
         Ok(true)
     }
@@ -138,20 +141,29 @@ fn schema(source: &Source) -> Result<(Vec<(String, ArrowDataType)>, FileMetadata
         let columns = schema.iter_values().map(|field| (field.name.to_string(), field.dtype.clone())).collect();
         Ok((columns, reader.get_metadata()?.clone()))
     }
-    let read = match bytes(source)? {
-        Bytes::File(file) => of(ParquetReader::new(file)),
-        Bytes::Memory(bytes) => of(ParquetReader::new(bytes)),
-    };
-    read.map_err(|error| damaged(source, &error.to_string()))
+    match bytes(source)? {
+        Bytes::File(file) => guarded(source, || of(ParquetReader::new(file))),
+        Bytes::Memory(bytes) => guarded(source, || of(ParquetReader::new(bytes))),
+    }
+}
+
+/// Runs polars, which panics at some damaged files: for the user that is a bad file like any other.
+fn guarded<T>(source: &Source, read: impl FnOnce() -> PolarsResult<T>) -> Result<T, TraceError> {
+    // Nothing that `read` touches is used again after a panic.
+    let read = std::panic::catch_unwind(std::panic::AssertUnwindSafe(read));
+    match read {
+        Ok(result) => result.map_err(|error| damaged(source, &error.to_string())),
+        Err(_) => Err(damaged(source, "its pages contradict each other")),
+    }
 }
 
 fn frame<R: polars::io::mmap::MmapBytesReader>(
     mut reader: ParquetReader<R>,
-    metadata: &FileMetadataRef,
+    metadata: FileMetadataRef,
     columns: Vec<String>,
     slice: (usize, usize),
 ) -> PolarsResult<DataFrame> {
-    reader.set_metadata(Arc::clone(metadata));
+    reader.set_metadata(metadata);
     // One thread: variants run on the others.
     reader.with_columns(Some(columns)).with_slice(Some(slice)).read_parallel(ParallelStrategy::None).finish()
 }

@@ -26,6 +26,16 @@ pub(super) enum Container {
     Parquet,
 }
 
+impl Container {
+    /// What a message counts.
+    pub(super) const fn unit(self) -> &'static str {
+        match self {
+            Self::Csv | Self::Jsonl => "line",
+            Self::Parquet => "row",
+        }
+    }
+}
+
 impl Source {
     pub(super) fn name(&self) -> &Path {
         match self {

@@ -454,3 +454,23 @@ fn a_summary_reads_well() {
     ");
     assert_eq!(serde_json::to_value(&summary).unwrap()["duplicates_within_1h"], 1);
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_damaged_parquet_file_never_panics(place in 0usize..10_000, value in any::<u8>(), cut in 0usize..10_000) {
+        let dir = tempfile::tempdir().unwrap();
+        let (csv, parquet) = (dir.path().join("t.csv"), dir.path().join("t.parquet"));
+        std::fs::write(&csv, "at_s,input_tokens,model,block_size,prefix_blocks\n1,500,a,16,1 2 3\n2,5,b,,\n3,500,a,16,1 2\n").unwrap();
+        convert(&csv, &parquet, Options::default()).unwrap();
+        let mut bytes = std::fs::read(&parquet).unwrap();
+        let place = place % bytes.len();
+        bytes[place] = value;
+        for bytes in [&bytes[..], &bytes[..cut % bytes.len()]] {
+            if let Err(error) = read_text(bytes, Options::default()) {
+                let _ = error.to_string();
+            }
+        }
+    }
+}
