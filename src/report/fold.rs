@@ -7,8 +7,9 @@ use std::sync::Arc;
 use super::cause;
 use super::series::Series;
 use super::totals::{Demand, Totals, denial_index, row};
+use crate::gateway::command::Command;
 use crate::gateway::failure::FailureClass;
-use crate::gateway::id::{KeyId, ModelId, TeamId};
+use crate::gateway::id::{KeyId, ModelId, Registry, TeamId};
 use crate::gateway::journal::{Alert, BreakerState, CallClosed, Certainty, Ended, Fact, Outcome, Position};
 use crate::gateway::money::Money;
 use crate::gateway::plan::Plan;
@@ -20,10 +21,8 @@ use crate::gateway::time::Time;
 pub struct About {
     /// When it arrived.
     pub arrived: Time,
-    /// The key that it came with, if that is known.
-    pub key: Option<KeyId>,
-    /// The team of the key.
-    pub team: Option<TeamId>,
+    /// The key that it came with.
+    pub key: KeyId,
     /// The model that it asked for.
     pub model: ModelId,
 }
@@ -37,10 +36,43 @@ pub struct Billed {
     pub amount: Money,
 }
 
+/// The keys and teams that commands have made, numbered as the core numbers them: in the order in which their names first appear.
+#[derive(Debug, Clone, Default)]
+pub struct Directory {
+    /// Names of keys; a [`KeyId`] is an index.
+    pub keys: Registry,
+    /// Names of teams; a [`TeamId`] is an index.
+    pub teams: Registry,
+    team_of: Vec<Option<TeamId>>,
+}
+
+impl Directory {
+    fn carry_out(&mut self, command: &Command) {
+        match command {
+            Command::PutTeam { name, .. } => {
+                self.teams.intern(name);
+            }
+            Command::PutKey { name, spec } => {
+                let key = self.keys.intern(name) as usize;
+                *row(&mut self.team_of, key) = spec.team.as_ref().map(|team| TeamId(self.teams.intern(team)));
+            }
+            Command::PutEndUser { .. }
+            | Command::PutTag { .. }
+            | Command::BlockKey { .. }
+            | Command::BlockTeam { .. }
+            | Command::DeleteKey { .. }
+            | Command::DeleteTeam { .. }
+            | Command::Grant { .. } => {}
+        }
+    }
+}
+
 /// The totals and the series of one run.
 #[derive(Debug, Clone)]
 pub struct Fold {
     plan: Arc<Plan>,
+    /// Who may ask.
+    pub directory: Directory,
     /// What has been counted.
     pub totals: Totals,
     /// When it happened.
@@ -50,16 +82,13 @@ pub struct Fold {
 impl Fold {
     /// An empty fold for a run under `plan`.
     pub fn new(plan: Arc<Plan>) -> Self {
-        Self { totals: Totals::new(&plan), series: Series::default(), plan }
+        Self { totals: Totals::new(&plan), series: Series::default(), directory: Directory::default(), plan }
     }
 
     /// Whether [`Fold::fact`] reads facts of this kind; a driver need not make the others.
     #[inline]
     pub fn wants(fact: &Fact) -> bool {
-        !matches!(
-            fact,
-            Fact::Told(_) | Fact::Decided(_) | Fact::CallClosed(_) | Fact::Closed | Fact::Commanded(_) | Fact::PlanAdopted(_) | Fact::Ticked
-        )
+        !matches!(fact, Fact::Told(_) | Fact::Decided(_) | Fact::CallClosed(_) | Fact::Closed | Fact::PlanAdopted(_) | Fact::Ticked)
     }
 
     /// Counts an arrival.
@@ -70,7 +99,7 @@ impl Fold {
         totals.last_arrival = totals.last_arrival.max(now);
         totals.last = totals.last.max(now);
         totals.requests += 1;
-        for demand in demands(totals, about) {
+        for demand in demands(totals, &self.directory, about) {
             demand.requests += 1;
         }
         self.series.at(now).requests += 1;
@@ -84,10 +113,10 @@ impl Fold {
             | Fact::Decided(_)
             | Fact::CallClosed(_)
             | Fact::Closed
-            | Fact::Commanded(_)
             | Fact::PlanAdopted(_)
             | Fact::Ticked
             | Fact::Refused { observed: false, .. } => {}
+            Fact::Commanded(command) => self.directory.carry_out(command),
             Fact::Called(called) => self.sent(now, called.position, called.call, called.worst_case),
             Fact::Answered { outcome } => {
                 if let Some(about) = about {
@@ -154,7 +183,7 @@ impl Fold {
             Ended::Cancelled => totals.ends.cancelled += 1,
             Ended::Discarded => totals.ends.discarded += 1,
         }
-        for demand in demands(totals, about) {
+        for demand in demands(totals, &self.directory, about) {
             demand.calls += 1;
             demand.bill += billed.amount;
         }
@@ -216,7 +245,7 @@ impl Fold {
             totals.latency.add(now.since(about.arrived));
         }
         totals.other_model += other_model;
-        for demand in demands(totals, about) {
+        for demand in demands(totals, &self.directory, about) {
             demand.answered += answered;
             demand.other_model += other_model;
             demand.refused += refused;
@@ -236,12 +265,13 @@ impl Fold {
     }
 }
 
-/// The rows that a request counts in: its model's, its key's, its team's.
+/// The rows that a request counts in: its model's, its key's, its team's. A key that nobody made has no row.
 #[inline]
-fn demands<'a>(totals: &'a mut Totals, about: &About) -> impl Iterator<Item = &'a mut Demand> {
+fn demands<'a>(totals: &'a mut Totals, directory: &Directory, about: &About) -> impl Iterator<Item = &'a mut Demand> {
     let model = row(&mut totals.asked, about.model.index());
-    let key = about.key.map(|key| row(&mut totals.keys, key.index()));
-    let team = about.team.map(|team| row(&mut totals.teams, team.index()));
+    let team = directory.team_of.get(about.key.index());
+    let key = team.map(|_| row(&mut totals.keys, about.key.index()));
+    let team = team.copied().flatten().map(|team| row(&mut totals.teams, team.index()));
     [Some(model), key, team].into_iter().flatten()
 }
 

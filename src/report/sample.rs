@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::fold::{About, Billed, Fold};
 use super::{Assumption, Input, Names, Origin, Report, Run, Traffic, Variant};
+use crate::gateway::command::{Command, KeySpec};
 use crate::gateway::failure::{CLASSES, FailureClass, FailureSet};
 use crate::gateway::id::{AccountId, DeploymentId, KeyId, ModelId};
 use crate::gateway::journal::{CallClosed, Called, Certainty, Denial, Ended, Fact, Outcome, Position};
@@ -127,9 +128,11 @@ fn deployment(name: &str, model: &str, rates: RateCard) -> Deployment {
 pub(crate) fn report() -> Report {
     let plan = Arc::new(plan());
     let mut fold = Fold::new(plan.clone());
+    let everyone = Command::PutKey { name: "all".into(), spec: KeySpec::default() };
+    fold.fact(Time(0), None, &Fact::Commanded(everyone));
     let second = |n: u64| Time(1_700_000_000_000_000_000 + n * 1_000_000_000);
     for (n, refused) in [(0, false), (60, false), (120, true)] {
-        let about = About { arrived: second(n), key: Some(KeyId(0)), team: None, model: MINI };
+        let about = About { arrived: second(n), key: KeyId(0), model: MINI };
         fold.arrived(second(n), &about);
         if refused {
             fold.fact(second(n), Some(&about), &Fact::Answered { outcome: Outcome::Refused(Denial::Budget(AccountId(0))) });
@@ -142,7 +145,7 @@ pub(crate) fn report() -> Report {
         fold.fact(second(n + 2), Some(&about), &Fact::Answered { outcome: Outcome::Served { model: ModelId(u32::from(n == 60)) } });
     }
     let run = Run { seed: 1, totals: fold.totals, series: fold.series };
-    let names = Names::of(&plan, vec!["all".into()], vec![]);
+    let names = Names::of(&plan, fold.directory.keys.names().to_vec(), vec![]);
     Report {
         name: "Fallback escalation!".into(),
         inputs: vec![Input { role: "trace", file: "three.csv".into(), sha256: "00".repeat(32), bytes: 99 }],

@@ -1,12 +1,13 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::gateway::command::{KeySpec, TeamSpec};
 use crate::gateway::failure::Failure;
 use crate::gateway::id::DeploymentId;
 use crate::gateway::journal::{Called, Denial};
 use crate::report::sample::{self, MINI, OPENAI};
 
-const ABOUT: About = About { arrived: Time(1_000_000_000), key: Some(KeyId(2)), team: Some(TeamId(0)), model: MINI };
+const ABOUT: About = About { arrived: Time(1_000_000_000), key: KeyId(2), model: MINI };
 
 fn called(call: u32, position: Position, deployment: DeploymentId) -> Fact {
     let worst_case = Money(9_000 * i128::from(call));
@@ -16,6 +17,19 @@ fn called(call: u32, position: Position, deployment: DeploymentId) -> Fact {
 fn closed(call: u32, position: Position, deployment: DeploymentId, ended: Ended, usage: Usage, amount: Money) -> CallClosed {
     let model = ModelId(deployment.0);
     CallClosed { call, model, deployment, position, ended, usage, delivered: usage.output, amount, certainty: Certainty::Confirmed }
+}
+
+/// A fold with nine keys in three teams: key n is in team n modulo 3.
+fn fold() -> Fold {
+    let mut fold = Fold::new(Arc::new(sample::plan()));
+    for team in 0..3 {
+        fold.fact(Time(0), None, &Fact::Commanded(Command::PutTeam { name: format!("team {team}"), spec: TeamSpec::default() }));
+    }
+    for key in 0..9 {
+        let spec = KeySpec { team: Some(format!("team {}", key % 3)), ..KeySpec::default() };
+        fold.fact(Time(0), None, &Fact::Commanded(Command::PutKey { name: format!("key {key}"), spec }));
+    }
+    fold
 }
 
 /// A request that is first turned away with a 429 and then answered by the fallback, half a second after it came.
@@ -38,7 +52,7 @@ fn fall_back(fold: &mut Fold, at: Time) {
 
 #[test]
 fn a_fallback_is_counted_where_a_reader_looks_for_it() {
-    let mut fold = Fold::new(Arc::new(sample::plan()));
+    let mut fold = fold();
     fall_back(&mut fold, Time(1_000_000_000));
     let totals = &fold.totals;
     assert_eq!((totals.requests, totals.outcomes.served, totals.other_model), (1, 1, 1));
@@ -48,14 +62,15 @@ fn a_fallback_is_counted_where_a_reader_looks_for_it() {
     assert_eq!(totals.by_position, [Money::ZERO, Money::ZERO, Money::ZERO, totals.bill]);
     assert_eq!(totals.asked[0].bill, totals.bill, "who asked pays for where it went");
     assert_eq!((totals.called[0].bill, totals.called[1].bill), (Money::ZERO, totals.bill));
-    assert_eq!((totals.keys[2].other_model, totals.teams[0].calls), (1, 2));
+    assert_eq!((totals.keys[2].other_model, totals.teams[2].calls), (1, 2));
+    assert_eq!((fold.directory.keys.name(2), fold.directory.teams.name(2)), ("key 2", "team 2"));
     assert_eq!(totals.latency.quantile(950), Some(crate::gateway::time::Span::from_millis(500)));
     assert_eq!((totals.calls_of_one_request_max, totals.worst_case_of_one_call_max), (2, Money(18_000)));
 }
 
 #[test]
 fn late_usage_moves_an_amount_from_presumed_to_confirmed_once() {
-    let mut fold = Fold::new(Arc::new(sample::plan()));
+    let mut fold = fold();
     let usage = Usage::plain(10, 10);
     let presumed =
         CallClosed { certainty: Certainty::Presumed, amount: Money(500), ..closed(1, Position::First, OPENAI, Ended::TimedOut, usage, Money(0)) };
@@ -68,7 +83,7 @@ fn late_usage_moves_an_amount_from_presumed_to_confirmed_once() {
 
 #[test]
 fn a_refusal_that_is_only_observed_is_not_a_refused_request() {
-    let mut fold = Fold::new(Arc::new(sample::plan()));
+    let mut fold = fold();
     fold.fact(Time(1), Some(&ABOUT), &Fact::Refused { denial: Denial::Loop, observed: true });
     fold.fact(Time(1), Some(&ABOUT), &Fact::Refused { denial: Denial::Loop, observed: false });
     fold.fact(Time(1), Some(&ABOUT), &Fact::Answered { outcome: Outcome::Refused(Denial::Loop) });
@@ -77,8 +92,7 @@ fn a_refusal_that_is_only_observed_is_not_a_refused_request() {
 
 #[test]
 fn merging_two_seeds_is_counting_both() {
-    let plan = Arc::new(sample::plan());
-    let (mut one, mut two, mut both) = (Fold::new(plan.clone()), Fold::new(plan.clone()), Fold::new(plan));
+    let (mut one, mut two, mut both) = (fold(), fold(), fold());
     fall_back(&mut one, Time(1_000_000_000));
     fall_back(&mut two, Time(7_000_000_000));
     fall_back(&mut both, Time(1_000_000_000));
@@ -101,15 +115,15 @@ fn any_outcome() -> impl Strategy<Value = Outcome> {
 proptest! {
     #[test]
     fn every_table_sums_to_the_same_total(
-        requests in prop::collection::vec((any_outcome(), 0_u32..9, 0_u32..3, 0_u32..2, 0_u64..5_000_000_000_000,
+        requests in prop::collection::vec((any_outcome(), 0_u32..9, 0_u32..2, 0_u64..5_000_000_000_000,
             prop::collection::vec((0_u32..2, 0_usize..4, 0_u32..5_000, 0_u32..500, any::<bool>()), 0..4)), 1..60),
     ) {
-        let plan = Arc::new(sample::plan());
-        let mut fold = Fold::new(plan.clone());
+        let mut fold = fold();
+        let plan = fold.plan.clone();
         let mut now = Time(0);
-        for (outcome, key, team, model, gap, calls) in requests {
+        for (outcome, key, model, gap, calls) in requests {
             now = Time(now.0 + gap);
-            let about = About { arrived: now, key: Some(KeyId(key)), team: Some(TeamId(team)), model: ModelId(model) };
+            let about = About { arrived: now, key: KeyId(key), model: ModelId(model) };
             fold.arrived(now, &about);
             for (number, (deployment, position, input, output, delivered)) in (1..).zip(calls) {
                 let (position, deployment) = (cause::POSITIONS[position], DeploymentId(deployment));
@@ -139,4 +153,11 @@ proptest! {
         prop_assert_eq!((sum.requests, sum.cost, sum.calls), (totals.requests, bill, totals.calls_sent()));
         prop_assert!(sum.agrees_with(&totals.causes));
     }
+}
+
+#[test]
+fn a_key_that_nobody_made_has_no_row_and_takes_no_memory() {
+    let mut fold = fold();
+    fold.arrived(Time(1), &About { key: KeyId(u32::MAX), ..ABOUT });
+    assert_eq!((fold.totals.requests, fold.totals.asked[0].requests, fold.totals.keys.len()), (1, 1, 0));
 }
