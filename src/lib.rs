@@ -1,5 +1,7 @@
 //! gwsim.
 extern crate alloc;
+pub mod cli;
+pub mod config;
 pub mod gateway;
 pub mod price;
 pub mod report;

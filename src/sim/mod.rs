@@ -15,3 +15,7 @@ pub mod client;
 pub mod driver;
 pub mod observe;
 pub mod queue;
+
+pub mod experiment;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,51 @@
+//! Files that a configuration is or names: read whole, with an error at the place that names them. Knows no format.
+
+use std::fs;
+use std::path::Path;
+
+use super::diagnostic::{Diagnostics, Place, SourceId};
+use super::problem;
+
+/// Takes in the file at `path` under the name that it has there. Reported, at `place` if the path is written somewhere, if it cannot be read.
+pub fn read(path: &Path, place: Option<Place>, diagnostics: &mut Diagnostics) -> Option<(SourceId, String)> {
+    let name = path.display().to_string();
+    let reason = match fs::read(path) {
+        Ok(bytes) => match String::from_utf8(bytes) {
+            Ok(text) => return Some((diagnostics.add_source(name.clone(), text), name)),
+            Err(error) => format!("not UTF-8 after byte {}", error.utf8_error().valid_up_to()),
+        },
+        Err(error) => reason(&error),
+    };
+    diagnostics.report(problem::unreadable_file(place, &name, &reason));
+    None
+}
+
+/// Whether there is a file at `path`. Reported at `place` if not.
+pub fn exists(path: &Path, place: Place, diagnostics: &Diagnostics) -> bool {
+    let error = match fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => "it is a directory".to_owned(),
+        Ok(_) => return true,
+        Err(error) => reason(&error),
+    };
+    diagnostics.report(problem::unreadable_file(Some(place), &path.display().to_string(), &error));
+    false
+}
+
+/// The same words on every platform for what users meet most.
+fn reason(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "no such file".into(),
+        std::io::ErrorKind::PermissionDenied => "permission denied".into(),
+        std::io::ErrorKind::IsADirectory => "it is a directory".into(),
+        _ => error.to_string(),
+    }
+}
+
+/// The byte at a line and column, both from 1, the column in characters; the end of the text if there is none.
+pub fn offset(text: &str, line: u64, column: u64) -> usize {
+    let skipped = usize::try_from(line.saturating_sub(1)).unwrap_or(usize::MAX);
+    let Some(row) = text.split_inclusive('\n').nth(skipped) else { return text.len() };
+    let start = row.as_ptr() as usize - text.as_ptr() as usize;
+    let letters = usize::try_from(column.saturating_sub(1)).unwrap_or(usize::MAX);
+    start + row.char_indices().nth(letters).map_or(row.len(), |(at, _)| at)
+}

@@ -1,0 +1,223 @@
+//! gateway.toml: from a parsed tree to a plan for the core and the commands that create its keys. Knows no traffic and no driver.
+//!
+//! One reader per section; the reading code is the schema, and [`defaults`] lists what holds where the file says nothing.
+
+mod budgets;
+mod calendar;
+pub mod defaults;
+mod identities;
+mod limits;
+mod models;
+mod policies;
+mod prices;
+pub mod providers;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use crate::gateway::command::Command;
+use crate::gateway::plan::{BudgetSpec, LoopDetector, Plan, RetryBudget};
+use crate::gateway::time::Span;
+
+use self::models::Models;
+use self::policies::Policies;
+use self::providers::{Api, Provider, Secret};
+use super::diagnostic::{Diagnostics, Place};
+use super::problem;
+use super::read::{Item, Section};
+use super::tree::{Node, Value};
+
+/// The version of the format that this gwsim reads.
+const VERSION: u64 = 1;
+
+/// A gateway, ready to be driven.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GatewayConfig {
+    /// What the core needs to know.
+    pub plan: Plan,
+    /// What creates teams, keys, tags and end users, in order. To be carried out before the first request.
+    pub commands: Vec<Command>,
+    /// Where deployments are and what they speak.
+    pub providers: Vec<Provider>,
+    /// How `gwsim serve` listens.
+    pub server: Server,
+    /// Where alerts go.
+    pub alerts: Alerts,
+    /// The price list that costs are from: its name and date.
+    pub price_list: String,
+}
+
+/// How the gateway listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// Address and port.
+    pub listen: String,
+}
+
+/// Where alerts go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alerts {
+    /// A Slack webhook's address.
+    pub slack: Option<Secret>,
+    /// A webhook's address.
+    pub webhook: Option<Secret>,
+    /// Equal alerts within this are one.
+    pub dedupe: Span,
+}
+
+/// Resolves a tree. `None` if there were errors, which are all in `diagnostics` then. `directory` is what paths in the tree are relative to,
+/// `price_list` is a list from the command line that takes the place of the tree's own.
+pub fn resolve(root: &Node, directory: &Path, price_list: Option<&Path>, diagnostics: &mut Diagnostics) -> Option<GatewayConfig> {
+    let before = diagnostics.error_count();
+    let list = prices::list(root, directory, price_list, diagnostics);
+    let Value::Table(table) = &root.value else { return None };
+    let start = Place { end: root.place.start, ..root.place };
+    let section = Section::new(table, "gateway.toml", start, diagnostics);
+    let config = read(&section, &list);
+    drop(section);
+    (diagnostics.error_count() == before).then_some(config)
+}
+
+fn read(root: &Section<'_>, list: &crate::price::PriceList) -> GatewayConfig {
+    root.read("version", version);
+    let providers = providers(root);
+    let prices = prices::read(root.section("prices").as_ref(), list, &providers);
+    let mut policies = defaults::policies();
+    policies::read(root, policies::Level::Gateway, &mut policies);
+    let cache_bytes_max = read_cache(root, &mut policies);
+    let mut budget_defaults = defaults::budget();
+    let mut budgets = Budgets { late_usage_window: defaults::LATE_USAGE_WINDOW, ..Budgets::default() };
+    if let Some(section) = root.section("budget") {
+        budgets::read_defaults(&section, &mut budget_defaults);
+        budgets.read(&section, &budget_defaults);
+    }
+    let context = models::Context { policies: &policies, budgets: &budget_defaults, providers: &providers, prices: &prices };
+    let models_section = root.section("models");
+    if models_section.is_none() && root.place_of("models").is_none() {
+        let example = "[models.\"gpt-4o-mini\"] deployments = [...]";
+        root.report(problem::missing_key(root.place(), "models", "a gateway", example));
+    }
+    let models = models::read(root.section("deployments").as_ref(), models_section.as_ref(), &context);
+    let commands = identities::read(
+        root,
+        &identities::Context {
+            models: &models,
+            budgets: &budget_defaults,
+            on_disconnect: policies.on_disconnect,
+            global_budgets: budgets.global.len(),
+            request_budgets: request_budgets(&models) + usize::from(budgets.end_user.is_some()),
+        },
+    );
+    GatewayConfig {
+        commands,
+        server: server(root),
+        alerts: alerts(root),
+        price_list: list.to_string(),
+        plan: Plan {
+            models: models.models,
+            deployments: models.deployments,
+            budgets: budgets.global,
+            limits: root.read("limits", limits::read).unwrap_or_default(),
+            end_user_budget: budgets.end_user,
+            cache_bytes_max,
+            loop_detector: root.read("loop_detector", loop_detector).flatten(),
+            retry_budget: retry_budget(root),
+            late_usage_window: budgets.late_usage_window,
+        },
+        providers,
+    }
+}
+
+fn version(item: Item<'_>) -> Option<u64> {
+    item.whole(VERSION, VERSION)
+}
+
+/// The providers of the file, and those that need no entry because their name says what they speak.
+fn providers(root: &Section<'_>) -> Vec<Provider> {
+    let mut providers = root.section("providers").as_ref().map(providers::read).unwrap_or_default();
+    for api in [Api::OpenAi, Api::Azure, Api::Anthropic, Api::Gemini, Api::Bedrock] {
+        if !providers.iter().any(|provider| provider.name == api.name()) {
+            providers.push(Provider { name: api.name().into(), api, base_url: None, key: None, billing: api.billing() });
+        }
+    }
+    providers
+}
+
+fn read_cache(root: &Section<'_>, policies: &mut Policies) -> u64 {
+    let mut bytes_max = defaults::CACHE_BYTES_MAX;
+    if let Some(Some(section)) = root.read("cache", Item::section_or_off) {
+        section.put("size_max", Item::bytes, &mut bytes_max);
+        policies.cache = policies::cache(&section, None);
+    }
+    bytes_max
+}
+
+#[derive(Debug, Default)]
+struct Budgets {
+    global: Vec<BudgetSpec>,
+    end_user: Option<BudgetSpec>,
+    late_usage_window: Span,
+}
+
+impl Budgets {
+    fn read(&mut self, section: &Section<'_>, defaults: &budgets::BudgetDefaults) {
+        section.put("global", |item| budgets::read(item, defaults), &mut self.global);
+        section.put_some("end_user", |item| budgets::one(item, defaults), &mut self.end_user);
+        section.put("late_usage_window", Item::span, &mut self.late_usage_window);
+    }
+}
+
+/// The most budgets of a model and one of its deployments.
+fn request_budgets(models: &Models) -> usize {
+    let of_model = |model: &crate::gateway::plan::Model| {
+        let of_deployment = model.deployments.iter().map(|id| models.deployments[id.index()].budgets.len()).max();
+        model.budgets.len() + of_deployment.unwrap_or(0)
+    };
+    models.models.iter().map(of_model).max().unwrap_or(0)
+}
+
+fn loop_detector(item: Item<'_>) -> Option<Option<LoopDetector>> {
+    let Some(section) = item.section_or_off()? else { return Some(None) };
+    let mut detector = defaults::loop_detector();
+    section.put("repeats", Item::count_from_one, &mut detector.repeats);
+    section.put("window", Item::span_above_zero, &mut detector.window);
+    section.put("enforce", |item| item.choice(&budgets::ENFORCE), &mut detector.enforce);
+    Some(Some(detector))
+}
+
+/// `retry_budget` stands in `[attempts]`, but there is one for the whole gateway; [`policies`] reads the rest of that section.
+fn retry_budget(root: &Section<'_>) -> Option<RetryBudget> {
+    let section = root.peek("attempts")?.read("retry_budget", Item::section_or_off)??;
+    let mut budget = defaults::retry_budget();
+    section.put("ratio", Item::per_mille, &mut budget.ratio_per_mille);
+    section.put("burst", Item::count, &mut budget.burst);
+    Some(budget)
+}
+
+fn server(root: &Section<'_>) -> Server {
+    let mut server = Server { listen: "127.0.0.1:4000".into() };
+    if let Some(section) = root.section("server") {
+        section.put("listen", listen, &mut server.listen);
+    }
+    server
+}
+
+fn listen(item: Item<'_>) -> Option<String> {
+    let text = item.text()?;
+    if text.parse::<std::net::SocketAddr>().is_ok() {
+        return Some(text.into());
+    }
+    item.report(problem::malformed(item.place(), item.key, "an address and a port", "it is none", "\"127.0.0.1:4000\""));
+    None
+}
+
+fn alerts(root: &Section<'_>) -> Alerts {
+    let mut alerts = Alerts { slack: None, webhook: None, dedupe: Span::from_secs(3600) };
+    if let Some(section) = root.section("alerts") {
+        section.put_some("slack", providers::secret, &mut alerts.slack);
+        section.put_some("webhook", providers::secret, &mut alerts.webhook);
+        section.put("dedupe", Item::span, &mut alerts.dedupe);
+    }
+    alerts
+}

@@ -1,0 +1,169 @@
+//! One constructor for each thing that can be wrong with a configuration. Words only: readers decide when it is wrong.
+
+use super::diagnostic::{Place, Problem};
+use super::near::nearest;
+
+/// The parser's own words.
+pub fn broken_toml(place: Place, message: &str) -> Problem {
+    let first = message.lines().next().unwrap_or("not TOML");
+    Problem::error(place, format!("broken TOML: {first}")).why("the file can't be read past this")
+}
+
+/// A key that nobody reads.
+pub fn unknown_key(place: Place, key: &str, section: &str, known: &[&str]) -> Problem {
+    let problem = Problem::error(place, format!("unknown key `{key}` in {section}")).why("it would have no effect");
+    if let Some(near) = nearest(key, known.iter().copied()) {
+        return problem.help(format!("did you mean `{near}`?"));
+    }
+    let mut names = known.to_vec();
+    names.sort_unstable();
+    problem.help(if names.is_empty() { "remove it".into() } else { format!("known here: {}", names.join(", ")) })
+}
+
+/// A name that refers to something that is not there.
+pub fn unknown_name<'a>(place: Place, kind: &str, name: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> Problem {
+    let problem = Problem::error(place, format!("unknown {kind} `{name}`"));
+    if let Some(near) = nearest(name, known.clone()) {
+        return problem.help(format!("did you mean `{near}`?"));
+    }
+    let names: Vec<&str> = known.into_iter().take(8).collect();
+    problem.help(if names.is_empty() { format!("there is no {kind} yet: add one") } else { format!("there are: {}", names.join(", ")) })
+}
+
+/// A path of a `set` through a name that does not exist.
+pub fn set_through_nothing<'a>(place: Place, section: &str, name: &str, known: impl IntoIterator<Item = &'a str>) -> Problem {
+    let near = nearest(name, known).map(|near| format!("did you mean `{near}`? "));
+    Problem::error(place, format!("`{name}` does not exist in {section}"))
+        .why("a path only changes what is there")
+        .help(format!("{}To add it, set the whole table: '{section}.{name}' = {{ ... }}", near.unwrap_or_default()))
+}
+
+/// A path of a `set` through something that is no table.
+pub fn set_through_value(place: Place, key: &str, kind: &str) -> Problem {
+    Problem::error(place, format!("no such setting: `{key}` is {kind} and has nothing inside"))
+}
+
+/// A path of a `set` to an element that a list does not have.
+pub fn set_beyond_list(place: Place, key: &str, length: usize) -> Problem {
+    Problem::error(place, format!("no such setting: the list has no element `{key}`"))
+        .help(format!("elements are named by their id or counted from 0; the list has {length}"))
+}
+
+/// A path that is not a dotted key.
+pub fn broken_path(place: Place, message: &str) -> Problem {
+    Problem::error(place, format!("not a path: {message}")).help("write a dotted key and quote names with dots: 'models.\"gpt-4.1\".fallbacks'")
+}
+
+/// A value of the wrong kind.
+pub fn wrong_kind(place: Place, key: &str, found: &str, expected: &str, example: &str) -> Problem {
+    Problem::error(place, format!("`{key}` must be {expected}")).why(format!("this is {found}")).help(format!("for example: {key} = {example}"))
+}
+
+/// Text that does not say what it should.
+pub fn malformed(place: Place, key: &str, expected: &str, why: &str, example: &str) -> Problem {
+    Problem::error(place, format!("`{key}` must be {expected}")).why(why).help(format!("for example: {key} = {example}"))
+}
+
+/// A number outside its range.
+pub fn out_of_range(place: Place, key: &str, least: i128, most: i128) -> Problem {
+    let range = if most >= i128::from(u32::MAX) { format!("at least {least}") } else { format!("from {least} to {most}") };
+    Problem::error(place, format!("`{key}` must be {range}"))
+}
+
+/// A word that is none of those that may stand here.
+pub fn unknown_word(place: Place, key: &str, word: &str, known: &[&str]) -> Problem {
+    let problem = Problem::error(place, format!("unknown value `{word}` for `{key}`"));
+    let all = format!("one of: {}", known.join(", "));
+    match nearest(word, known.iter().copied()) {
+        Some(near) => problem.help(format!("did you mean `{near}`? It is {all}")),
+        None => problem.help(format!("write {all}")),
+    }
+}
+
+/// A key that must be there.
+pub fn missing_key(place: Place, key: &str, section: &str, example: &str) -> Problem {
+    Problem::error(place, format!("{section} needs `{key}`")).help(format!("for example: {key} = {example}"))
+}
+
+/// A file that cannot be read.
+pub fn unreadable_file(place: Option<Place>, path: &str, reason: &str) -> Problem {
+    let message = format!("can't read `{path}`: {reason}");
+    match place {
+        Some(place) => Problem::error(place, message).help("paths are relative to the file that they are written in"),
+        None => Problem::without_place(message),
+    }
+}
+
+/// Something stated twice.
+pub fn duplicate(place: Place, kind: &str, name: &str, first: Place) -> Problem {
+    Problem::error(place, format!("{kind} `{name}` is there twice")).why("the second").also(first, "the first")
+}
+
+/// A model that no price is known for.
+pub fn no_price(place: Place, model: &str, list: &str, near: &[String]) -> Problem {
+    let state = format!("state it: [prices.models.\"{model}\"] input = 2.50, output = 10.00 (USD per million tokens)");
+    let names: Vec<String> = near.iter().map(|name| format!("`{name}`")).collect();
+    let help = if names.is_empty() { state } else { format!("did you mean {}? Or {state}", names.join(" or ")) };
+    Problem::error(place, format!("no price for `{model}`")).why(format!("not in {list}; it will not be taken as free")).help(help)
+}
+
+/// A price that is negative or no number.
+pub fn bad_rate(place: Place, key: &str, reason: &str) -> Problem {
+    Problem::error(place, format!("`{key}` is not a price: {reason}")).help(format!("USD per million tokens, for example: {key} = 2.50"))
+}
+
+/// Fallbacks that lead back to where they started.
+pub fn fallback_cycle(place: Place, cycle: &[&str]) -> Problem {
+    let last = cycle.len().saturating_sub(2);
+    let fix = format!("remove `{}` from the fallbacks of `{}`", cycle.last().unwrap_or(&""), cycle.get(last).unwrap_or(&""));
+    Problem::error(place, format!("fallback cycle: {}", cycle.join(" -> "))).why("a request can't be helped by what has just failed").help(fix)
+}
+
+/// A model group that nothing can answer.
+pub fn no_deployments(place: Place, model: &str) -> Problem {
+    Problem::error(place, format!("model `{model}` has no deployments"))
+        .why("nothing could answer its requests")
+        .help("for example: deployments = [{ id = \"mini-1\", provider = \"openai\", model = \"gpt-4o-mini\" }]")
+}
+
+/// A limit that refuses everything.
+pub fn zero_limit(place: Place, key: &str) -> Problem {
+    Problem::error(place, format!("`{key}` must be at least 1")).why("0 would refuse everything").help("remove it for no limit; to stop a key: blocked = true")
+}
+
+/// More accounts than one hold can carry.
+pub fn too_many_budgets(place: Place, name: &str, count: usize, most: usize, most_of_key: usize) -> Problem {
+    Problem::error(place, format!("{count} budgets apply to one request of `{name}`; at most {most} may, {most_of_key} of them its own"))
+        .why("they are held together before each call")
+        .help("its own are those over everything, of its team, itself and their tags; then come the model's, the deployment's and the end user's")
+}
+
+/// A time zone that nobody knows.
+pub fn unknown_timezone(place: Place, name: &str) -> Problem {
+    Problem::error(place, format!("unknown time zone `{name}`")).help("IANA names, for example: timezone = \"Europe/Berlin\" or \"UTC\"")
+}
+
+/// A secret in clear.
+pub fn secret_in_clear(place: Place, key: &str) -> Problem {
+    Problem::error(place, format!("`{key}` must say where the secret is")).why("secrets don't belong in this file").help(format!("for example: {key} = \"env:OPENAI_API_KEY\""))
+}
+
+/// Something that is understood but cannot be done yet.
+pub fn not_supported_yet(place: Place, what: &str, instead: &str) -> Problem {
+    Problem::error(place, format!("{what} is not supported yet")).help(instead)
+}
+
+/// A cap that another one makes pointless.
+pub fn cap_without_effect(place: Place, inner: &str, outer: &str) -> Problem {
+    Problem::warning(place, format!("`{inner}` is above `{outer}`")).why(format!("`{outer}` ends the request first"))
+}
+
+/// Something that is declared and never used.
+pub fn unused(place: Place, kind: &str, name: &str) -> Problem {
+    Problem::warning(place, format!("{kind} `{name}` is not used by any model"))
+}
+
+/// A setting that only has a meaning beside another.
+pub fn needs_other(place: Place, key: &str, other: &str) -> Problem {
+    Problem::error(place, format!("`{key}` needs {other}")).why("it would have no effect")
+}
