@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use super::id::{AccountId, RequestId};
+use super::id::{AccountId, DeploymentId, RequestId};
 use super::journal::{Alert, Certainty, Fact, Journal};
 use super::money::Money;
 use super::plan::{Anchor, BudgetMode, BudgetSpec, BudgetWindow, Enforce, OnShort};
@@ -95,6 +95,7 @@ struct HoldEntry {
 struct Presumed {
     parts: HoldEntry,
     amount: Money,
+    deployment: DeploymentId,
 }
 
 impl Budget {
@@ -244,16 +245,29 @@ impl Budget {
     }
 
     /// Remembers a presumed settlement for `keep`, so that late usage can correct it.
-    pub fn remember(&mut self, receipt: Receipt, request: RequestId, call: u32, now: Time, keep: Span) {
-        while let Some((at, request, call)) = self.presumed_order.front().copied().filter(|(at, ..)| *at + keep < now) {
-            debug_assert!(at <= now);
+    pub fn remember(&mut self, receipt: Receipt, deployment: DeploymentId, call: (RequestId, u32), now: Time, keep: Span) {
+        while let Some((_, request, call)) = self.presumed_order.front().copied().filter(|(at, ..)| *at + keep < now) {
             self.presumed_order.pop_front();
             self.presumed.remove(&(request, call));
         }
         if keep > Span::ZERO {
-            self.presumed.insert((request, call), Presumed { parts: receipt.entry, amount: receipt.amount });
-            self.presumed_order.push_back((now, request, call));
+            self.presumed.insert(call, Presumed { parts: receipt.entry, amount: receipt.amount, deployment });
+            self.presumed_order.push_back((now, call.0, call.1));
         }
+    }
+
+    /// The deployment of a call whose presumed amount can still be corrected.
+    pub fn presumed_on(&self, request: RequestId, call: u32) -> Option<DeploymentId> {
+        self.presumed.get(&(request, call)).map(|presumed| presumed.deployment)
+    }
+
+    /// The quantile of output lengths that the first estimating account among `accounts` asks for, in thousandths.
+    #[inline]
+    pub fn estimate_quantile(&self, accounts: &[AccountId]) -> Option<u32> {
+        accounts.iter().find_map(|id| match self.accounts[id.index()].spec.mode {
+            BudgetMode::Estimate { quantile_per_mille, .. } => Some(quantile_per_mille),
+            BudgetMode::Reserve | BudgetMode::After => None,
+        })
     }
 
     /// Turns a presumed amount into the confirmed one, once. Returns the presumed amount, or `None` if there is none to correct.

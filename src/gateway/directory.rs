@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use super::budget::{ACCOUNTS_MAX, Budget};
 use super::command::{CommandError, KeySpec, Overrides, TeamSpec};
-use super::id::{AccountId, EndUserId, KeyId, LimitId, ModelId, Registry, TagId, TeamId};
+use super::id::{AccountId, EndUserId, KeyId, LimitId, LimitListId, ModelId, Registry, TagId, TeamId};
 use super::journal::Denial;
 use super::limits::Limits;
 use super::plan::{BudgetSpec, LimitSpec};
+use super::scope::Scope;
 use super::time::Time;
 
 /// Accounts left free on every key's path for those that depend on the request: the model's, the deployment's, the end user's and the request's tag.
@@ -29,15 +30,6 @@ pub struct Directory {
     tags: Vec<Vec<AccountId>>,
     everyone: Scope,
     paths: Vec<Path>,
-}
-
-/// The accounts and limits of one owner, by position in its configuration. Ones that it has no more stay, unused.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-struct Scope {
-    accounts: Vec<AccountId>,
-    limits: Vec<LimitId>,
-    accounts_used: usize,
-    limits_used: usize,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -67,12 +59,14 @@ struct Status {
 pub struct PathId(pub u32);
 
 /// What every request of a key counts on, resolved once when the key changes.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Path {
     /// Global, team, key, and tags of both.
     pub accounts: Vec<AccountId>,
     /// Global, team, key.
     pub limits: Vec<LimitId>,
+    /// The same as a list.
+    pub list: LimitListId,
     /// The key's policies, or its team's.
     pub overrides: Overrides,
     /// The team.
@@ -191,13 +185,13 @@ impl Directory {
     /// Sets the budgets and limits over everything.
     pub(super) fn put_everyone(&mut self, budgets: &[BudgetSpec], limits: &[LimitSpec], money: &mut Budget, rates: &mut Limits) {
         self.everyone.put(budgets, limits, money, rates);
-        self.resolve_paths();
+        self.resolve_paths(rates);
     }
 
     /// Adds or changes a team.
     pub(super) fn put_team(&mut self, name: &str, spec: TeamSpec, money: &mut Budget, rates: &mut Limits) -> Result<(), CommandError> {
         let tags = self.tag_accounts_of(&spec.tags);
-        self.check_path(self.everyone.accounts_used + spec.budgets.len() + tags)?;
+        self.check_path(self.everyone.accounts().len() + spec.budgets.len() + tags)?;
         let id = self.team_names.intern(name) as usize;
         if id == self.teams.len() {
             self.teams.push(Team { spec: TeamSpec::default(), scope: Scope::default(), status: Status::default() });
@@ -206,7 +200,7 @@ impl Directory {
         team.scope.put(&spec.budgets, &spec.limits, money, rates);
         team.spec = spec;
         team.status.deleted = false;
-        self.resolve_paths();
+        self.resolve_paths(rates);
         Ok(())
     }
 
@@ -218,9 +212,9 @@ impl Directory {
         };
         let above = team.map_or(0, |team| {
             let team = &self.teams[team.index()];
-            team.scope.accounts_used + self.tag_accounts_of(&team.spec.tags)
+            team.scope.accounts().len() + self.tag_accounts_of(&team.spec.tags)
         });
-        self.check_path(self.everyone.accounts_used + above + spec.budgets.len() + self.tag_accounts_of(&spec.tags))?;
+        self.check_path(self.everyone.accounts().len() + above + spec.budgets.len() + self.tag_accounts_of(&spec.tags))?;
         let id = self.key_names.intern(name) as usize;
         if id == self.keys.len() {
             self.keys.push(Key { spec: KeySpec::default(), scope: Scope::default(), team, status: Status::default(), path: PathId(0) });
@@ -229,21 +223,25 @@ impl Directory {
         key.scope.put(&spec.budgets, &spec.limits, money, rates);
         (key.spec, key.team) = (spec, team);
         key.status.deleted = false;
-        self.resolve_path(id);
+        self.resolve_path(id, rates);
         Ok(())
     }
 
     /// Sets the budgets of an end user.
-    pub(super) fn put_end_user(&mut self, name: &str, budgets: &[BudgetSpec], money: &mut Budget) {
+    pub(super) fn put_end_user(&mut self, name: &str, budgets: &[BudgetSpec], money: &mut Budget) -> Result<(), CommandError> {
+        check_one(budgets)?;
         let id = self.end_user(name);
         put_accounts(&mut self.end_users[id.index()], budgets, money);
+        Ok(())
     }
 
     /// Sets the budgets of a tag.
-    pub(super) fn put_tag(&mut self, name: &str, budgets: &[BudgetSpec], money: &mut Budget) {
+    pub(super) fn put_tag(&mut self, name: &str, budgets: &[BudgetSpec], money: &mut Budget, rates: &mut Limits) -> Result<(), CommandError> {
+        check_one(budgets)?;
         let id = self.tag(name);
         put_accounts(&mut self.tags[id.index()], budgets, money);
-        self.resolve_paths();
+        self.resolve_paths(rates);
+        Ok(())
     }
 
     /// Blocks or unblocks a key.
@@ -289,17 +287,19 @@ impl Directory {
         tags.iter().filter_map(|tag| self.tag_names.find(tag)).map(|id| self.tags[id as usize].len()).sum()
     }
 
-    fn resolve_paths(&mut self) {
+    fn resolve_paths(&mut self, rates: &mut Limits) {
         for key in 0..self.keys.len() {
-            self.resolve_path(key);
+            self.resolve_path(key, rates);
         }
     }
 
     /// Gives a key the path that its present state asks for: its old one if nothing has changed, else a new one.
-    fn resolve_path(&mut self, id: usize) {
+    fn resolve_path(&mut self, id: usize, rates: &mut Limits) {
         let key = &self.keys[id];
         let team = key.team.map(|team| &self.teams[team.index()]);
-        let mut path = Path { overrides: key.spec.overrides, team: key.team, ..Path::default() };
+        let old = self.paths.get(key.path.0 as usize).map(|path| path.list);
+        let none = LimitListId(u32::MAX);
+        let mut path = Path { accounts: Vec::new(), limits: Vec::new(), list: none, overrides: key.spec.overrides, team: key.team };
         path.add(&self.everyone);
         if let Some(team) = team {
             path.add(&team.scope);
@@ -310,6 +310,7 @@ impl Directory {
         for tag in team_tags.iter().chain(&key.spec.tags).filter_map(|tag| self.tag_names.find(tag)) {
             path.accounts.extend(&self.tags[tag as usize]);
         }
+        path.list = rates.list(&path.limits, old);
         if self.paths.get(key.path.0 as usize) != Some(&path) {
             self.keys[id].path = PathId(u32::try_from(self.paths.len()).expect("fewer than 2^32 paths"));
             self.paths.push(path);
@@ -317,23 +318,10 @@ impl Directory {
     }
 }
 
-impl Scope {
-    fn put(&mut self, budgets: &[BudgetSpec], limits: &[LimitSpec], money: &mut Budget, rates: &mut Limits) {
-        put_accounts(&mut self.accounts, budgets, money);
-        for (position, spec) in limits.iter().enumerate() {
-            match self.limits.get(position) {
-                Some(id) => rates.change(*id, *spec),
-                None => self.limits.push(rates.add(*spec)),
-            }
-        }
-        (self.accounts_used, self.limits_used) = (budgets.len(), limits.len());
-    }
-}
-
 impl Path {
     fn add(&mut self, scope: &Scope) {
-        self.accounts.extend(&scope.accounts[..scope.accounts_used]);
-        self.limits.extend(&scope.limits[..scope.limits_used]);
+        self.accounts.extend(scope.accounts());
+        self.limits.extend(scope.limits());
     }
 }
 
@@ -344,4 +332,9 @@ fn put_accounts(accounts: &mut Vec<AccountId>, budgets: &[BudgetSpec], money: &m
             None => accounts.push(money.add(spec.clone())),
         }
     }
+}
+
+/// End users and tags that come with a request have one place each on its path.
+fn check_one(budgets: &[BudgetSpec]) -> Result<(), CommandError> {
+    if budgets.len() > 1 { Err(CommandError::TooManyBudgets { budgets: budgets.len(), most: 1 }) } else { Ok(()) }
 }

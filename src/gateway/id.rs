@@ -43,6 +43,8 @@ ids! {
     AccountId;
     /// A rate or concurrency limit.
     LimitId;
+    /// An immutable list of limits: what was taken by a list is returned by the same list.
+    LimitListId;
     /// The driver's own index for a request in flight; given back with every wake. May be reused after `Closed`.
     Slot;
 }

@@ -1,12 +1,24 @@
 //! The life of one request: told an [`Event`], it answers with the one [`Action`] to take.
 
+mod admission;
+mod calls;
+
 use serde::{Deserialize, Serialize};
 
+use super::Gateway;
+use super::budget::Hold;
+use super::cache;
+use super::command::Overrides;
+use super::directory::PathId;
 use super::failure::Failure;
-use super::id::{DeploymentId, ModelId, RequestId};
-use super::journal::Outcome;
+use super::id::{DeploymentId, LimitListId, ModelId, RequestId};
+use super::journal::{Fact, Journal, Outcome, Position};
+use super::limits::Ask;
+use super::pick;
+use super::plan::Plan;
 use super::rate_card::Usage;
 use super::request::{Fingerprint, Request};
+use super::router::{Progress, Then};
 use super::time::Time;
 
 /// What a driver tells a request.
@@ -132,33 +144,256 @@ pub enum Wake {
 
 /// One request in flight.
 #[derive(Debug)]
-pub struct InFlight {}
+pub struct InFlight {
+    request: Request,
+    state: State,
+    gone: bool,
+    placed: bool,
+    taken: bool,
+    leads: bool,
+    path: PathId,
+    limit_lists: [LimitListId; 2],
+    began: Time,
+    deadline: Time,
+    wake: Time,
+    then: Then,
+    progress: Progress,
+    open: Option<Open>,
+    last_called: Option<DeploymentId>,
+    delivered: u32,
+    used_input: u32,
+    used_output: u32,
+}
+
+/// Where a request is in its life. What may happen in each is the table in `InFlight::on`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    New,
+    Queued,
+    Looking,
+    Following,
+    Sleeping,
+    Calling,
+    Relaying,
+    Draining,
+    Over,
+}
+
+/// The call that is open.
+#[derive(Debug)]
+struct Open {
+    hold: Hold,
+    deployment: DeploymentId,
+    model: ModelId,
+    position: Position,
+    max_tokens: u32,
+    limits: LimitListId,
+    since: Time,
+}
+
+/// What every step is given: the plan, the shared state, the time, and where facts go.
+struct Turn<'a, J> {
+    plan: &'a Plan,
+    gateway: &'a mut Gateway,
+    now: Time,
+    journal: &'a mut J,
+}
+
+impl Default for InFlight {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 impl InFlight {
     /// A request that has not arrived yet.
     pub fn new() -> Self {
-        Self {}
+        Self {
+            request: Request::NONE,
+            state: State::New,
+            gone: false,
+            placed: false,
+            taken: false,
+            leads: false,
+            path: PathId(0),
+            limit_lists: [LimitListId(0); 2],
+            began: Time(0),
+            deadline: Time::MAX,
+            wake: Time::MAX,
+            then: Then::Retry,
+            progress: Progress::nowhere(),
+            open: None,
+            last_called: None,
+            delivered: 0,
+            used_input: 0,
+            used_output: 0,
+        }
     }
 
     /// Takes one event and says what to do next. Afterwards the driver drains `gateway.ready`.
-    pub fn step<J: super::journal::Journal>(
-        &mut self,
-        _plan: &super::plan::Plan,
-        _gateway: &mut super::Gateway,
-        _now: Time,
-        _event: Event,
-        _journal: &mut J,
-    ) -> Action {
-        todo!("being written")
+    ///
+    /// # Panics
+    /// If the driver breaks the contract of `gateway`: time that runs backwards, a second `Arrived`, a wake that was not for this request.
+    #[inline]
+    pub fn step<J: Journal>(&mut self, plan: &Plan, gateway: &mut Gateway, now: Time, event: Event, journal: &mut J) -> Action {
+        gateway.advance(now);
+        if let (State::New, Event::Arrived(request)) = (self.state, event) {
+            self.request = request;
+        }
+        let id = Some(self.request.id);
+        journal.record(now, id, || Fact::Told(event));
+        let mut turn = Turn { plan, gateway, now, journal };
+        let action = self.on(&mut turn, event);
+        turn.journal.record(now, id, || Fact::Decided(action));
+        action
     }
 
     /// The next instant at which this request wants a `Woke`, and why.
+    #[inline]
     pub fn deadline(&self) -> Option<(Time, &'static str)> {
-        None
+        let why = match self.state {
+            State::New | State::Over => return None,
+            State::Queued => "the wait in the queue is over",
+            State::Looking => "the remote cache took too long",
+            State::Following => "the client's deadline",
+            State::Sleeping => "the back-off is over",
+            State::Calling => "the call took too long",
+            State::Relaying => "the stream took too long",
+            State::Draining => "the drain took too long",
+        };
+        (self.wake < Time::MAX).then_some((self.wake, why))
     }
 
-    /// Whether its money is closed: no further event is expected (late usage aside).
+    /// Whether its money is closed: no further event is expected, late usage aside.
+    #[inline]
     pub fn is_closed(&self) -> bool {
-        true
+        self.state == State::Over
+    }
+
+    /// The request itself.
+    pub fn request(&self) -> &Request {
+        &self.request
+    }
+
+    /// The state x event table. Every cell is here; what cannot matter any more is `Wait`.
+    #[inline]
+    fn on<J: Journal>(&mut self, turn: &mut Turn<'_, J>, event: Event) -> Action {
+        match (self.state, event) {
+            (State::New, Event::Arrived(_)) => self.arrived(turn),
+            (_, Event::Arrived(_)) => panic!("a request arrives once"),
+
+            (State::Looking, Event::Looked(hit)) => self.looked(turn, hit),
+            // The answer came after it was given up.
+            (_, Event::Looked(_)) => Action::Wait,
+
+            // A timer of an earlier state that was not stopped in time.
+            (_, Event::Woke) if turn.now < self.wake => Action::Wait,
+            (State::Queued, Event::Woke) => self.waited_too_long(turn),
+            (State::Looking, Event::Woke) => self.looked(turn, None),
+            (State::Following, Event::Woke) => self.gave_up_following(turn),
+            (State::Sleeping, Event::Woke) => self.slept(turn),
+            (State::Calling | State::Relaying | State::Draining, Event::Woke) => self.timed_out(turn),
+            (State::New | State::Over, Event::Woke) => Action::Wait,
+
+            (State::Queued, Event::Released(Wake::Admitted)) => self.placed(turn),
+            (State::Following, Event::Released(Wake::Served(hit))) => self.shared(turn, hit),
+            (State::Following, Event::Released(Wake::Leads { .. })) => self.leads(turn),
+            (_, Event::Released(wake)) => panic!("{wake:?} is drained in the step that makes it, before its request can move on"),
+
+            (State::Calling, Event::Opened { call }) if self.is_current(call) => self.opened(turn),
+            (_, Event::Opened { .. }) => Action::Wait,
+
+            (State::Calling | State::Relaying | State::Draining, Event::Finished { call, usage }) if self.is_current(call) => {
+                self.finished(turn, usage)
+            }
+            (_, Event::Finished { call, usage }) => self.late(turn, call, usage),
+
+            (State::Calling | State::Relaying | State::Draining, Event::Failed { call, failure, received, usage }) if self.is_current(call) => {
+                self.failed(turn, failure, received, usage)
+            }
+            (_, Event::Failed { call, usage: Some(usage), .. }) => self.late(turn, call, usage),
+            (_, Event::Failed { usage: None, .. }) => Action::Wait,
+
+            (State::New | State::Over, Event::ClientLeft { .. }) => Action::Wait,
+            (_, Event::ClientLeft { .. }) if self.gone => Action::Wait,
+            (_, Event::ClientLeft { received, delivered }) => self.client_left(turn, received, delivered),
+        }
+    }
+
+    /// Money events are never dropped; those of calls that were closed before correct what was presumed.
+    fn late<J: Journal>(&mut self, turn: &mut Turn<'_, J>, call: u32, usage: Usage) -> Action {
+        turn.gateway.late_usage(turn.plan, turn.now, self.request.id, call, usage, turn.journal);
+        Action::Wait
+    }
+
+    #[inline]
+    fn is_current(&self, call: u32) -> bool {
+        self.open.is_some() && call == u32::from(self.progress.calls)
+    }
+
+    /// Ends the request, for its client and for the books. `hit` is the answer, if there is one for those who wait for it.
+    #[inline]
+    fn finish<J: Journal>(&mut self, turn: &mut Turn<'_, J>, outcome: Outcome, hit: Option<Hit>, store: Option<CacheKey>) -> Action {
+        debug_assert!(self.open.is_none(), "the last call is closed before the request");
+        let Turn { plan, gateway, now, journal } = turn;
+        let outcome = if self.gone { Outcome::Abandoned } else { outcome };
+        if self.leads {
+            self.leads = false;
+            let key = self.cache_key(plan, gateway).expect("only requests with a cache key lead");
+            match hit {
+                Some(hit) => gateway.flights.served(key, hit, &mut gateway.ready),
+                None => gateway.flights.failed(key, &mut gateway.ready),
+            }
+        }
+        self.return_limits(plan, gateway, *now);
+        for (model, deployment, failure) in self.progress.deferred() {
+            if let Outcome::Failed(_) = outcome {
+                gateway.health.count_failure(plan, plan.model(model), deployment, *now, failure.class, failure.retry_after, *journal);
+            }
+        }
+        if !self.gone {
+            journal.record(*now, Some(self.request.id), || Fact::Answered { outcome });
+        }
+        journal.record(*now, Some(self.request.id), || Fact::Closed);
+        self.state = State::Over;
+        self.wake = Time::MAX;
+        Action::Finish(Finish { outcome, store })
+    }
+
+    fn return_limits(&mut self, plan: &Plan, gateway: &mut Gateway, now: Time) {
+        let Gateway { limits, directory, ready, .. } = gateway;
+        if self.taken {
+            let ask = self.ask(plan, &directory.path(self.path).overrides);
+            let used = Ask { input: u64::from(self.used_input), output: u64::from(self.used_output) };
+            for list in self.limit_lists {
+                limits.correct(list, now, self.began, ask, used);
+            }
+        }
+        if self.placed {
+            for list in self.limit_lists {
+                limits.return_places(list, ready);
+            }
+        }
+        (self.taken, self.placed) = (false, false);
+    }
+
+    /// What the request asks of the limits of its key and model: the output that its own model would be asked for.
+    fn ask(&self, plan: &Plan, overrides: &Overrides) -> Ask {
+        let model = plan.model(self.request.model);
+        let stated = self.request.max_tokens.map(core::num::NonZeroU32::get).or(model.max_tokens.default);
+        let most = || model.deployments.iter().map(|id| plan.deployment(*id).output_tokens_max).max().unwrap_or(0);
+        let cap = overrides.max_tokens_cap.or(model.max_tokens.cap).unwrap_or(u32::MAX);
+        pick::ask(&self.request, stated.unwrap_or_else(most).min(cap))
+    }
+
+    /// The key of this request's answer, if its model has a cache that its key uses.
+    #[inline]
+    fn cache_key(&self, plan: &Plan, gateway: &Gateway) -> Option<CacheKey> {
+        let policy = plan.model(self.request.model).cache.as_ref()?;
+        let path = gateway.directory.path(self.path);
+        if path.overrides.cache == Some(false) {
+            return None;
+        }
+        Some(cache::key(&self.request, policy, path.overrides.cache_scope.unwrap_or(policy.scope), path.team))
     }
 }

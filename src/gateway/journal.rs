@@ -60,6 +60,11 @@ pub enum Fact {
     PlanAdopted(u32),
     /// Input: the driver's tick.
     Ticked,
+    /// Input: the process that had requests in flight is gone; so many calls were open.
+    Recovered {
+        /// Calls that were closed as presumed.
+        calls: u64,
+    },
     /// Decision: what the driver is to do.
     Decided(Action),
 

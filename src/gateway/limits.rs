@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use super::id::{LimitId, RequestId, Slot};
+use super::id::{LimitId, LimitListId, RequestId, Slot};
 use super::in_flight::Wake;
 use super::plan::{Anchor, LimitKind, LimitSpec, Refill, TokenCount};
 use super::time::{Span, Time};
@@ -151,6 +151,7 @@ enum Which {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Limits {
     limits: Vec<Limit>,
+    lists: Vec<Vec<LimitId>>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -192,25 +193,40 @@ impl Limits {
         limit.spec = spec;
     }
 
+    /// A list of limits that never changes: `old` if it is the same.
+    pub fn list(&mut self, ids: &[LimitId], old: Option<LimitListId>) -> LimitListId {
+        if let Some(old) = old.filter(|old| self.lists[old.index()] == ids) {
+            return old;
+        }
+        self.lists.push(ids.to_vec());
+        LimitListId(u32::try_from(self.lists.len() - 1).expect("fewer than 2^32 lists"))
+    }
+
+    /// The limits of a list.
+    #[inline]
+    pub fn ids(&self, list: LimitListId) -> &[LimitId] {
+        &self.lists[list.index()]
+    }
+
     /// A limit's rules.
     pub fn spec(&self, id: LimitId) -> &LimitSpec {
         &self.limits[id.index()].spec
     }
 
-    /// Whether the rate limits among `ids` have room for `ask`.
+    /// Whether the rate limits on a list have room for `ask`.
     #[inline]
-    pub fn rates_fit(&self, ids: &[LimitId], now: Time, ask: Ask) -> Room {
-        self.room(ids, now, ask, Which::Rates)
+    pub fn rates_fit(&self, list: LimitListId, now: Time, ask: Ask) -> Room {
+        self.room(list, now, ask, Which::Rates)
     }
 
-    /// Whether the concurrency limits among `ids` have a place.
+    /// Whether the concurrency limits on a list have a place.
     #[inline]
-    pub fn places_fit(&self, ids: &[LimitId], now: Time) -> Room {
-        self.room(ids, now, Ask { input: 0, output: 0 }, Which::Concurrency)
+    pub fn places_fit(&self, list: LimitListId, now: Time) -> Room {
+        self.room(list, now, Ask { input: 0, output: 0 }, Which::Concurrency)
     }
 
-    fn room(&self, ids: &[LimitId], now: Time, ask: Ask, which: Which) -> Room {
-        for id in ids {
+    fn room(&self, list: LimitListId, now: Time, ask: Ask, which: Which) -> Room {
+        for id in self.ids(list) {
             let limit = &self.limits[id.index()];
             let concurrency = limit.spec.kind == LimitKind::Concurrency;
             if concurrency != (which == Which::Concurrency) || limit.fits(now, ask) {
@@ -224,10 +240,10 @@ impl Limits {
         Room::Fits
     }
 
-    /// Counts `ask` on the rate limits among `ids`.
+    /// Counts `ask` on the rate limits on a list.
     #[inline]
-    pub fn take_rates(&mut self, ids: &[LimitId], now: Time, ask: Ask) {
-        for id in ids {
+    pub fn take_rates(&mut self, list: LimitListId, now: Time, ask: Ask) {
+        for id in &self.lists[list.index()] {
             let limit = &mut self.limits[id.index()];
             if limit.spec.kind != LimitKind::Concurrency {
                 let n = limit.counted_at_admission(ask);
@@ -238,10 +254,10 @@ impl Limits {
         }
     }
 
-    /// Takes a place at every concurrency limit among `ids`.
+    /// Takes a place at every concurrency limit on a list.
     #[inline]
-    pub fn take_places(&mut self, ids: &[LimitId]) {
-        for id in ids {
+    pub fn take_places(&mut self, list: LimitListId) {
+        for id in &self.lists[list.index()] {
             let limit = &mut self.limits[id.index()];
             if limit.spec.kind == LimitKind::Concurrency {
                 limit.in_use += 1;
@@ -250,8 +266,8 @@ impl Limits {
     }
 
     /// Puts right what [`Self::take_rates`] counted at `taken_at`, now that the usage is known.
-    pub fn correct(&mut self, ids: &[LimitId], now: Time, taken_at: Time, ask: Ask, used: Ask) {
-        for id in ids {
+    pub fn correct(&mut self, list: LimitListId, now: Time, taken_at: Time, ask: Ask, used: Ask) {
+        for id in &self.lists[list.index()] {
             let limit = &mut self.limits[id.index()];
             let Some(used) = limit.spec.kind.tokens(used) else { continue };
             let taken = limit.counted_at_admission(ask);
@@ -263,31 +279,37 @@ impl Limits {
         }
     }
 
-    /// Returns the places at the concurrency limits among `ids` and gives them to whoever waits.
-    pub fn return_places(&mut self, ids: &[LimitId], ready: &mut VecDeque<(Slot, Wake)>) {
-        for id in ids {
+    /// Returns the places at the concurrency limits on a list and gives them to whoever waits.
+    pub fn return_places(&mut self, list: LimitListId, ready: &mut VecDeque<(Slot, Wake)>) {
+        for id in &self.lists[list.index()] {
             let limit = &mut self.limits[id.index()];
             if limit.spec.kind == LimitKind::Concurrency {
                 assert!(limit.in_use > 0, "a place is returned once");
                 limit.in_use -= 1;
             }
         }
-        for id in ids {
-            self.assign(*id, ready);
+        for place in 0..self.lists[list.index()].len() {
+            self.assign(self.lists[list.index()][place], ready);
         }
     }
 
-    /// Lets a request wait before limit `at` until all concurrency limits among `ids` have a place.
-    pub fn wait(&mut self, at: LimitId, slot: Slot, request: RequestId, ids: &[LimitId]) {
-        let needs = ids.iter().copied().filter(|id| self.limits[id.index()].spec.kind == LimitKind::Concurrency).collect();
+    /// Lets a request wait before limit `at` until all concurrency limits on `lists` have a place.
+    pub fn wait(&mut self, at: LimitId, slot: Slot, request: RequestId, lists: [LimitListId; 2]) {
+        let all = lists.iter().flat_map(|list| self.ids(*list)).copied();
+        let needs = all.filter(|id| self.limits[id.index()].spec.kind == LimitKind::Concurrency).collect();
         self.limits[at.index()].waiters.push_back(Waiter { slot, request, needs });
     }
 
-    /// Takes a request out of whatever queue among `ids` it waits in.
-    pub fn stop_waiting(&mut self, request: RequestId, ids: &[LimitId]) {
-        for id in ids {
-            self.limits[id.index()].waiters.retain(|waiter| waiter.request != request);
+    /// Takes a request out of the queue on `lists` that it waits in, and says before which limit that was.
+    pub fn stop_waiting(&mut self, request: RequestId, lists: [LimitListId; 2]) -> Option<LimitId> {
+        for id in lists.iter().flat_map(|list| &self.lists[list.index()]) {
+            let waiters = &mut self.limits[id.index()].waiters;
+            if let Some(place) = waiters.iter().position(|waiter| waiter.request == request) {
+                waiters.remove(place);
+                return Some(*id);
+            }
         }
+        None
     }
 
     /// Places in use and requests waiting, over all limits: both zero when nothing is in flight.
@@ -320,7 +342,9 @@ impl Limits {
                 // It goes on waiting where it is held up now, or a place there would never reach it.
                 Some(other) => self.limits[other.index()].waiters.push_back(waiter),
                 None => {
-                    self.take_places(&waiter.needs);
+                    for need in &waiter.needs {
+                        self.limits[need.index()].in_use += 1;
+                    }
                     ready.push_back((waiter.slot, Wake::Admitted));
                 }
             }

@@ -1,4 +1,23 @@
-//! The core.
+//! The gateway's decisions as one deterministic core. A driver tells it what happened, and does what it says.
+//!
+//! # How to drive it
+//! - Make a [`plan::Plan`], a [`Gateway`] for it, and [`Gateway::apply`] the commands that add teams and keys.
+//! - For every request make an [`in_flight::InFlight`] and [`step`](in_flight::InFlight::step) it with `Event::Arrived`; do the one
+//!   [`Action`](in_flight::Action) that comes back; step it again with what comes of that.
+//! - After *every* step, command and tick, in the same lock turn, drain [`Gateway::ready`]: step each request named there with
+//!   `Event::Released`, at the same instant.
+//! - When the instant of [`InFlight::deadline`](in_flight::InFlight::deadline) has come, step it with `Event::Woke`: late if need be, never early.
+//!
+//! # The contract
+//! - `now` never decreases over all steps, commands and ticks.
+//! - At most one call of a request is open for its client. A call that is open is closed by the next `Call`, `Sleep` or `Finish`; only
+//!   `Drain` keeps one going.
+//! - Events of calls carry the call's number. Stale ones change nothing, but usage is never dropped: late usage corrects what was presumed.
+//! - Every request is answered once (`Fact::Answered`) and closed once (`Fact::Closed`). A closed one needs no more events.
+//! - A failure after `Opened` is never retried: the client has seen a part of the answer.
+//!
+//! There is no clock here, no socket, no float, no random hasher, no iteration over a hash map, and no async.
+
 pub mod budget;
 pub mod cache;
 pub mod command;
@@ -10,53 +29,254 @@ pub mod id;
 pub mod in_flight;
 pub mod journal;
 pub mod limits;
+pub mod loops;
+pub mod model_state;
 pub mod money;
 pub mod pick;
 pub mod plan;
+pub mod policy;
 pub mod rate_card;
 pub mod request;
 pub mod router;
+pub mod scope;
+pub mod stream;
 pub mod time;
 
-/// All requests' shared state.
-#[derive(Debug)]
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use budget::Budget;
+use cache::{Cache, Flights};
+use command::{Command, CommandError};
+use directory::Directory;
+use health::Health;
+use id::{EndUserId, KeyId, ModelId, RequestId, Slot, TagId};
+use in_flight::Wake;
+use journal::{Fact, Journal};
+use limits::Limits;
+use loops::Loops;
+use model_state::ModelState;
+use plan::Plan;
+use rate_card::Usage;
+use scope::Scope;
+use time::Time;
+
+/// The state that all requests share.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Gateway {
-    /// Requests that a step has set free: to be stepped with `Event::Released` at the same instant. FIFO.
-    pub ready: alloc::collections::VecDeque<(id::Slot, in_flight::Wake)>,
+    /// Requests that a step has set free: to be stepped with `Event::Released` at the same instant, first in, first out.
+    pub ready: VecDeque<(Slot, Wake)>,
+    pub(crate) seed: u64,
+    now: Time,
+    plans: u32,
+    pub(crate) directory: Directory,
+    pub(crate) budget: Budget,
+    pub(crate) limits: Limits,
+    pub(crate) health: Health,
+    pub(crate) cache: Cache,
+    pub(crate) flights: Flights,
+    pub(crate) loops: Loops,
+    pub(crate) models: Vec<ModelState>,
+    pub(crate) deployments: Vec<Scope>,
+}
+
+/// What is left over. All zero when nothing is in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Outstanding {
+    /// Holds that are neither settled nor voided.
+    pub holds: u64,
+    /// Places at concurrency limits.
+    pub places: u64,
+    /// Requests in queues.
+    pub waiters: u64,
+    /// Calls in flight, as the deployments' health counts them.
+    pub calls: u64,
+    /// Flights of identical requests.
+    pub flights: u64,
+    /// Wakes that were not drained.
+    pub ready: u64,
 }
 
 impl Gateway {
-    /// A gateway without keys. `seed` keys its draws.
-    pub fn new(_plan: &plan::Plan, _seed: u64) -> Self {
-        Self { ready: alloc::collections::VecDeque::new() }
+    /// A gateway without teams and keys. `seed` keys its draws.
+    pub fn new(plan: &Plan, seed: u64) -> Self {
+        let mut gateway = Self {
+            ready: VecDeque::new(),
+            seed,
+            now: Time(0),
+            plans: 0,
+            directory: Directory::default(),
+            budget: Budget::default(),
+            limits: Limits::default(),
+            health: Health::default(),
+            cache: Cache::new(plan.cache_bytes_max),
+            flights: Flights::default(),
+            loops: Loops::default(),
+            models: Vec::new(),
+            deployments: Vec::new(),
+        };
+        gateway.fit(plan);
+        gateway
     }
 
-    /// Carries out a command (add, change, block, delete a key or team, ...).
-    pub fn apply<J: journal::Journal>(
-        &mut self,
-        _plan: &plan::Plan,
-        _now: time::Time,
-        _command: command::Command,
-        _journal: &mut J,
-    ) -> Result<(), command::CommandError> {
-        todo!("being written")
+    /// Carries out a command.
+    ///
+    /// # Errors
+    /// If it names a team or key that there is not, or asks for more budgets on one path than a hold carries; nothing has changed then.
+    pub fn apply<J: Journal>(&mut self, plan: &Plan, now: Time, command: Command, journal: &mut J) -> Result<(), CommandError> {
+        self.advance(now);
+        debug_assert!(self.models.len() >= plan.models.len(), "the plan was adopted");
+        let Self { directory, budget, limits, .. } = self;
+        match command.clone() {
+            Command::PutTeam { name, spec } => directory.put_team(&name, spec, budget, limits)?,
+            Command::PutKey { name, spec } => directory.put_key(&name, spec, budget, limits)?,
+            Command::PutEndUser { name, budgets } => directory.put_end_user(&name, &budgets, budget)?,
+            Command::PutTag { name, budgets } => directory.put_tag(&name, &budgets, budget, limits)?,
+            Command::BlockKey { name, blocked } => directory.block_key(&name, blocked)?,
+            Command::BlockTeam { name, blocked } => directory.block_team(&name, blocked)?,
+            Command::DeleteKey { name } => directory.delete_key(&name)?,
+            Command::DeleteTeam { name } => directory.delete_team(&name)?,
+            Command::Grant { account, amount } => budget.grant(account, now, amount),
+        }
+        journal.record(now, None, || Fact::Commanded(command));
+        Ok(())
     }
 
-    /// Once a second: edge-triggered things that need time without traffic.
-    pub fn tick<J: journal::Journal>(&mut self, _plan: &plan::Plan, _now: time::Time, _journal: &mut J) {}
-
-    /// The id of a key, for requests. `end_user` and `tag` intern their name.
-    pub fn key(&self, _name: &str) -> Option<id::KeyId> {
-        None
+    /// Goes over to another plan for requests that arrive from now on. Models and deployments keep their numbers; what counts stays counted.
+    ///
+    /// # Panics
+    /// If the plan has fewer models or deployments than the one before: ids are append-only, removed things are `retired`.
+    pub fn adopt<J: Journal>(&mut self, plan: &Plan, now: Time, journal: &mut J) {
+        self.advance(now);
+        assert!(plan.models.len() >= self.models.len() && plan.deployments.len() >= self.deployments.len(), "ids are append-only");
+        self.fit(plan);
+        self.plans += 1;
+        let number = self.plans;
+        journal.record(now, None, || Fact::PlanAdopted(number));
     }
 
-    /// The id of an end user, known or not yet.
-    pub fn end_user(&mut self, _name: &str) -> id::EndUserId {
-        id::EndUserId(0)
+    /// Once a second: edges that need time without traffic to be seen.
+    pub fn tick<J: Journal>(&mut self, now: Time, journal: &mut J) {
+        self.advance(now);
+        journal.record(now, None, || Fact::Ticked);
+        self.health.tick(now, journal);
     }
 
-    /// The id of a tag, known or not yet.
-    pub fn tag(&mut self, _name: &str) -> id::TagId {
-        id::TagId(0)
+    /// The number of a key.
+    pub fn key(&self, name: &str) -> Option<KeyId> {
+        self.directory.key(name)
+    }
+
+    /// The number of an end user, given to the name now if it has none.
+    pub fn end_user(&mut self, name: &str) -> EndUserId {
+        self.directory.end_user(name)
+    }
+
+    /// The number of a tag, given to the name now if it has none.
+    pub fn tag(&mut self, name: &str) -> TagId {
+        self.directory.tag(name)
+    }
+
+    /// Who there is.
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// The accounts and the ledger.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// The limits.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// The response cache.
+    pub fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
+    /// What is left over.
+    pub fn outstanding(&self) -> Outstanding {
+        let (places, waiters) = self.limits.outstanding();
+        Outstanding {
+            holds: self.budget.open_holds() as u64,
+            places,
+            waiters: waiters as u64,
+            calls: self.health.in_flight_in_all(),
+            flights: self.flights.open() as u64,
+            ready: self.ready.len() as u64,
+        }
+    }
+
+    /// The whole state. Lossless: a gateway restored from it goes on exactly as this one would.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot(self.clone())
+    }
+
+    /// The gateway of a snapshot.
+    pub fn restore(snapshot: Snapshot) -> Self {
+        snapshot.0
+    }
+
+    /// After a crash, when the requests that were in flight are gone: closes every open call as presumed at its worst case, returns every
+    /// place, and forgets waiters and flights. Accounts, limits, cooldowns, breakers and the cache stay. Returns how many calls were open.
+    pub fn recover<J: Journal>(&mut self, now: Time, journal: &mut J) -> usize {
+        self.advance(now);
+        self.ready.clear();
+        self.limits.forget_places();
+        self.health.forget_places();
+        self.flights.forget();
+        let calls = self.budget.presume_open(now, journal);
+        journal.record(now, None, || Fact::Recovered { calls: calls as u64 });
+        calls
+    }
+
+    /// Usage of a call that was closed before: turns its presumed amount into the confirmed one, once.
+    pub fn late_usage<J: Journal>(&mut self, plan: &Plan, now: Time, request: RequestId, call: u32, usage: Usage, journal: &mut J) {
+        let Some(deployment) = self.budget.presumed_on(request, call) else { return };
+        let confirmed = plan.deployment(deployment).rates.cost(usage);
+        if let Some(presumed) = self.budget.correct(request, call, now, confirmed, journal) {
+            journal.record(now, Some(request), || Fact::Corrected { call, presumed, confirmed });
+        }
+    }
+
+    /// Whether the retry budget of a model has a retry left.
+    #[inline]
+    pub(crate) fn may_retry(&self, plan: &Plan, model: ModelId) -> bool {
+        plan.retry_budget.is_none_or(|policy| self.models[model.index()].may_retry(policy))
+    }
+
+    /// Time has come to `now`.
+    ///
+    /// # Panics
+    /// If it runs backwards.
+    #[inline]
+    pub(crate) fn advance(&mut self, now: Time) {
+        assert!(now >= self.now, "time runs backwards: {now:?} after {:?}", self.now);
+        self.now = now;
+    }
+
+    fn fit(&mut self, plan: &Plan) {
+        self.health.fit(plan);
+        self.cache.resize(plan.cache_bytes_max);
+        self.models.resize_with(plan.models.len(), ModelState::default);
+        self.deployments.resize_with(plan.deployments.len(), Scope::default);
+        let Self { directory, budget, limits, models, deployments, .. } = self;
+        directory.put_everyone(&plan.budgets, &plan.limits, budget, limits);
+        for (state, model) in models.iter_mut().zip(&plan.models) {
+            state.scope.put(&model.budgets, &model.limits, budget, limits);
+        }
+        for (state, deployment) in deployments.iter_mut().zip(&plan.deployments) {
+            state.put(&deployment.budgets, &deployment.limits, budget, limits);
+        }
     }
 }
+
+/// The whole state of a [`Gateway`], as data.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Snapshot(Gateway);

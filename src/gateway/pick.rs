@@ -104,6 +104,11 @@ pub fn pick<J: Journal>(
     }
 }
 
+/// The same deployment again, for a transport retry: only money can stand in its way.
+pub fn again(plan: &Plan, gateway: &Gateway, needs: &Needs<'_>, group: ModelId, id: DeploymentId, now: Time) -> Result<Picked, AccountId> {
+    afford(plan, gateway, needs, group, id, now)
+}
+
 /// The output tokens that a call of `request` to this deployment may ask for.
 #[inline]
 pub fn max_tokens(plan: &Plan, path: &Path, request: &Request, group: ModelId, deployment: DeploymentId) -> u32 {
@@ -132,8 +137,8 @@ impl Accounts {
         let mut accounts = Self { ids: [AccountId(0); ACCOUNTS_MAX], len: 0 };
         debug_assert!(group.index() < plan.models.len());
         accounts.extend(&needs.path.accounts);
-        accounts.extend(&gateway.models[group.index()].accounts);
-        accounts.extend(&gateway.deployments[deployment.index()].accounts);
+        accounts.extend(gateway.models[group.index()].scope.accounts());
+        accounts.extend(gateway.deployments[deployment.index()].accounts());
         if let Some(end_user) = needs.request.end_user {
             accounts.extend(gateway.directory.end_user_accounts_now(end_user));
         }
@@ -200,10 +205,11 @@ fn worst_case(plan: &Plan, needs: &Needs<'_>, group: ModelId, id: DeploymentId) 
 }
 
 fn has_room(plan: &Plan, gateway: &Gateway, needs: &Needs<'_>, group: ModelId, id: DeploymentId, now: Time) -> bool {
-    let limits = &gateway.deployments[id.index()].limits;
-    if limits.is_empty() {
+    let scope = &gateway.deployments[id.index()];
+    if scope.limits().is_empty() {
         return true;
     }
+    let limits = scope.list();
     let ask = ask(needs.request, max_tokens(plan, needs.path, needs.request, group, id));
     gateway.limits.rates_fit(limits, now, ask) == Room::Fits && gateway.limits.places_fit(limits, now) == Room::Fits
 }
@@ -250,15 +256,7 @@ fn afford(plan: &Plan, gateway: &Gateway, needs: &Needs<'_>, group: ModelId, id:
 
 /// The place in the group of the deployment that the strategy wants, among `open`.
 #[inline]
-fn choose(
-    plan: &Plan,
-    gateway: &Gateway,
-    needs: &Needs<'_>,
-    progress: &Progress,
-    model: &Model,
-    open: u64,
-    now: Time,
-) -> Option<usize> {
+fn choose(plan: &Plan, gateway: &Gateway, needs: &Needs<'_>, progress: &Progress, model: &Model, open: u64, now: Time) -> Option<usize> {
     if open & open.wrapping_sub(1) == 0 {
         return (open != 0).then_some(open.trailing_zeros() as usize);
     }
@@ -278,9 +276,7 @@ fn choose(
                 None
             })
         }
-        Strategy::Ordered => {
-            places().find(|(_, id)| progress.attempts_on(*id) == 0).or_else(|| places().next()).map(|(i, _)| i)
-        }
+        Strategy::Ordered => places().find(|(_, id)| progress.attempts_on(*id) == 0).or_else(|| places().next()).map(|(i, _)| i),
         Strategy::LeastBusy => places().min_by_key(|(i, id)| (gateway.health.in_flight(*id), *i)).map(|(i, _)| i),
         Strategy::LowestCost => places().min_by_key(|(i, id)| (worst_case(plan, needs, progress.group, *id), *i)).map(|(i, _)| i),
         Strategy::LowestUsage => places().min_by_key(|(i, id)| (gateway.health.tokens_this_minute(*id, now), *i)).map(|(i, _)| i),

@@ -45,3 +45,24 @@ pub struct Request {
     /// When the client gives up, if it has said so.
     pub deadline: Option<Time>,
 }
+
+impl Request {
+    /// Stands in before a request has arrived; never looked at.
+    pub(super) const NONE: Self = Self {
+        id: RequestId(0),
+        slot: Slot(0),
+        key: KeyId(0),
+        model: ModelId(0),
+        end_user: None,
+        tag: None,
+        input_tokens: 0,
+        input_tokens_max: 0,
+        max_tokens: None,
+        choices: 1,
+        stream: false,
+        no_cache: false,
+        no_store: false,
+        fingerprint: Fingerprint(0, 0),
+        deadline: None,
+    };
+}

@@ -117,15 +117,7 @@ pub enum End {
 
 /// Decides what a request does next.
 #[inline]
-pub fn next<J: Journal>(
-    plan: &Plan,
-    gateway: &Gateway,
-    needs: &Needs<'_>,
-    progress: &mut Progress,
-    last: Last,
-    now: Time,
-    journal: &mut J,
-) -> Next {
+pub fn next<J: Journal>(plan: &Plan, gateway: &Gateway, needs: &Needs<'_>, progress: &mut Progress, last: Last, now: Time, journal: &mut J) -> Next {
     let mut verdict = match last {
         Last::Nothing | Last::Slept(Then::Retry | Then::Resend(_)) => Verdict::Try,
         Last::Slept(Then::Leave) => Verdict::Leave,
@@ -304,6 +296,11 @@ impl Progress {
         Self { group, level, attempts: 0, calls: 0, resends: 0, picks: 0, trail: None }
     }
 
+    /// Before the request has arrived.
+    pub const fn nowhere() -> Self {
+        Self { group: ModelId(0), level: 0, attempts: 0, calls: 0, resends: 0, picks: 0, trail: None }
+    }
+
     /// How often this request has picked or waited: the ordinal of its draws.
     #[inline]
     pub fn picks(&self) -> u32 {
@@ -338,6 +335,15 @@ impl Progress {
         }
         entry.avoid |= avoid;
         self.trail().failures += 1;
+    }
+
+    /// The call to `deployment` will be sent again, below the attempt.
+    pub fn resent(&mut self, deployment: DeploymentId) {
+        let first = self.trail.is_none();
+        let entry = self.trail().entry(deployment);
+        if first {
+            (entry.attempts, entry.calls) = (1, 1);
+        }
     }
 
     /// Failures so far.

@@ -1,0 +1,234 @@
+//! From arrival to the first call: keys, limits, cache, single flight. Decides whether a request gets as far as routing.
+
+use super::{Action, CacheKey, Hit, InFlight, State, Turn};
+use crate::gateway::failure::{Failure, FailureClass};
+use crate::gateway::journal::{Alert, Denial, Fact, Journal, Outcome};
+use crate::gateway::limits::Room;
+use crate::gateway::money::Money;
+use crate::gateway::plan::Enforce;
+use crate::gateway::router::{Last, Progress};
+use crate::gateway::time::{Span, Time};
+
+/// How long a remote cache may take before the request goes on without it.
+const LOOK_UP_MAX: Span = Span::from_millis(250);
+
+impl InFlight {
+    pub(super) fn arrived<J: Journal>(&mut self, turn: &mut Turn<'_, J>) -> Action {
+        let request = self.request;
+        debug_assert!(request.input_tokens <= request.input_tokens_max && request.choices > 0, "the driver's bounds hold");
+        self.began = turn.now;
+        let known = turn.plan.models.get(request.model.index()).filter(|model| !model.retired);
+        let Some(model) = known else { return self.refused_unknown(turn, Denial::UnknownModel) };
+        self.path = match turn.gateway.directory.admit(request.key, request.model, turn.now) {
+            Ok(path) => path,
+            Err(denial) => return self.refused_unknown(turn, denial),
+        };
+        self.limit_lists = [turn.gateway.directory.path(self.path).list, turn.gateway.models[request.model.index()].scope.list()];
+        self.progress = Progress::new(turn.plan, request.model);
+        let own = turn.now + model.timeouts.request;
+        self.deadline = request.deadline.map_or(own, |deadline| deadline.min(own));
+        if let Some(policy) = turn.plan.retry_budget {
+            turn.gateway.models[request.model.index()].earn(policy);
+        }
+        if turn.now >= self.deadline {
+            return self.refused(turn, Denial::DeadlinePassed);
+        }
+        if let Some(end_user) = request.end_user {
+            let default = turn.plan.end_user_budget.as_ref();
+            turn.gateway.directory.end_user_accounts(end_user, default, &mut turn.gateway.budget);
+        }
+        if model.cache.is_some_and(|policy| !policy.hits_count)
+            && let Some(hit) = self.cached(turn)
+        {
+            return self.hit(turn, hit);
+        }
+        self.enter_limits(turn)
+    }
+
+    /// Asks the limits of everyone, team, key and model; takes what it needs there, or waits, or is refused.
+    fn enter_limits<J: Journal>(&mut self, turn: &mut Turn<'_, J>) -> Action {
+        if let Err(denial) = self.check_rates(turn) {
+            return self.refused(turn, denial);
+        }
+        let limits = &mut turn.gateway.limits;
+        for list in self.limit_lists {
+            match limits.places_fit(list, turn.now) {
+                Room::Fits => {}
+                Room::Full(limit) => {
+                    let queues = limits.spec(limit).queue.is_some();
+                    return self.refused(turn, if queues { Denial::QueueFull(limit) } else { Denial::Limited(limit) });
+                }
+                Room::Queue(limit) => {
+                    limits.wait(limit, self.request.slot, self.request.id, self.limit_lists);
+                    let longest = limits.spec(limit).queue.map_or(Span::ZERO, |queue| queue.wait_max);
+                    self.state = State::Queued;
+                    self.wake = (turn.now + longest).min(self.deadline);
+                    turn.journal.record(turn.now, Some(self.request.id), || Fact::Queued { limit });
+                    return Action::Wait;
+                }
+            }
+        }
+        for list in self.limit_lists {
+            limits.take_places(list);
+        }
+        self.placed = true;
+        self.take_rates(turn);
+        self.admitted(turn)
+    }
+
+    /// The places at the concurrency limits were given to it while it waited.
+    pub(super) fn placed<J: Journal>(&mut self, turn: &mut Turn<'_, J>) -> Action {
+        self.placed = true;
+        if let Err(denial) = self.check_rates(turn) {
+            return self.refused(turn, denial);
+        }
+        self.take_rates(turn);
+        self.admitted(turn)
+    }
+
+    fn check_rates<J: Journal>(&self, turn: &Turn<'_, J>) -> Result<(), Denial> {
+        let gateway = &*turn.gateway;
+        let ask = self.ask(turn.plan, &gateway.directory.path(self.path).overrides);
+        for list in self.limit_lists {
+            if let Room::Full(limit) | Room::Queue(limit) = gateway.limits.rates_fit(list, turn.now, ask) {
+                return Err(Denial::Limited(limit));
+            }
+        }
+        Ok(())
+    }
+
+    fn take_rates<J: Journal>(&mut self, turn: &mut Turn<'_, J>) {
+        let gateway = &mut *turn.gateway;
+        let ask = self.ask(turn.plan, &gateway.directory.path(self.path).overrides);
+        for list in self.limit_lists {
+            gateway.limits.take_rates(list, turn.now, ask);
+        }
+        self.taken = true;
+        self.began = turn.now;
+    }
+
+    /// Past the limits: the cache if hits count there, the loop detector, the flight of identical requests, and then a call.
+    fn admitted<J: Journal>(&mut self, turn: &mut Turn<'_, J>) -> Action {
+        let policy = turn.plan.model(self.request.model).cache;
+        if policy.is_some_and(|policy| policy.hits_count)
+            && let Some(hit) = self.cached(turn)
+        {
+            return self.hit(turn, hit);
+        }
+        if self.loops(turn) {
+            return self.refused(turn, Denial::Loop);
+        }
+        let Some(policy) = policy.filter(|_| !self.request.no_cache) else { return self.route(turn, Last::Nothing) };
+        let Some(key) = self.cache_key(turn.plan, turn.gateway) else { return self.route(turn, Last::Nothing) };
+        if policy.single_flight && !self.request.no_store {
+            if let Some(leader) = turn.gateway.flights.join(key, self.request.slot, self.request.id) {
+                self.state = State::Following;
+                self.wake = self.deadline;
+                turn.journal.record(turn.now, Some(self.request.id), || Fact::Followed { leader });
+                return Action::Wait;
+            }
+            self.leads = true;
+        }
+        if policy.remote {
+            self.state = State::Looking;
+            self.wake = (turn.now + LOOK_UP_MAX).min(self.deadline);
+            return Action::LookUp(key);
+        }
+        self.route(turn, Last::Nothing)
+    }
+
+    /// The remote cache has answered, or was given up.
+    pub(super) fn looked<J: Journal>(&mut self, turn: &mut Turn<'_, J>, hit: Option<Hit>) -> Action {
+        match hit {
+            Some(hit) => self.hit(turn, hit),
+            None => self.route(turn, Last::Nothing),
+        }
+    }
+
+    /// The identical request that it waited for was answered.
+    pub(super) fn shared<J: Journal>(&mut self, turn: &mut Turn<'_, J>, hit: Hit) -> Action {
+        self.record_hit(turn, hit);
+        self.finish(turn, Outcome::Shared, None, None)
+    }
+
+    /// The identical request that it waited for was not answered: it goes itself.
+    pub(super) fn leads<J: Journal>(&mut self, turn: &mut Turn<'_, J>) -> Action {
+        self.leads = true;
+        self.route(turn, Last::Nothing)
+    }
+
+    pub(super) fn waited_too_long<J: Journal>(&mut self, turn: &mut Turn<'_, J>) -> Action {
+        let denial = match turn.gateway.limits.stop_waiting(self.request.id, self.limit_lists) {
+            Some(limit) if turn.now < self.deadline => Denial::QueueFull(limit),
+            _ => Denial::DeadlinePassed,
+        };
+        self.refused(turn, denial)
+    }
+
+    pub(super) fn gave_up_following<J: Journal>(&mut self, turn: &mut Turn<'_, J>) -> Action {
+        self.stop_following(turn);
+        self.finish(turn, Outcome::Failed(Failure::new(FailureClass::Timeout)), None, None)
+    }
+
+    pub(super) fn stop_following<J: Journal>(&self, turn: &mut Turn<'_, J>) {
+        if let Some(key) = self.cache_key(turn.plan, turn.gateway) {
+            turn.gateway.flights.leave(key, self.request.id);
+        }
+    }
+
+    #[inline]
+    fn cached<J: Journal>(&self, turn: &mut Turn<'_, J>) -> Option<Hit> {
+        if self.request.no_cache {
+            return None;
+        }
+        let key: CacheKey = self.cache_key(turn.plan, turn.gateway)?;
+        let sliding = turn.plan.model(self.request.model).cache.is_some_and(|policy| policy.sliding);
+        turn.gateway.cache.get(key, turn.now, sliding)
+    }
+
+    #[inline]
+    fn hit<J: Journal>(&mut self, turn: &mut Turn<'_, J>, hit: Hit) -> Action {
+        self.record_hit(turn, hit);
+        self.finish(turn, Outcome::Cached, Some(hit), None)
+    }
+
+    fn record_hit<J: Journal>(&self, turn: &mut Turn<'_, J>, hit: Hit) {
+        let plan = turn.plan;
+        let saved = || plan.deployments.get(hit.deployment.index()).map_or(Money::ZERO, |deployment| deployment.rates.cost(hit.usage));
+        turn.journal.record(turn.now, Some(self.request.id), || Fact::CacheHit { saved: saved() });
+    }
+
+    /// Whether the loop detector stops the request.
+    fn loops<J: Journal>(&self, turn: &mut Turn<'_, J>) -> bool {
+        let Some(policy) = turn.plan.loop_detector else { return false };
+        let count = turn.gateway.loops.count(self.request.key, self.request.fingerprint, turn.now, policy.window);
+        if count <= policy.repeats {
+            return false;
+        }
+        let (now, key) = (turn.now, self.request.key);
+        if count == policy.repeats + 1 {
+            turn.journal.record(now, None, || Fact::Alerted(Alert::Loop { key }));
+        }
+        if policy.enforce == Enforce::Hard {
+            return true;
+        }
+        turn.journal.record(now, Some(self.request.id), || Fact::Refused { denial: Denial::Loop, observed: true });
+        false
+    }
+
+    /// Refused by the gateway; nothing was called.
+    pub(super) fn refused<J: Journal>(&mut self, turn: &mut Turn<'_, J>, denial: Denial) -> Action {
+        turn.journal.record(turn.now, Some(self.request.id), || Fact::Refused { denial, observed: false });
+        self.finish(turn, Outcome::Refused(denial), None, None)
+    }
+
+    /// Refused before there was a path or a model to speak of.
+    fn refused_unknown<J: Journal>(&mut self, turn: &mut Turn<'_, J>, denial: Denial) -> Action {
+        let outcome = Outcome::Refused(denial);
+        turn.journal.record(turn.now, Some(self.request.id), || Fact::Refused { denial, observed: false });
+        turn.journal.record(turn.now, Some(self.request.id), || Fact::Answered { outcome });
+        turn.journal.record(turn.now, Some(self.request.id), || Fact::Closed);
+        (self.state, self.wake) = (State::Over, Time::MAX);
+        Action::Finish(super::Finish { outcome, store: None })
+    }
+}

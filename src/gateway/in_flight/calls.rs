@@ -1,0 +1,311 @@
+//! From the first call to the end: holds, calls, back-offs, answers, and the client leaving. Carries out what `router` and `stream` decide.
+
+use super::{Action, Call, Hit, InFlight, Open, State, Turn};
+use crate::gateway::failure::{Failure, FailureClass};
+use crate::gateway::health::Report;
+use crate::gateway::journal::{CallClosed, Called, Certainty, Denial, Ended, Fact, Journal, Outcome, Position};
+use crate::gateway::limits::Ask;
+use crate::gateway::money::Money;
+use crate::gateway::pick::{self, Needs, Picked};
+use crate::gateway::plan::{Counts, Hops};
+use crate::gateway::rate_card::Usage;
+use crate::gateway::router::{self, End, Last, Next, Then};
+use crate::gateway::stream::{self, Broken, Phase, Reaction};
+use crate::gateway::time::Time;
+
+/// How the money of a call ends: what the ledger books, and what is said of it.
+struct Closing {
+    ended: Ended,
+    usage: Usage,
+    amount: Option<Money>,
+    certainty: Certainty,
+    delivered: u32,
+    report: Report,
+}
+
+impl InFlight {
+    /// Asks the router, and does what it says.
+    #[inline]
+    pub(super) fn route<J: Journal>(&mut self, turn: &mut Turn<'_, J>, last: Last) -> Action {
+        let Turn { plan, gateway, now, journal } = turn;
+        let path = gateway.directory.path(self.path);
+        let needs = Needs { request: &self.request, path, deadline: self.deadline };
+        match router::next(plan, gateway, &needs, &mut self.progress, last, *now, *journal) {
+            Next::Call(picked) => self.call(turn, picked, true),
+            Next::Sleep { until, then } => self.sleep(until, then),
+            Next::GiveUp(End::Failed(failure)) => self.finish(turn, Outcome::Failed(failure), None, None),
+            Next::GiveUp(End::Refused(denial)) => self.refused(turn, denial),
+        }
+    }
+
+    fn sleep(&mut self, until: Time, then: Then) -> Action {
+        (self.state, self.wake, self.then) = (State::Sleeping, until, then);
+        Action::Sleep { until }
+    }
+
+    pub(super) fn slept<J: Journal>(&mut self, turn: &mut Turn<'_, J>) -> Action {
+        let Then::Resend(deployment) = self.then else { return self.route(turn, Last::Slept(self.then)) };
+        let Turn { plan, gateway, now, journal: _ } = turn;
+        let path = gateway.directory.path(self.path);
+        let needs = Needs { request: &self.request, path, deadline: self.deadline };
+        match pick::again(plan, gateway, &needs, self.progress.group, deployment, *now) {
+            Ok(picked) => self.call(turn, picked, false),
+            Err(account) => self.refused(turn, Denial::Budget(account)),
+        }
+    }
+
+    /// A call leaves: its worst case is held, its places are taken.
+    #[inline]
+    fn call<J: Journal>(&mut self, turn: &mut Turn<'_, J>, picked: Picked, attempt: bool) -> Action {
+        let Turn { plan, gateway, now, journal } = turn;
+        let (model, now) = (plan.model(picked.model), *now);
+        let id = Some(self.request.id);
+        if let Some(account) = gateway.budget.observed_short(picked.accounts.as_slice(), now, picked.want) {
+            journal.record(now, id, || Fact::Refused { denial: Denial::Budget(account), observed: true });
+        }
+        let hold = gateway.budget.hold(picked.accounts.as_slice(), now, picked.want, picked.cap);
+        let limits = gateway.deployments[picked.deployment.index()].list();
+        gateway.limits.take_rates(limits, now, pick::ask(&self.request, picked.max_tokens));
+        gateway.limits.take_places(limits);
+        gateway.health.call(model, picked.deployment, now, *journal);
+        let position = match self.last_called {
+            None => Position::First,
+            Some(_) if picked.model != self.request.model => Position::Fallback,
+            Some(last) if last == picked.deployment => Position::RetrySame,
+            Some(_) => Position::RetryOther,
+        };
+        if position != Position::First && plan.retry_budget.is_some() {
+            gateway.models[self.request.model.index()].retry();
+        }
+        let nth = self.progress.called(picked.deployment, attempt);
+        let call = u32::from(self.progress.calls);
+        self.last_called = Some(picked.deployment);
+        let Picked { deployment, max_tokens, .. } = picked;
+        self.open = Some(Open { hold, deployment, model: picked.model, position, max_tokens, limits, since: now });
+        self.state = State::Calling;
+        self.wake = (now + model.timeouts.call).min(self.deadline);
+        let worst_case = picked.want.worst_case;
+        journal.record(now, id, || Fact::Called(Called { call, model: picked.model, deployment, position, worst_case, max_tokens }));
+        Action::Call(Call { call, model: picked.model, deployment, nth, max_tokens })
+    }
+
+    #[inline]
+    pub(super) fn opened<J: Journal>(&mut self, turn: &mut Turn<'_, J>) -> Action {
+        let open = self.open.as_ref().expect("a call is open while calling");
+        self.state = State::Relaying;
+        self.wake = (open.since + turn.plan.model(open.model).timeouts.stream).min(self.deadline);
+        let call = u32::from(self.progress.calls);
+        turn.journal.record(turn.now, Some(self.request.id), || Fact::Opened { call });
+        Action::Relay
+    }
+
+    /// The call has ended well: its usage is the bill.
+    #[inline]
+    pub(super) fn finished<J: Journal>(&mut self, turn: &mut Turn<'_, J>, usage: Usage) -> Action {
+        let open = self.open.as_ref().expect("the event is of the open call");
+        let (deployment, group, since) = (open.deployment, open.model, open.since);
+        let key = self.cache_key(turn.plan, turn.gateway);
+        let shared = self.gone && self.leads && key.is_some_and(|key| turn.gateway.flights.has_followers(key));
+        let delivered = if self.gone && !shared { self.delivered } else { usage.output };
+        let lost = self.gone && !shared && delivered == 0;
+        let closing = Closing {
+            ended: if lost { Ended::Discarded } else { Ended::Delivered },
+            usage,
+            amount: Some(turn.plan.deployment(deployment).rates.cost(usage)),
+            certainty: Certainty::Confirmed,
+            delivered,
+            report: Report::Success { output: usage.output, took: turn.now.since(since) },
+        };
+        self.close(turn, closing);
+        let hit = Hit { usage, deployment };
+        turn.gateway.models[group.index()].outputs.add(usage.output);
+        let store = key.filter(|_| !self.request.no_store);
+        if let (Some(key), Some(policy)) = (store, turn.plan.model(self.request.model).cache) {
+            turn.gateway.cache.put(key, turn.now, policy.ttl, hit);
+        }
+        let asked = self.request.model;
+        let level = turn.plan.model(asked).fallbacks.alert_share_per_mille;
+        turn.gateway.models[asked.index()].answered(asked, group != asked, level, turn.now, turn.journal);
+        self.finish(turn, Outcome::Served { model: group }, Some(hit), store)
+    }
+
+    /// The call has failed, before it opened or after.
+    pub(super) fn failed<J: Journal>(&mut self, turn: &mut Turn<'_, J>, failure: Failure, received: u32, usage: Option<Usage>) -> Action {
+        let broken = match self.state {
+            State::Calling => Broken::Failed(failure.class),
+            _ => Broken::Cut { received },
+        };
+        let delivered = match self.state {
+            State::Relaying if !self.gone => received,
+            _ => self.delivered,
+        };
+        match self.state {
+            State::Calling => self.failed_before_opening(turn, failure, broken, usage),
+            _ => {
+                let ended = if self.gone && delivered > 0 { Ended::Delivered } else { Ended::Failed(failure.class) };
+                let report = self.judged(turn, failure);
+                self.close_broken(turn, ended, broken, received, delivered, usage, report);
+                self.finish(turn, Outcome::Failed(failure), None, None)
+            }
+        }
+    }
+
+    fn failed_before_opening<J: Journal>(&mut self, turn: &mut Turn<'_, J>, failure: Failure, broken: Broken, usage: Option<Usage>) -> Action {
+        let open = self.open.as_ref().expect("the event is of the open call");
+        let (deployment, model) = (open.deployment, turn.plan.model(open.model));
+        let transport = model.transport;
+        let again = u32::from(self.progress.resends) < transport.retries
+            && transport.retry_on.has(failure.class)
+            && u32::from(self.progress.calls) < model.attempts.per_request;
+        if again {
+            let path = turn.gateway.directory.path(self.path);
+            let needs = Needs { request: &self.request, path, deadline: self.deadline };
+            let step = u32::from(self.progress.resends);
+            let ordinal = self.progress.picks();
+            let until = turn.now + router::wait(turn.gateway, &needs, &transport.backoff, step, failure.retry_after, ordinal);
+            if until < self.deadline {
+                self.close_broken(turn, Ended::Failed(failure.class), broken, 0, 0, usage, Report::Neither);
+                self.progress.resent(deployment);
+                return self.sleep(until, Then::Resend(deployment));
+            }
+        }
+        let report = self.judged(turn, failure);
+        self.close_broken(turn, Ended::Failed(failure.class), broken, 0, 0, usage, report);
+        self.progress.failed(deployment, model.attempts.avoid_after.has(failure.class));
+        self.route(turn, Last::Failed(failure))
+    }
+
+    /// A call, a stream or a drain took too long, or the client's deadline has come.
+    pub(super) fn timed_out<J: Journal>(&mut self, turn: &mut Turn<'_, J>) -> Action {
+        let failure = Failure::new(FailureClass::Timeout);
+        let open = self.open.as_ref().expect("a call is open in these states");
+        let (deployment, model) = (open.deployment, turn.plan.model(open.model));
+        match self.state {
+            State::Calling => {
+                let report = self.judged(turn, failure);
+                self.close_broken(turn, Ended::TimedOut, Broken::TimedOut, 0, 0, None, report);
+                self.progress.failed(deployment, model.attempts.avoid_after.has(failure.class));
+                self.route(turn, Last::Failed(failure))
+            }
+            _ => {
+                // How much had come is the driver's to say, with `Failed`; without it, all that was held may be billed.
+                let ended = if self.gone && self.delivered > 0 { Ended::Delivered } else { Ended::TimedOut };
+                let report = self.judged(turn, failure);
+                self.close_broken(turn, ended, Broken::Cut { received: u32::MAX }, 0, self.delivered, None, report);
+                self.finish(turn, Outcome::Failed(failure), None, None)
+            }
+        }
+    }
+
+    /// The client has gone.
+    pub(super) fn client_left<J: Journal>(&mut self, turn: &mut Turn<'_, J>, received: u32, delivered: u32) -> Action {
+        debug_assert!(delivered <= received, "nothing is passed on before it comes");
+        (self.gone, self.delivered) = (true, delivered);
+        turn.journal.record(turn.now, Some(self.request.id), || Fact::Answered { outcome: Outcome::Abandoned });
+        let phase = match self.state {
+            State::Queued => {
+                turn.gateway.limits.stop_waiting(self.request.id, self.limit_lists);
+                return self.finish(turn, Outcome::Abandoned, None, None);
+            }
+            State::Following => {
+                self.stop_following(turn);
+                return self.finish(turn, Outcome::Abandoned, None, None);
+            }
+            State::Sleeping | State::Looking => Phase::BetweenAttempts,
+            State::Calling if self.request.stream => Phase::BeforeFirstByte,
+            State::Calling => Phase::NonStream,
+            State::Relaying => Phase::Streaming,
+            State::New | State::Draining | State::Over => unreachable!("the table gives these no `client_left`"),
+        };
+        let followed = self.leads && self.cache_key(turn.plan, turn.gateway).is_some_and(|key| turn.gateway.flights.has_followers(key));
+        let path = turn.gateway.directory.path(self.path);
+        let policy = path.overrides.on_disconnect.unwrap_or(turn.plan.model(self.progress.group).on_disconnect);
+        let billing = self.open.as_ref().map(|open| turn.plan.deployment(open.deployment).billing);
+        match stream::on_leave(&policy, billing, phase) {
+            Reaction::GoOn => Action::Wait,
+            // Others wait for this answer: the call goes on, at the expense of the one who asked first.
+            _ if followed => Action::Wait,
+            Reaction::Drain => {
+                self.state = State::Draining;
+                self.wake = turn.now + policy.drain_time_max;
+                Action::Drain { until: self.wake, tokens_max: policy.drain_tokens_max }
+            }
+            Reaction::Cancel => {
+                if self.open.is_some() {
+                    let ended = if delivered > 0 { Ended::Delivered } else { Ended::Cancelled };
+                    let broken = Broken::Cancelled { stream: self.request.stream, received };
+                    self.close_broken(turn, ended, broken, received, delivered, None, Report::Neither);
+                }
+                self.finish(turn, Outcome::Abandoned, None, None)
+            }
+        }
+    }
+
+    /// Closes a call that did not end well: by its usage if that is known, else by the provider's rule.
+    #[allow(clippy::too_many_arguments, reason = "each is a different fact about the end of a call")]
+    fn close_broken<J: Journal>(
+        &mut self,
+        turn: &mut Turn<'_, J>,
+        ended: Ended,
+        broken: Broken,
+        received: u32,
+        delivered: u32,
+        usage: Option<Usage>,
+        report: Report,
+    ) {
+        let open = self.open.as_ref().expect("a call is open");
+        let deployment = turn.plan.deployment(open.deployment);
+        let closing = if let Some(usage) = usage {
+            let amount = Some(deployment.rates.cost(usage));
+            Closing { ended, usage, amount, certainty: Certainty::Confirmed, delivered, report }
+        } else {
+            let worst_case = turn.gateway.budget.worst_case(&open.hold);
+            let max_tokens = u64::from(open.max_tokens) * u64::from(self.request.choices);
+            let amount = stream::presumed(deployment, worst_case, self.request.input_tokens_max, max_tokens, broken);
+            let certainty = if amount.is_some() { Certainty::Presumed } else { Certainty::Confirmed };
+            let usage = if amount.is_some() { Usage::plain(self.request.input_tokens, received) } else { Usage::default() };
+            Closing { ended, usage, amount, certainty, delivered, report }
+        };
+        self.close(turn, closing);
+    }
+
+    /// Settles the hold, returns the places, and judges the deployment.
+    #[inline]
+    fn close<J: Journal>(&mut self, turn: &mut Turn<'_, J>, closing: Closing) {
+        let Turn { plan, gateway, now, journal } = turn;
+        let open = self.open.take().expect("a call is open");
+        let Closing { ended, usage, amount, certainty, delivered, report } = closing;
+        let (now, amount) = (*now, amount.unwrap_or(Money::ZERO));
+        let call = u32::from(self.progress.calls);
+        let receipt = gateway.budget.settle(open.hold, now, amount, certainty, *journal);
+        if certainty == Certainty::Presumed {
+            gateway.budget.remember(receipt, open.deployment, (self.request.id, call), now, plan.late_usage_window);
+        }
+        let used = Ask { input: u64::from(usage.input), output: u64::from(usage.output) };
+        gateway.limits.correct(open.limits, now, open.since, pick::ask(&self.request, open.max_tokens), used);
+        gateway.limits.return_places(open.limits, &mut gateway.ready);
+        gateway.health.ended(plan, plan.model(open.model), open.deployment, now, report, usage.total(), *journal);
+        self.used_input = self.used_input.saturating_add(usage.input);
+        self.used_output = self.used_output.saturating_add(usage.output);
+        let Open { deployment, model, position, .. } = open;
+        journal.record(now, Some(self.request.id), || {
+            Fact::CallClosed(CallClosed { call, model, deployment, position, ended, usage, delivered, amount, certainty })
+        });
+    }
+
+    /// What a failure says about the deployment, by the group's rules on which failures count.
+    fn judged<J: Journal>(&mut self, turn: &Turn<'_, J>, failure: Failure) -> Report {
+        let open = self.open.as_ref().expect("a call is open");
+        let (deployment, policy) = (open.deployment, &turn.plan.model(open.model).cooldown);
+        let hop = open.model != self.request.model;
+        let first = if hop { self.progress.attempts <= 1 } else { self.progress.failures() == 0 };
+        let mut counted = policy.counts == Counts::Every || first;
+        if hop && counted && policy.hops != Hops::Count {
+            counted = false;
+            if policy.hops == Hops::IfRequestFails {
+                self.progress.defer(deployment, failure);
+            }
+        }
+        Report::Failure { class: failure.class, retry_after: failure.retry_after, counted }
+    }
+}
