@@ -4,7 +4,10 @@
 
 pub mod args;
 pub mod check;
+mod digest;
+mod progress;
 pub mod run;
+pub mod simulate;
 pub mod trace;
 
 use std::fmt::Display;
@@ -51,6 +54,7 @@ impl Exit {
 #[derive(Debug)]
 pub struct Failure {
     exit: Exit,
+    /// Empty if all was said already.
     message: String,
 }
 
@@ -58,6 +62,11 @@ impl Failure {
     /// The user's input is wrong.
     pub fn usage(message: impl Display) -> Self {
         Self { exit: Exit::Usage, message: message.to_string() }
+    }
+
+    /// Whatever it was, it has been printed.
+    pub fn told(exit: Exit) -> Self {
+        Self { exit, message: String::new() }
     }
 
     /// The machine refused: a file that can't be written.
@@ -104,7 +113,9 @@ pub fn main() -> ExitCode {
     let mut printer = Printer::new();
     let exit = match Arguments::try_parse() {
         Ok(arguments) => dispatch(arguments.command, &mut printer).unwrap_or_else(|failure| {
-            printer.note(format!("error: {}", failure.message.trim_end()));
+            if !failure.message.is_empty() {
+                printer.note(format!("error: {}", failure.message.trim_end()));
+            }
             failure.exit
         }),
         Err(error) => {
@@ -119,7 +130,7 @@ pub fn main() -> ExitCode {
 
 fn dispatch(command: Command, printer: &mut Printer) -> Result<Exit, Failure> {
     match command {
-        Command::Run(arguments) => run::run(arguments, printer),
+        Command::Run(arguments) => run::run(&arguments, printer),
         Command::Check(arguments) => check::check(&arguments, printer),
         Command::Trace(TraceCommand::Info(arguments)) => trace::info(&arguments, printer),
         Command::Trace(TraceCommand::Convert(arguments)) => trace::convert(&arguments, printer),

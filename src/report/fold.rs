@@ -115,6 +115,7 @@ impl Fold {
             | Fact::Closed
             | Fact::PlanAdopted(_)
             | Fact::Ticked
+            | Fact::Recovered { .. }
             | Fact::Refused { observed: false, .. } => {}
             Fact::Commanded(command) => self.directory.carry_out(command),
             Fact::Called(called) => self.sent(now, called.position, called.call, called.worst_case),
