@@ -210,7 +210,7 @@ impl<O: Observer> Driver<O> {
             }
             self.now = self.now.max(self.next_tick);
             let mut journal = Listener { observer: &mut self.observer, totals: &mut self.totals, about: None };
-            self.gateway.tick(&self.variant.plan, self.now, &mut journal);
+            self.gateway.tick(self.now, &mut journal);
             self.next_tick = self.next_tick + Span::SECOND;
             self.settle();
         }

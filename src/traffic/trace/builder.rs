@@ -7,7 +7,7 @@ use super::dialect::Dialect;
 use super::error::{Fault, thousands};
 use super::order::{Order, Watch};
 use super::row::{Batch, Fingerprint, LeftAfter, NameId, Names, Recorded, Row, Slice};
-use crate::gateway::id::Registry;
+use crate::gateway::id::{Map, Registry};
 use crate::gateway::money::Money;
 use crate::gateway::time::{Span, Time};
 
@@ -30,6 +30,8 @@ pub(super) struct Builder {
     names_known: [usize; 7],
     batch: Batch,
     draft: Draft,
+    /// The first chat of the session that a chat belongs to.
+    roots: Map<u64, u64>,
 }
 
 /// The tokens in a block that are possible after some rows: each has one block for every started block of its input.
@@ -48,6 +50,8 @@ struct Draft {
     has_input: bool,
     fingerprint: Option<Fingerprint>,
     recorded: Recorded,
+    chat: Option<u64>,
+    parent_chat: Option<u64>,
 }
 
 impl Builder {
@@ -64,6 +68,7 @@ impl Builder {
             names_known: [0; 7],
             batch: Batch::default(),
             draft: Draft::new(0),
+            roots: Map::default(),
         }
     }
 
@@ -92,7 +97,7 @@ impl Builder {
         if *cell == Cell::Absent || matches!(cell, Cell::Text(text) if text.is_empty()) {
             return Ok(());
         }
-        let Draft { row, has_time, has_input, fingerprint, recorded } = &mut self.draft;
+        let Draft { row, has_time, has_input, fingerprint, recorded, chat, parent_chat } = &mut self.draft;
         let names = &mut self.names;
         match column {
             Column::At(clock) => {
@@ -104,6 +109,9 @@ impl Builder {
             Column::Team => row.team = named(&mut names.teams, name, cell)?,
             Column::EndUser => row.end_user = named(&mut names.end_users, name, cell)?,
             Column::Session => row.session = named(&mut names.sessions, name, cell)?,
+            Column::Chat => *chat = Some(column::whole(name, cell, u64::MAX, "chats")?),
+            Column::ParentChat if matches!(cell, Cell::Negative(_)) => {}
+            Column::ParentChat => *parent_chat = Some(column::whole(name, cell, u64::MAX, "chats")?),
             Column::Tags => {
                 let tags = &mut self.batch.tags;
                 column::tags(name, cell, |tag| tags.push(NameId::new(names.tags.intern(tag))))?;
@@ -141,12 +149,17 @@ impl Builder {
     pub(super) fn end(&mut self) -> Result<(), Problem> {
         self.check_complete()?;
         self.check_blocks()?;
-        let Draft { row, fingerprint, recorded, .. } = &mut self.draft;
+        let Draft { row, fingerprint, recorded, chat, parent_chat, .. } = &mut self.draft;
         if self.dialect.no_output_is_failure && row.output_tokens == Some(0) {
             row.output_tokens = None;
             recorded.status = Some(500);
         }
         self.watch.see(row.at, row.line, self.order)?;
+        if let Some(chat) = *chat {
+            let root = parent_chat.map_or(chat, |parent| self.roots.get(&parent).copied().unwrap_or(parent));
+            self.roots.insert(chat, root);
+            row.session = Some(NameId::new(self.names.sessions.intern(&root.to_string())));
+        }
         let blocks = &self.batch.blocks[row.prefix.start as usize..row.prefix.end as usize];
         row.fingerprint = match fingerprint {
             Some(fingerprint) => *fingerprint,
@@ -271,7 +284,7 @@ impl Draft {
             left_after: None,
             recorded: None,
         };
-        Self { row, has_time: false, has_input: false, fingerprint: None, recorded: Recorded::default() }
+        Self { row, has_time: false, has_input: false, fingerprint: None, recorded: Recorded::default(), chat: None, parent_chat: None }
     }
 }
 
@@ -280,7 +293,7 @@ fn named(registry: &mut Registry, name: &str, cell: &Cell<'_>) -> Result<Option<
 }
 
 fn span(name: &str, cell: &Cell<'_>, digits: u32, unit: &str) -> Result<Span, Problem> {
-    let nanos = column::decimal(name, cell, digits, u128::from(u64::MAX), &format!("a number of {unit}"))?;
+    let nanos = column::decimal(name, cell, digits, u128::from(u64::MAX), unit)?;
     Ok(Span(nanos as u64))
 }
 

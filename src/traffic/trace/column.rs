@@ -16,6 +16,10 @@ pub(super) enum Column {
     Team,
     EndUser,
     Session,
+    /// The number of this request, which later ones name as their parent.
+    Chat,
+    /// The request that this one follows up; negative for none. All that follow one are a session.
+    ParentChat,
     Tags,
     InputTokens,
     OutputTokens,
@@ -133,9 +137,14 @@ impl Cell<'_> {
 
 /// A whole number up to `max`, `what` of something.
 pub(super) fn whole(name: &str, cell: &Cell<'_>, max: u64, what: &str) -> Result<u64, Problem> {
+    let read = cell.whole();
+    if let Ok(value) = read
+        && value <= max
+    {
+        return Ok(value);
+    }
     let shown = cell.shown();
-    match cell.whole() {
-        Ok(value) if value <= max => Ok(value),
+    match read {
         Ok(_) | Err(Bad::TooLarge) => {
             let problem = format!("`{name}` is too large: {shown}");
             Err(Problem::value(name, problem, format!("{what} go up to {}", thousands(max))))
@@ -155,17 +164,22 @@ pub(super) fn tokens(name: &str, cell: &Cell<'_>) -> Result<u32, Problem> {
     whole(name, cell, u64::from(u32::MAX), "tokens").map(|tokens| tokens as u32)
 }
 
-/// A non-negative decimal times 10^`digits`, at most `max`.
+/// A non-negative decimal times 10^`digits`, at most `max`: a number of `what`.
 pub(super) fn decimal(name: &str, cell: &Cell<'_>, digits: u32, max: u128, what: &str) -> Result<u128, Problem> {
+    let read = cell.scaled(digits);
+    if let Ok(value) = read
+        && value <= max
+    {
+        return Ok(value);
+    }
     let shown = cell.shown();
-    match cell.scaled(digits) {
-        Ok(value) if value <= max => Ok(value),
-        Ok(_) | Err(Bad::TooLarge) => Err(Problem::value(name, format!("`{name}` is too large: {shown}"), format!("write {what}"))),
+    match read {
+        Ok(_) | Err(Bad::TooLarge) => Err(Problem::value(name, format!("`{name}` is too large: {shown}"), format!("write a number of {what}"))),
         Err(Bad::Negative) => {
-            Err(Problem::value(name, format!("`{name}` is negative: {shown}"), format!("write {what}, or nothing if it is not known")))
+            Err(Problem::value(name, format!("`{name}` is negative: {shown}"), format!("write a number of {what}, or nothing if it is not known")))
         }
         Err(Bad::NotANumber) => {
-            Err(Problem::value(name, format!("`{name}` is not a number: {shown}"), format!("write {what}, such as 1500 or 0.25")))
+            Err(Problem::value(name, format!("`{name}` is not a number: {shown}"), format!("write a number of {what}, such as 1500 or 0.25")))
         }
     }
 }
@@ -237,8 +251,8 @@ pub(super) fn time(name: &str, cell: &Cell<'_>, clock: Clock, epoch: Time) -> Re
         Clock::Nanos => (0, "nanoseconds"),
     };
     let max = u128::from(u64::MAX - epoch.0);
-    let nanos = decimal(name, cell, digits, max, &format!("{unit} as a number")).map_err(|problem| {
-        if problem.what.contains("too large") {
+    let nanos = decimal(name, cell, digits, max, unit).map_err(|problem| {
+        if matches!(cell.scaled(digits), Ok(_) | Err(Bad::TooLarge)) {
             let hint = format!("that is after the year 2554 in {unit}; if the unit is another one, name the column at_s, at_ms, at_us or at_ns");
             return Problem { hint, ..problem };
         }

@@ -14,11 +14,13 @@ pub enum Format {
     Mooncake,
     /// BurstGPT, version 1 and 2: `Timestamp,Model,Request tokens,...`.
     BurstGpt,
+    /// Alibaba Bailian (Qwen) usage traces: Mooncake's shape with `chat_id` and `parent_chat_id`.
+    Bailian,
 }
 
 impl Format {
     /// All formats.
-    pub const ALL: [Self; 4] = [Self::Gwsim, Self::Azure, Self::Mooncake, Self::BurstGpt];
+    pub const ALL: [Self; 5] = [Self::Gwsim, Self::Azure, Self::Mooncake, Self::BurstGpt, Self::Bailian];
 
     /// The name that options and reports use.
     pub const fn name(self) -> &'static str {
@@ -27,6 +29,7 @@ impl Format {
             Self::Azure => "azure",
             Self::Mooncake => "mooncake",
             Self::BurstGpt => "burstgpt",
+            Self::Bailian => "bailian",
         }
     }
 
@@ -87,6 +90,9 @@ impl Dialect {
         if has("ContextTokens") || has("GeneratedTokens") {
             return Some(&AZURE);
         }
+        if has("chat_id") || has("parent_chat_id") {
+            return Some(&BAILIAN);
+        }
         if has("hash_ids") || has("input_length") {
             return Some(if has("timestamp_us") { &MOONCAKE_MICROS } else { &MOONCAKE });
         }
@@ -105,6 +111,7 @@ impl Dialect {
             Format::Mooncake if names.any(|name| name == "timestamp_us") => &MOONCAKE_MICROS,
             Format::Mooncake => &MOONCAKE,
             Format::BurstGpt => &BURST_GPT,
+            Format::Bailian => &BAILIAN,
         }
     }
 }
@@ -209,6 +216,22 @@ static BURST_GPT: Dialect = Dialect {
     no_output_is_failure: true,
 };
 
+/// Source: alibaba-edu/qwen-bailian-usagetraces-anon. Seconds from the start of the trace, with a fraction; blocks of 16 tokens.
+static BAILIAN: Dialect = Dialect {
+    format: Format::Bailian,
+    columns: &[
+        ("timestamp", Column::At(Clock::Seconds)),
+        ("chat_id", Column::Chat),
+        ("parent_chat_id", Column::ParentChat),
+        ("input_length", Column::InputTokens),
+        ("output_length", Column::OutputTokens),
+        ("hash_ids", Column::PrefixBlocks),
+        ("type", Column::Tags),
+        ("turn", Column::Ignored),
+    ],
+    ..MOONCAKE
+};
+
 /// The number of characters to insert, remove or replace to turn one name into the other.
 fn distance(a: &str, b: &str) -> usize {
     let mut previous: Vec<usize> = (0..=b.chars().count()).collect();
@@ -243,6 +266,7 @@ mod tests {
         assert_eq!(detect(&["TIMESTAMP", "ContextTokens", "GeneratedTokens"]), Some(Format::Azure));
         assert_eq!(detect(&["timestamp", "input_length", "hash_ids"]), Some(Format::Mooncake));
         assert_eq!(detect(&["Timestamp", "Model", "Request tokens"]), Some(Format::BurstGpt));
+        assert_eq!(detect(&["chat_id", "parent_chat_id", "timestamp", "input_length", "hash_ids"]), Some(Format::Bailian));
         assert_eq!(detect(&["at_ms", "input_tokens"]), Some(Format::Gwsim));
         assert_eq!(detect(&["a", "b"]), None);
     }

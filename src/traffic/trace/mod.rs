@@ -31,6 +31,7 @@ pub use summary::{Lengths, Summary, info, summarise};
 pub use write::{Converted, convert};
 
 use self::builder::{Builder, Inference};
+use self::column::Column;
 use self::csv::Csv;
 use self::dialect::Dialect;
 use self::error::thousands;
@@ -46,7 +47,7 @@ pub struct Options {
     pub format: Option<Format>,
     /// What to do about rows out of order.
     pub order: Order,
-    /// The instant that relative times count from (Mooncake, BurstGPT): 1970-01-01T00:00:00Z by default.
+    /// The instant that relative times count from (Mooncake, BurstGPT, Bailian): 1970-01-01T00:00:00Z by default.
     pub epoch: Time,
     /// Tokens in a block of the prefix, where the file does not say and [`Trace`] should not infer it. At least 1.
     pub block_size: Option<u32>,
@@ -159,6 +160,9 @@ impl Trace {
             builder.block_size = inferred.map(|(size, _)| size);
         }
         let reader = reader(&source, container, dialect)?;
+        if container != Container::Jsonl {
+            check_required(&source, dialect, &names)?;
+        }
         Ok(Self { source, reader, builder, order: options.order, rows: 0, is_over: false, sorted: None, notes })
     }
 
@@ -218,6 +222,19 @@ fn unknown_format(source: &Source, names: &[String]) -> TraceError {
     let what = format!("no known format has the columns {}", shown.join(", "));
     let hint = format!("say which one it is (format = {}), or rename the columns as traces/README.md lists them", formats.join(" | "));
     TraceError::of_file(Fault::Format, source.name(), what, hint)
+}
+
+/// Refuses a table without a column for the time or the input tokens; its other columns are known to be right.
+fn check_required(source: &Source, dialect: &Dialect, names: &[String]) -> Result<(), TraceError> {
+    let columns = || names.iter().filter_map(|name| dialect.column(name));
+    let has_time = columns().any(|(_, column)| matches!(column, Column::At(_)));
+    let missing = match (has_time, columns().any(|(_, column)| column == Column::InputTokens)) {
+        (true, true) => return Ok(()),
+        (false, _) => "the time of arrival",
+        (true, false) => "the input tokens",
+    };
+    let what = format!("the {} format needs {missing}, and no column holds it", dialect.format.name());
+    Err(TraceError::of_file(Fault::Format, source.name(), what, "traces/README.md lists the columns; `at` and `input_tokens` are gwsim's own"))
 }
 
 /// The block size that the first rows allow, and their number; none if they have no blocks.

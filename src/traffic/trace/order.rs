@@ -11,7 +11,7 @@ pub enum Order {
     /// Refuse the trace at the first one: a replay goes forward in time.
     #[default]
     Strict,
-    /// Load the whole trace, about 120 bytes a row and 8 a block, and sort it stably. Memory grows with the file.
+    /// Load the whole trace and sort it stably, with about 280 bytes a row and 16 a block while it sorts. Memory grows with the file.
     Sort,
     /// Pass rows on as they are and count: for looking at a trace, not for replaying it.
     Count,

@@ -204,7 +204,42 @@ pub struct Batch {
     pub(super) recorded: Vec<Recorded>,
 }
 
+impl Row {
+    /// A row with what every request has. The rest is as if the trace had no columns for it.
+    pub const fn new(at: Time, line: u64, fingerprint: Fingerprint, input_tokens: u32) -> Self {
+        const NOTHING: Slice = Slice { start: 0, end: 0 };
+        Self {
+            at,
+            line,
+            fingerprint,
+            model: None,
+            key: None,
+            team: None,
+            end_user: None,
+            session: None,
+            input_tokens,
+            output_tokens: None,
+            max_tokens: None,
+            block_size: 0,
+            prefix: NOTHING,
+            tags: NOTHING,
+            stream: None,
+            left_after: None,
+            recorded: None,
+        }
+    }
+}
+
 impl Batch {
+    /// A batch of rows without blocks, tags and recorded outcomes, for traffic that is made and not read.
+    ///
+    /// # Panics
+    /// If a row refers to any of these: they would be in an arena that this batch does not have.
+    pub fn of(rows: Vec<Row>, first_seen: FirstSeen) -> Self {
+        assert!(rows.iter().all(|row| row.prefix.is_empty() && row.tags.is_empty() && row.recorded.is_none()), "rows without lists");
+        Self { rows, first_seen, ..Self::default() }
+    }
+
     /// The chained ids of the prompt's blocks; equal leading ids are an equal prefix. Empty if the trace has none.
     #[inline]
     pub fn blocks(&self, row: &Row) -> &[u64] {

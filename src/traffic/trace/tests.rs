@@ -9,7 +9,7 @@ use super::*;
 use crate::gateway::id::Map;
 
 /// A published trace, or `None` with a notice where the shared directory is not at hand.
-fn shared(name: &str) -> Option<PathBuf> {
+pub(super) fn shared(name: &str) -> Option<PathBuf> {
     let root = std::env::var_os("GWSIM_SHARED").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
     let path = root.join("traces").join(name);
     if !path.exists() {
@@ -180,7 +180,9 @@ fn what_is_no_trace_is_refused() {
     for text in [&b""[..], b"\n\n", b"at_s,input_tokens\n", b"at_s,input_tokens\n\n\n"] {
         assert_eq!((of(text).fault(), of(text).what()), (Fault::Empty, "no requests"));
     }
-    for text in ["a,b\n1,2\n", "[{\"at_s\":1}]", "{\"at_s\":1", "{}", "\"", "at_s,at_s\n1,2\n", "at_s,at_ms,input_tokens\n1,2,3\n"] {
+    for text in
+        ["a,b\n1,2\n", "[{\"at_s\":1}]", "{\"at_s\":1", "{}", "\"", "at_s,at_s\n1,2\n", "at_s,at_ms,input_tokens\n1,2,3\n", "at_s,model\n1,m\n"]
+    {
         assert_eq!(of(text.as_bytes()).fault(), Fault::Format, "{text}");
     }
     let values: [&[u8]; 12] = [
@@ -254,6 +256,48 @@ fn burst_gpt_is_read_by_column_name() {
     assert_eq!(batch.recorded(&batch.rows[0]).unwrap().duration, Some(Span::from_millis(1250)));
 }
 
+#[test]
+fn the_documentation_lists_every_column_and_its_example_is_read() {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("traces/README.md")).unwrap();
+    for (name, _) in dialect::GWSIM.columns {
+        assert!(text.contains(&format!("`{name}`")), "{name}");
+    }
+    for format in Format::ALL {
+        assert!(text.contains(&format!("`{}`", format.name())) || format == Format::Gwsim);
+        assert_eq!(Format::from_name(format.name()), Some(format));
+    }
+    let example = text.split("```csv\n").nth(1).unwrap().split("```").next().unwrap();
+    assert_eq!(read_text(example, Options::default()).unwrap().rows.len(), 2);
+    let quickstart = info(&Path::new(env!("CARGO_MANIFEST_DIR")).join("traces/quickstart.csv.gz"), Options::default()).unwrap();
+    assert!(text.contains(&format!("{} requests in two hours", thousands(quickstart.rows))));
+}
+
+#[test]
+fn json_numbers_are_read_as_they_are_written() {
+    let text = "{\"at_s\":1700000000.123456,\"input_tokens\":12.0,\"cost_usd\":1.2e-05,\"ttft_ms\":0.5,\"key\":7}";
+    let batch = read_text(text, Options::default()).unwrap();
+    let row = &batch.rows[0];
+    assert_eq!((row.at, row.input_tokens), (Time(1_700_000_000_123_456_000), 12));
+    let recorded = batch.recorded(row).unwrap();
+    assert_eq!((recorded.cost.unwrap().0, recorded.ttft), (12_000_000, Some(Span(500_000))));
+    assert_eq!(batch.first_seen.keys, ["7"]);
+}
+
+#[test]
+fn bailian_chats_that_follow_each_other_are_one_session() {
+    let line = |chat: i32, parent: i32, at: &str, input: u32, ids: &str| {
+        format!(
+            "{{\"chat_id\":{chat},\"parent_chat_id\":{parent},\"timestamp\":{at},\"input_length\":{input},\"output_length\":5,\"type\":\"text\",\"turn\":1,\"hash_ids\":[{ids}]}}\n"
+        )
+    };
+    let text = line(7, -1, "0.0", 32, "1,2") + &line(8, -1, "0.25", 33, "3,4,5") + &line(9, 7, "61.114", 47, "1,2,6") + &line(10, 9, "62", 17, "1,7");
+    let batch = read_text(text, Options::default()).unwrap();
+    assert_eq!(batch.first_seen.sessions, ["7", "8"]);
+    let sessions: Vec<_> = batch.rows.iter().map(|row| row.session.unwrap().number()).collect();
+    assert_eq!(sessions, [0, 1, 0, 0]);
+    assert_eq!((batch.rows[2].at, batch.rows[2].block_size), (Time(61_114_000_000), 16));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
@@ -275,78 +319,6 @@ proptest! {
             if let Err(error) = read_text(&text, Options { order, block_size: Some(1), ..Options::default() }) {
                 let _ = error.to_string();
             }
-        }
-    }
-}
-
-/// A row of everything, from a few choices a field.
-fn any_line() -> impl Strategy<Value = serde_json::Value> {
-    let name = || prop::option::of("[a-z\"; ,'\r\né\\\\]{1,4}".prop_filter("blank", |name| !name.trim().is_empty()));
-    let tokens = || prop::option::of(0u32..=u32::MAX);
-    let who = (name(), name(), name(), name(), name());
-    let sizes = (any::<u32>(), tokens(), tokens(), prop::option::of(any::<bool>()), prop::option::of(any::<[u64; 2]>()));
-    let lists = (prop::collection::vec(any::<u64>(), 0..4), prop::collection::vec("[a-z, \"]{1,3}", 0..3), 1u32..5);
-    let left =
-        prop_oneof![Just((None, None)), any::<u32>().prop_map(|tokens| (Some(tokens), None)), any::<u64>().prop_map(|wait| (None, Some(wait)))];
-    let outcome =
-        (prop::option::of(100u16..600), prop::option::of(any::<u64>()), prop::option::of(any::<u64>()), name(), prop::option::of(any::<bool>()));
-    (0u64..1_000_000_000_000, who, sizes, lists, left, outcome).prop_map(|(gap, who, sizes, lists, left, outcome)| {
-        let millis = |nanos: u64| decimal::text(nanos.into(), 6);
-        let blocks = if u64::from(sizes.0) > 4 * 5 { lists.0 } else { Vec::new() };
-        serde_json::json!({
-            "at_ns": gap,
-            "model": who.0, "key": who.1, "team": who.2, "end_user": who.3, "session": who.4,
-            "input_tokens": sizes.0, "output_tokens": sizes.1, "max_tokens": sizes.2, "stream": sizes.3,
-            "fingerprint": sizes.4.map(|[high, low]| format!("{:016x}{low:016x}", high >> 1)),
-            "block_size": lists.2, "prefix_blocks": blocks, "tags": lists.1,
-            "left_after_tokens": left.0, "left_after_ms": left.1.map(millis),
-            "status": outcome.0, "ttft_ms": outcome.1.map(millis), "duration_ms": outcome.2.map(millis),
-            "cost_usd": outcome.1.map(|cost| decimal::text(cost.into(), 12)), "deployment": outcome.3, "cache_hit": outcome.4, "retry": outcome.4,
-        })
-    })
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
-
-    #[test]
-    fn what_is_converted_reads_back_the_same(lines in prop::collection::vec(any_line(), 1..20), end in 0usize..7) {
-        let mut at = 0;
-        let mut text = String::new();
-        for mut line in lines {
-            at += line["at_ns"].as_u64().unwrap();
-            line["at_ns"] = at.into();
-            text += &format!("{}\n", line.to_string().replace(";", ","));
-        }
-        let dir = tempfile::tempdir().unwrap();
-        let (input, output) = (dir.path().join("in"), dir.path().join(["o.csv", "o.csv.gz", "o.csv.zst", "o.jsonl", "o.jsonl.gz", "o.ndjson.zst", "o.parquet"][end]));
-        std::fs::write(&input, &text).unwrap();
-        let before = read(Trace::open(&input, Options::default()).unwrap()).unwrap();
-        convert(&input, &output, Options::default()).unwrap();
-        let mut after = read(Trace::open(&output, Options::default()).unwrap()).unwrap();
-        for (after, before) in after.rows.iter_mut().zip(&before.rows) {
-            // Only the place in the file differs: a header, or a name with a line break before it.
-            after.line = before.line;
-        }
-        prop_assert_eq!(after, before);
-    }
-}
-
-#[test]
-fn published_traces_survive_every_container() {
-    let dir = tempfile::tempdir().unwrap();
-    for name in ["azure_llm_2023_code.csv", "mooncake_conversation.jsonl.gz", "agent_miniswe.jsonl.gz"] {
-        let Some(path) = shared(name) else { return };
-        let mut before = read(Trace::open(&path, Options::default()).unwrap()).unwrap();
-        before.rows.iter_mut().for_each(|row| row.line = 0);
-        let mut input = path;
-        for end in ["csv.gz", "parquet", "jsonl.zst"] {
-            let output = dir.path().join(format!("{name}.{end}"));
-            assert_eq!(convert(&input, &output, Options::default()).unwrap().rows, before.rows.len() as u64);
-            let mut after = read(Trace::open(&output, Options::default()).unwrap()).unwrap();
-            after.rows.iter_mut().for_each(|row| row.line = 0);
-            assert_eq!(after, before);
-            input = output;
         }
     }
 }
@@ -397,24 +369,6 @@ fn a_parquet_cell_of_the_wrong_type_is_named_by_column_and_row() {
     assert!(error.to_string().starts_with("t: row 2: `input_tokens` is not a whole number of tokens: `NaN`"), "{error}");
     let error = of("modle", Series::new("modle".into(), ["5", "x"])).unwrap_err();
     assert!(error.hint().contains("did you mean `model`?"), "{error}");
-}
-
-#[test]
-fn sorting_on_the_way_makes_a_trace_that_replays() {
-    let dir = tempfile::tempdir().unwrap();
-    let (input, output) = (dir.path().join("t.csv"), dir.path().join("t.jsonl"));
-    std::fs::write(&input, "at_s,input_tokens,model\n10,1,a\n12,2,b\n11,3,c\n11,4,d\n").unwrap();
-    let refused = convert(&input, &output, Options::default()).unwrap_err();
-    assert_eq!(refused.fault(), Fault::Order);
-    assert!(!output.exists());
-    let converted = convert(&input, &output, Options { order: Order::Sort, ..Options::default() }).unwrap();
-    assert_eq!(converted, Converted { rows: 4, earlier_rows: 2 });
-    let batch = read(Trace::open(&output, Options::default()).unwrap()).unwrap();
-    assert_eq!(batch.rows.iter().map(|row| row.input_tokens).collect::<Vec<_>>(), [1, 3, 4, 2]);
-    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "no part is left behind");
-    for name in ["t.txt", "t", "t.parquet.gz"] {
-        assert_eq!(convert(&input, &dir.path().join(name), Options::default()).unwrap_err().fault(), Fault::Format);
-    }
 }
 
 #[test]

@@ -160,7 +160,7 @@ fn value<'a>(column: Column, container: Container, batch: &'a Batch, row: &Row, 
         Column::Deployment => text(&names.deployments, recorded.deployment),
         Column::CacheHit => flag(recorded.cache_hit),
         Column::Retry => flag(recorded.retry),
-        Column::At(_) | Column::DurationSeconds | Column::Ignored => Value::Nothing,
+        Column::At(_) | Column::Chat | Column::ParentChat | Column::DurationSeconds | Column::Ignored => Value::Nothing,
     }
 }
 
@@ -346,4 +346,102 @@ fn series<'a>(name: &str, data_type: &DataType, values: impl Iterator<Item = Val
 
 fn not_written(path: &Path, reason: &str) -> TraceError {
     TraceError::of_file(Fault::File, path, format!("can't write the trace: {reason}"), "")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::tests::{read, shared};
+    use super::*;
+
+    #[test]
+    fn sorting_on_the_way_makes_a_trace_that_replays() {
+        let dir = tempfile::tempdir().unwrap();
+        let (input, output) = (dir.path().join("t.csv"), dir.path().join("t.jsonl"));
+        std::fs::write(&input, "at_s,input_tokens,model\n10,1,a\n12,2,b\n11,3,c\n11,4,d\n").unwrap();
+        let refused = convert(&input, &output, Options::default()).unwrap_err();
+        assert_eq!(refused.fault(), Fault::Order);
+        assert!(!output.exists());
+        let converted = convert(&input, &output, Options { order: Order::Sort, ..Options::default() }).unwrap();
+        assert_eq!(converted, Converted { rows: 4, earlier_rows: 2 });
+        let batch = read(Trace::open(&output, Options::default()).unwrap()).unwrap();
+        assert_eq!(batch.rows.iter().map(|row| row.input_tokens).collect::<Vec<_>>(), [1, 3, 4, 2]);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "no part is left behind");
+        for name in ["t.txt", "t", "t.parquet.gz"] {
+            assert_eq!(convert(&input, &dir.path().join(name), Options::default()).unwrap_err().fault(), Fault::Format);
+        }
+    }
+
+    /// A row of everything, from a few choices a field.
+    fn any_line() -> impl Strategy<Value = serde_json::Value> {
+        let name = || prop::option::of("[a-z\"; ,'\r\né\\\\]{1,4}".prop_filter("blank", |name| !name.trim().is_empty()));
+        let tokens = || prop::option::of(0u32..=u32::MAX);
+        let who = (name(), name(), name(), name(), name());
+        let sizes = (any::<u32>(), tokens(), tokens(), prop::option::of(any::<bool>()), prop::option::of(any::<[u64; 2]>()));
+        let lists = (prop::collection::vec(any::<u64>(), 0..4), prop::collection::vec("[a-z, \"]{1,3}", 0..3), 1u32..5);
+        let left =
+            prop_oneof![Just((None, None)), any::<u32>().prop_map(|tokens| (Some(tokens), None)), any::<u64>().prop_map(|wait| (None, Some(wait)))];
+        let outcome =
+            (prop::option::of(100u16..600), prop::option::of(any::<u64>()), prop::option::of(any::<u64>()), name(), prop::option::of(any::<bool>()));
+        (0u64..1_000_000_000_000, who, sizes, lists, left, outcome).prop_map(|(gap, who, sizes, lists, left, outcome)| {
+            let millis = |nanos: u64| decimal::text(nanos.into(), 6);
+            let blocks = if u64::from(sizes.0) > 4 * 5 { lists.0 } else { Vec::new() };
+            serde_json::json!({
+                "at_ns": gap,
+                "model": who.0, "key": who.1, "team": who.2, "end_user": who.3, "session": who.4,
+                "input_tokens": sizes.0, "output_tokens": sizes.1, "max_tokens": sizes.2, "stream": sizes.3,
+                "fingerprint": sizes.4.map(|[high, low]| format!("{:016x}{low:016x}", high >> 1)),
+                "block_size": lists.2, "prefix_blocks": blocks, "tags": lists.1,
+                "left_after_tokens": left.0, "left_after_ms": left.1.map(millis),
+                "status": outcome.0, "ttft_ms": outcome.1.map(millis), "duration_ms": outcome.2.map(millis),
+                "cost_usd": outcome.1.map(|cost| decimal::text(cost.into(), 12)), "deployment": outcome.3, "cache_hit": outcome.4, "retry": outcome.4,
+            })
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        #[test]
+        fn what_is_converted_reads_back_the_same(lines in prop::collection::vec(any_line(), 1..20), end in 0usize..7) {
+            let mut at = 0;
+            let mut text = String::new();
+            for mut line in lines {
+                at += line["at_ns"].as_u64().unwrap();
+                line["at_ns"] = at.into();
+                text += &format!("{}\n", line.to_string().replace(";", ","));
+            }
+            let dir = tempfile::tempdir().unwrap();
+            let (input, output) = (dir.path().join("in"), dir.path().join(["o.csv", "o.csv.gz", "o.csv.zst", "o.jsonl", "o.jsonl.gz", "o.ndjson.zst", "o.parquet"][end]));
+            std::fs::write(&input, &text).unwrap();
+            let before = read(Trace::open(&input, Options::default()).unwrap()).unwrap();
+            convert(&input, &output, Options::default()).unwrap();
+            let mut after = read(Trace::open(&output, Options::default()).unwrap()).unwrap();
+            for (after, before) in after.rows.iter_mut().zip(&before.rows) {
+                // Only the place in the file differs: a header, or a name with a line break before it.
+                after.line = before.line;
+            }
+            prop_assert_eq!(after, before);
+        }
+    }
+
+    #[test]
+    fn published_traces_survive_every_container() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["azure_llm_2023_code.csv", "mooncake_conversation.jsonl.gz", "agent_miniswe.jsonl.gz"] {
+            let Some(path) = shared(name) else { return };
+            let mut before = read(Trace::open(&path, Options::default()).unwrap()).unwrap();
+            before.rows.iter_mut().for_each(|row| row.line = 0);
+            let mut input = path;
+            for end in ["csv.gz", "parquet", "jsonl.zst"] {
+                let output = dir.path().join(format!("{name}.{end}"));
+                assert_eq!(convert(&input, &output, Options::default()).unwrap().rows, before.rows.len() as u64);
+                let mut after = read(Trace::open(&output, Options::default()).unwrap()).unwrap();
+                after.rows.iter_mut().for_each(|row| row.line = 0);
+                assert_eq!(after, before);
+                input = output;
+            }
+        }
+    }
 }
