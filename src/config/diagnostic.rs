@@ -117,6 +117,11 @@ impl Diagnostics {
         SourceId(u32::try_from(self.sources.len() - 1).expect("fewer than 2^32 sources"))
     }
 
+    /// The source of that name, if there is one.
+    pub fn find_source(&self, name: &str) -> Option<SourceId> {
+        self.sources.iter().zip(0..).find(|(source, _)| source.name == name).map(|(_, number)| SourceId(number))
+    }
+
     /// The text of a source.
     pub fn text(&self, source: SourceId) -> &str {
         &self.sources[source.0 as usize].text

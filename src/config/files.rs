@@ -7,8 +7,12 @@ use super::diagnostic::{Diagnostics, Place, SourceId};
 use super::problem;
 
 /// Takes in the file at `path` under the name that it has there. Reported, at `place` if the path is written somewhere, if it cannot be read.
+/// A file that was taken in before is not read again, so that all variants see the same text and its problems are told once.
 pub fn read(path: &Path, place: Option<Place>, diagnostics: &mut Diagnostics) -> Option<(SourceId, String)> {
     let name = path.display().to_string();
+    if let Some(source) = diagnostics.find_source(&name) {
+        return Some((source, name));
+    }
     let reason = match fs::read(path) {
         Ok(bytes) => match String::from_utf8(bytes) {
             Ok(text) => return Some((diagnostics.add_source(name.clone(), text), name)),

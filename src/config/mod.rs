@@ -1,6 +1,6 @@
 //! Configuration: text with places -> tree -> plan. Collects every problem before it gives up; decides nothing that happens while a gateway runs.
 //!
-//! [`tree`] parses, [`set`] changes the tree, the readers in [`gateway`] and `scenario` take it apart with [`read`], and [`diagnostic`] shows what
+//! [`tree`] parses, [`set`] changes the tree, the readers in [`gateway`] and [`scenario`] take it apart with [`read`], and [`diagnostic`] shows what
 //! [`problem`]s there were.
 
 pub mod diagnostic;
@@ -10,6 +10,7 @@ mod near;
 pub mod problem;
 mod quantity;
 mod read;
+pub mod scenario;
 mod set;
 mod tree;
 
@@ -17,6 +18,9 @@ use std::path::{Path, PathBuf};
 
 use self::diagnostic::Diagnostics;
 use self::gateway::GatewayConfig;
+use self::scenario::Scenario;
+use self::set::Assignment;
+use self::tree::{Node, Value};
 
 /// What the command line adds to a file.
 #[derive(Debug, Clone, Default)]
@@ -36,28 +40,81 @@ pub struct Loaded<T> {
     pub warnings: Diagnostics,
 }
 
+/// A file of either kind.
+#[derive(Debug, Clone)]
+pub enum Checked {
+    /// It was a gateway.toml.
+    Gateway(Box<GatewayConfig>),
+    /// It was a scenario.toml.
+    Scenario(Box<Scenario>),
+}
+
 /// Loads a gateway.toml.
 ///
 /// # Errors
 /// If anything in it is wrong: every problem at once, warnings included.
 pub fn load_gateway(path: &Path, options: &Options) -> Result<Loaded<GatewayConfig>, Diagnostics> {
     let mut diagnostics = Diagnostics::new();
-    let loaded = gateway_tree(path, options, &mut diagnostics).and_then(|root| {
-        let directory = path.parent().unwrap_or(Path::new(""));
-        gateway::resolve(&root, directory, options.prices.as_deref(), &mut diagnostics)
+    let (root, sets) = parse(path, options, &mut diagnostics);
+    let loaded = root.and_then(|root| gateway(root, path, options, &sets, &mut diagnostics));
+    finished(loaded, diagnostics)
+}
+
+/// Loads a scenario.toml with its gateway. A `--set` whose path starts with a key of the scenario changes the scenario, every other one the gateway
+/// of every variant, after the variant's own.
+///
+/// # Errors
+/// If anything in either file is wrong: every problem at once, warnings included.
+pub fn load_scenario(path: &Path, options: &Options) -> Result<Loaded<Scenario>, Diagnostics> {
+    let mut diagnostics = Diagnostics::new();
+    let (root, sets) = parse(path, options, &mut diagnostics);
+    let loaded = root.and_then(|root| scenario(root, path, options, sets, &mut diagnostics));
+    finished(loaded, diagnostics)
+}
+
+/// Loads a file of either kind: a scenario if it has a key that only scenarios have.
+///
+/// # Errors
+/// As [`load_gateway`] and [`load_scenario`].
+pub fn load_either(path: &Path, options: &Options) -> Result<Loaded<Checked>, Diagnostics> {
+    let mut diagnostics = Diagnostics::new();
+    let (root, sets) = parse(path, options, &mut diagnostics);
+    let loaded = root.and_then(|root| {
+        if is_scenario(&root) {
+            scenario(root, path, options, sets, &mut diagnostics).map(|scenario| Checked::Scenario(Box::new(scenario)))
+        } else {
+            gateway(root, path, options, &sets, &mut diagnostics).map(|gateway| Checked::Gateway(Box::new(gateway)))
+        }
     });
     finished(loaded, diagnostics)
 }
 
-fn gateway_tree(path: &Path, options: &Options, diagnostics: &mut Diagnostics) -> Option<tree::Node> {
+/// The tree of a file and the changes of the command line, which are read even if the file is broken: all problems at once.
+fn parse(path: &Path, options: &Options, diagnostics: &mut Diagnostics) -> (Option<Node>, Vec<Assignment>) {
     let root = files::read(path, None, diagnostics).and_then(|(source, _)| tree::parse(diagnostics, source));
-    // What the command line says is read even if the file is broken: all problems at once.
-    let sets: Vec<_> = options.sets.iter().flat_map(|argument| set::command_line(argument, diagnostics)).collect();
-    let mut root = root?;
-    for assignment in &sets {
+    let sets = options.sets.iter().flat_map(|argument| set::command_line(argument, diagnostics)).collect();
+    (root, sets)
+}
+
+fn is_scenario(root: &Node) -> bool {
+    matches!(&root.value, Value::Table(table) if scenario::KEYS.iter().any(|key| table.find(key).is_some()))
+}
+
+fn gateway(mut root: Node, path: &Path, options: &Options, sets: &[Assignment], diagnostics: &mut Diagnostics) -> Option<GatewayConfig> {
+    for assignment in sets {
         set::apply(&mut root, assignment, diagnostics);
     }
-    Some(root)
+    let directory = path.parent().unwrap_or(Path::new(""));
+    gateway::resolve(&root, directory, options.prices.as_deref(), diagnostics)
+}
+
+fn scenario(mut root: Node, path: &Path, options: &Options, sets: Vec<Assignment>, diagnostics: &mut Diagnostics) -> Option<Scenario> {
+    let is_for_scenario = |set: &Assignment| set.path.first().is_some_and(|(key, _)| scenario::KEYS.contains(&key.as_str()));
+    let (own, for_gateway): (Vec<_>, Vec<_>) = sets.into_iter().partition(is_for_scenario);
+    for assignment in &own {
+        set::apply(&mut root, assignment, diagnostics);
+    }
+    scenario::resolve(&root, path, options, &for_gateway, diagnostics)
 }
 
 fn finished<T>(loaded: Option<T>, diagnostics: Diagnostics) -> Result<Loaded<T>, Diagnostics> {

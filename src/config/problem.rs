@@ -101,10 +101,10 @@ pub fn duplicate(place: Place, kind: &str, name: &str, first: Place) -> Problem 
 
 /// A model that no price is known for.
 pub fn no_price(place: Place, model: &str, list: &str, near: &[String]) -> Problem {
-    let state = format!("state it: [prices.models.\"{model}\"] input = 2.50, output = 10.00 (USD per million tokens)");
+    let state = format!("[prices.models.\"{model}\"] with input and output, in USD per million tokens");
     let names: Vec<String> = near.iter().map(|name| format!("`{name}`")).collect();
-    let help = if names.is_empty() { state } else { format!("did you mean {}? Or {state}", names.join(" or ")) };
-    Problem::error(place, format!("no price for `{model}`")).why(format!("not in {list}; it will not be taken as free")).help(help)
+    let help = if names.is_empty() { format!("state it: {state}") } else { format!("did you mean {}?\nOr state it: {state}", names.join(" or ")) };
+    Problem::error(place, format!("no price for `{model}`")).why("it will not be taken as free").help(format!("it is not in {list}; {help}"))
 }
 
 /// A price that is negative or no number.

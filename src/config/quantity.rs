@@ -82,6 +82,18 @@ pub fn per_mille(text: &str) -> Result<u32, String> {
     u32::try_from(thousandths).map_err(|_| "it is too large".into())
 }
 
+/// A share such as `0.0001`, in millionths.
+///
+/// # Errors
+/// Why the text is none; more than six decimals are one reason.
+pub fn per_million(text: &str) -> Result<u32, String> {
+    let millionths = parts(text, 1_000_000)?;
+    if millionths < 0 {
+        return Err("it is negative".into());
+    }
+    u32::try_from(millionths).map_err(|_| "it is too large".into())
+}
+
 /// `1.5h30m` as `1.5`, `h`, `30m`.
 fn number_and_unit(text: &str) -> (&str, &str, &str) {
     let number_end = text.find(|letter: char| !matches!(letter, '0'..='9' | '.' | '_' | '+' | '-')).unwrap_or(text.len());

@@ -48,6 +48,11 @@ impl<'a> Section<'a> {
         self.place
     }
 
+    /// Where problems go.
+    pub fn diagnostics(&self) -> &'a Diagnostics {
+        self.diagnostics
+    }
+
     /// Reports a problem.
     pub fn report(&self, problem: Problem) {
         self.diagnostics.report(problem);

@@ -122,6 +122,10 @@ fn stated(item: Item<'_>, section: &Section<'_>, list: &PriceList) -> Option<Ent
     if let (Err(unknown), Some(place)) = (&base, section.place_of("base")) {
         section.report(problem::no_price(place, base_name, &unknown.list, &unknown.near));
     }
+    if ["input", "output"].into_iter().zip([stated.rates.input, stated.rates.output]).any(|(key, rate)| rate.is_none() && section.place_of(key).is_some()) {
+        // Reported where it was read.
+        return None;
+    }
     Entry::from_override(item.key, base.ok(), &stated)
         .map_err(|error| section.report(Problem::error(item.key_place, error.to_string()).help("rates are in USD per million tokens")))
         .ok()

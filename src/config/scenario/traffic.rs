@@ -1,0 +1,147 @@
+//! `[traffic]`: which trace is replayed, and how its rows become requests. Reads no trace.
+
+use std::path::{Path, PathBuf};
+
+use crate::gateway::command::{Command, KeySpec};
+use crate::sim::client::{Clients, UnknownKey, UnknownModel};
+use crate::traffic::trace::{Format, Options, Order};
+
+use super::super::gateway::GatewayConfig;
+use super::super::read::{Item, Section};
+use super::super::{files, problem};
+
+/// The key that requests come with where neither the traffic nor the gateway has any.
+const ONLY_KEY: &str = "default";
+
+/// What is replayed.
+#[derive(Debug, Clone)]
+pub struct TrafficSpec {
+    /// The file.
+    pub trace: PathBuf,
+    /// How it is read.
+    pub options: Options,
+    /// Model names in the trace, and what each asks for here.
+    pub models: Vec<(String, String)>,
+    /// The max_tokens of rows that state none.
+    pub max_tokens: Option<u32>,
+}
+
+/// How rows become requests, as far as it does not depend on the variant.
+pub struct DraftClients {
+    clients: Clients,
+    unknown_key: Option<Unknown>,
+}
+
+#[derive(Clone, Copy)]
+enum Unknown {
+    Error,
+    Add,
+    Default,
+}
+
+/// Reads `[traffic]`. Names are checked against every gateway that could be resolved.
+pub fn read(section: &Section<'_>, directory: &Path, gateways: &[&GatewayConfig]) -> Option<(TrafficSpec, DraftClients)> {
+    let trace = section.require("trace", "\"trace.csv\"", |item| trace(item, directory, section));
+    let formats = Format::ALL.map(|format| (format.name(), format));
+    let mut options = Options { format: section.read("format", |item| item.choice(&formats)), ..Options::default() };
+    section.put("order", |item| item.choice(&[("strict", Order::Strict), ("sort", Order::Sort)]), &mut options.order);
+    section.put("start", Item::instant, &mut options.epoch);
+    options.block_size = section.read("block_size", Item::count_from_one);
+    let mut clients = Clients::default();
+    clients.default_model = section.read("model", |item| model(item, gateways));
+    clients.default_key = section.read("key", |item| key(item, gateways));
+    section.put("stream", stream, &mut clients.stream);
+    section.put("output_tokens_unrecorded", Item::count, &mut clients.output_tokens_unrecorded);
+    clients.deadline = section.read("deadline", Item::span_above_zero);
+    let unknown_models = [("error", UnknownModel::Error), ("default", UnknownModel::Default)];
+    section.put("unknown_models", |item| item.choice(&unknown_models), &mut clients.unknown_model);
+    if clients.unknown_model == UnknownModel::Default
+        && section.place_of("model").is_none()
+        && let Some(place) = section.place_of("unknown_models")
+    {
+        section.report(problem::needs_other(place, "unknown_models", "`model`"));
+    }
+    let unknown_keys = [("error", Unknown::Error), ("add", Unknown::Add), ("default", Unknown::Default)];
+    let unknown_key = section.read("unknown_keys", |item| item.choice(&unknown_keys));
+    let models = section.read("map", |item| map(item, gateways)).unwrap_or_default();
+    let max_tokens = section.read("max_tokens", Item::count_from_one);
+    if let Some(item) = section.item("overlay") {
+        item.report(problem::not_supported_yet(item.key_place, "an overlay", "remove it, or write its columns into the trace"));
+    }
+    Some((TrafficSpec { trace: trace?, options, models, max_tokens }, DraftClients { clients, unknown_key }))
+}
+
+fn trace(item: Item<'_>, directory: &Path, section: &Section<'_>) -> Option<PathBuf> {
+    let path = directory.join(item.text()?);
+    files::exists(&path, item.place(), section.diagnostics()).then_some(path)
+}
+
+fn model(item: Item<'_>, gateways: &[&GatewayConfig]) -> Option<String> {
+    let name = item.name()?;
+    for gateway in gateways {
+        let mut names = gateway.plan.models.iter().map(|model| model.name.as_str());
+        if !names.any(|known| known == name) {
+            let names = gateway.plan.models.iter().map(|model| model.name.as_str());
+            item.report(problem::unknown_name(item.place(), "model", &name, names));
+            return None;
+        }
+    }
+    Some(name)
+}
+
+fn key(item: Item<'_>, gateways: &[&GatewayConfig]) -> Option<String> {
+    let name = item.name()?;
+    for gateway in gateways {
+        let keys = keys(gateway);
+        // Without any keys in the gateway, this one is made.
+        if !keys.is_empty() && !keys.contains(&name.as_str()) {
+            item.report(problem::unknown_name(item.place(), "key", &name, keys.iter().copied()));
+            return None;
+        }
+    }
+    Some(name)
+}
+
+fn keys(gateway: &GatewayConfig) -> Vec<&str> {
+    let names = gateway.commands.iter().filter_map(|command| match command {
+        Command::PutKey { name, .. } => Some(name.as_str()),
+        _ => None,
+    });
+    names.collect()
+}
+
+fn stream(item: Item<'_>) -> Option<bool> {
+    if matches!(item.node().value, super::super::tree::Value::Decimal(_)) {
+        item.report(problem::not_supported_yet(item.place(), "a share of streams", "write stream = true or stream = false for rows that don't say"));
+        return None;
+    }
+    item.boolean()
+}
+
+fn map(item: Item<'_>, gateways: &[&GatewayConfig]) -> Option<Vec<(String, String)>> {
+    let section = item.section()?;
+    Some(section.entries().into_iter().filter_map(|item| Some((item.key.to_owned(), model(item, gateways)?))).collect())
+}
+
+impl DraftClients {
+    /// The clients of one variant. A gateway without keys gets one, as every request needs a key.
+    pub fn for_gateway(&self, gateway: &mut GatewayConfig) -> Clients {
+        let mut clients = self.clients.clone();
+        let has_keys = !keys(gateway).is_empty();
+        if !has_keys {
+            let name = clients.default_key.get_or_insert_with(|| ONLY_KEY.into()).clone();
+            gateway.commands.push(Command::PutKey { name, spec: KeySpec::default() });
+        }
+        if clients.default_model.is_none()
+            && let [only] = gateway.plan.models.as_slice()
+        {
+            clients.default_model = Some(only.name.clone());
+        }
+        clients.unknown_key = match self.unknown_key.unwrap_or(if has_keys { Unknown::Error } else { Unknown::Add }) {
+            Unknown::Error => UnknownKey::Error,
+            Unknown::Add => UnknownKey::Add(Box::default()),
+            Unknown::Default => UnknownKey::Default,
+        };
+        clients
+    }
+}
