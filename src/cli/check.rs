@@ -1,11 +1,9 @@
 //! `gwsim check`: whether a scenario or a gateway.toml is valid, with all that is wrong in it at once.
 
-use std::path::Path;
-
 use super::args::CheckArguments;
 use super::{Exit, Failure, Printer};
 use crate::config::diagnostic::Diagnostics;
-use crate::config::{self, Loaded, Options};
+use crate::config::{self, Checked, Loaded, Options};
 use crate::report::numbers::count;
 
 /// Checks a file and prints one line about it if it is valid.
@@ -15,14 +13,15 @@ use crate::report::numbers::count;
 pub fn check(arguments: &CheckArguments, printer: &mut Printer) -> Result<Exit, Failure> {
     let options = Options { sets: arguments.set.clone(), prices: arguments.prices.clone() };
     let path = &arguments.file;
-    let facts = if is_scenario(path) {
-        let scenario = loaded(config::load_scenario(path, &options), printer)?;
-        let variants = scenario.variants.len() as u64;
-        format!("a scenario of {} variant{}", count(variants), plural(variants))
-    } else {
-        let gateway = loaded(config::load_gateway(path, &options), printer)?;
-        let (models, deployments) = (gateway.plan.models.len() as u64, gateway.plan.deployments.len() as u64);
-        format!("a gateway of {} model{} on {} deployment{}", count(models), plural(models), count(deployments), plural(deployments))
+    let facts = match loaded(config::load_either(path, &options), printer)? {
+        Checked::Scenario(scenario) => {
+            let (variants, seeds) = (scenario.variants.len() as u64, scenario.seeds.len() as u64);
+            format!("a scenario of {} under {}", counted(variants, "variant"), counted(seeds, "seed"))
+        }
+        Checked::Gateway(gateway) => {
+            let (models, deployments) = (gateway.plan.models.len() as u64, gateway.plan.deployments.len() as u64);
+            format!("a gateway of {} on {}", counted(models, "model"), counted(deployments, "deployment"))
+        }
     };
     printer.result(&format!("{}: valid, {facts}\n", path.display()))?;
     Ok(Exit::Pass)
@@ -44,12 +43,6 @@ pub(super) fn loaded<T>(result: Result<Loaded<T>, Diagnostics>, printer: &Printe
     }
 }
 
-/// Whether a file is meant as a scenario: traffic or variants are something only those have. A file that can't be read is left to its loader.
-fn is_scenario(path: &Path) -> bool {
-    let text = std::fs::read_to_string(path).unwrap_or_default();
-    text.lines().map(str::trim_start).any(|line| ["[traffic", "[[variant", "[world", "[[expect", "[sweep"].iter().any(|start| line.starts_with(start)))
-}
-
-fn plural(count: u64) -> &'static str {
-    if count == 1 { "" } else { "s" }
+fn counted(number: u64, what: &str) -> String {
+    format!("{} {what}{}", count(number), if number == 1 { "" } else { "s" })
 }

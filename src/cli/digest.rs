@@ -6,7 +6,18 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
+use crate::config::diagnostic::Diagnostics;
 use crate::report::Input;
+
+/// The digests of the texts that a scenario was loaded from: the scenario itself, then what it and the command line name.
+pub fn of_sources(diagnostics: &Diagnostics) -> Vec<Input> {
+    let roles = std::iter::once("scenario").chain(std::iter::repeat("configuration"));
+    let inputs = diagnostics.sources().zip(roles).map(|((name, text), role)| {
+        let role = if name == "--set" { "argument" } else { role };
+        input(role, Path::new(name), &Sha256::digest(text), text.len() as u64)
+    });
+    inputs.collect()
+}
 
 /// The digest of the file at `path`, read in pieces.
 ///
@@ -23,9 +34,13 @@ pub fn of_file(role: &'static str, path: &Path) -> io::Result<Input> {
         hasher.update(&piece[..read]);
         bytes += read as u64;
     }
-    let sha256 = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(input(role, path, &hasher.finalize(), bytes))
+}
+
+fn input(role: &'static str, path: &Path, digest: &[u8], bytes: u64) -> Input {
+    let sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     let file = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-    Ok(Input { role, file, sha256, bytes })
+    Input { role, file, sha256, bytes }
 }
 
 #[cfg(test)]

@@ -4,11 +4,13 @@
 
 pub mod args;
 pub mod check;
-mod digest;
-mod progress;
 pub mod run;
 pub mod simulate;
 pub mod trace;
+
+mod assumptions;
+mod digest;
+mod progress;
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};

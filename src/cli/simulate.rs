@@ -1,15 +1,16 @@
-//! A resolved job: variants, seeds and a trace in, a report out. Brings simulator and report together; knows no arguments and no configuration.
+//! A resolved job: variants, seeds and a trace in, a report out. Brings simulator and report together; knows no arguments.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use super::progress::Progress;
 use super::{Failure, Printer};
+use crate::config::scenario::TrafficSpec;
 use crate::gateway::journal::{CallClosed, Fact};
 use crate::gateway::time::Time;
 use crate::report::fold::{About, Billed, Fold};
+use crate::report::numbers::count;
 use crate::report::{Assumption, Input, Names, Origin, Report, Run, Traffic, Variant};
 use crate::sim::experiment::{self, Experiment, RunError};
 use crate::sim::observe::{Bill, Context, Observer};
@@ -21,12 +22,8 @@ pub struct Job {
     pub name: String,
     /// Variants and seeds.
     pub experiment: Experiment,
-    /// What each variant sets, as `path = value`; one list for each variant.
-    pub changes: Vec<Vec<String>>,
-    /// The trace.
-    pub trace: PathBuf,
-    /// How it is read.
-    pub options: Options,
+    /// The trace, and how its rows are read.
+    pub traffic: TrafficSpec,
     /// Whether it was recorded.
     pub origin: Origin,
     /// The files that went into the job.
@@ -46,11 +43,14 @@ pub fn simulate(job: Job, printer: &Printer) -> Result<Report, Failure> {
     if printer.shows_progress {
         count_rows(&job, progress.length());
     }
-    let mut trace = Trace::open(&job.trace, job.options).map_err(Failure::usage)?;
+    let mut trace = Trace::open(&job.traffic.trace, job.traffic.options).map_err(Failure::usage)?;
     let mut seen = Seen::default();
     let next_batch = || {
-        let batch = trace.next_batch()?;
-        batch.iter().for_each(|batch| seen.see(batch));
+        let mut batch = trace.next_batch()?;
+        if let Some(batch) = &mut batch {
+            seen.see(batch);
+            adapt(batch, &job.traffic);
+        }
         Ok::<_, TraceError>(batch.map(Arc::new))
     };
     let observer = |variant: usize, _: u64| Listener(Fold::new(Arc::clone(&job.experiment.variants[variant].plan)));
@@ -58,19 +58,31 @@ pub fn simulate(job: Job, printer: &Printer) -> Result<Report, Failure> {
     progress.finish();
     let runs = runs.map_err(|error| failure(&job, &error))?;
     for note in trace.notes() {
-        printer.note(format!("note: {}: {note}", job.trace.display()));
+        printer.note(format!("note: {}: {note}", job.traffic.trace.display()));
     }
     Ok(report(job, runs, &seen))
 }
 
 /// Counts the rows of the trace beside the run, so that the bar learns where it ends. What is wrong with the trace, the run will say.
 fn count_rows(job: &Job, length: Arc<AtomicU64>) {
-    let (path, options) = (job.trace.clone(), Options { order: Order::Count, ..job.options });
+    let (path, options) = (job.traffic.trace.clone(), Options { order: Order::Count, ..job.traffic.options });
     thread::spawn(move || {
         let Ok(trace) = Trace::open(&path, options) else { return };
         let rows = trace.map_while(Result::ok).map(|batch| batch.rows.len() as u64).sum();
         length.store(rows, Ordering::Relaxed);
     });
+}
+
+/// Carries out what the scenario says about the rows of its trace.
+fn adapt(batch: &mut Batch, traffic: &TrafficSpec) {
+    for name in &mut batch.first_seen.models {
+        if let Some((_, here)) = traffic.models.iter().find(|(there, _)| there == name) {
+            name.clone_from(here);
+        }
+    }
+    if traffic.max_tokens.is_some() {
+        batch.rows.iter_mut().for_each(|row| row.max_tokens = row.max_tokens.or(traffic.max_tokens));
+    }
 }
 
 /// What the traffic was, learnt as it goes by.
@@ -92,7 +104,7 @@ impl Seen {
 fn failure(job: &Job, error: &RunError) -> Failure {
     match error {
         RunError::Trace(error) => Failure::usage(error),
-        RunError::Client { variant, error } => Failure::usage(format!("{}: variant `{variant}`: {error}", job.trace.display())),
+        RunError::Client { variant, error } => Failure::usage(format!("{}: variant `{variant}`: {error}", job.traffic.trace.display())),
         RunError::World { variant, error } => Failure::usage(format!("variant `{variant}`: {error}")),
     }
 }
@@ -100,27 +112,35 @@ fn failure(job: &Job, error: &RunError) -> Failure {
 fn report(job: Job, runs: Vec<experiment::Run<Listener>>, seen: &Seen) -> Report {
     let first = seen.first.unwrap_or_default();
     let traffic = Traffic {
-        name: job.trace.file_name().unwrap_or(job.trace.as_os_str()).to_string_lossy().into_owned(),
+        name: job.traffic.trace.file_name().unwrap_or(job.traffic.trace.as_os_str()).to_string_lossy().into_owned(),
         origin: job.origin,
         requests: seen.requests,
         first,
         span: seen.last.since(first),
     };
     let mut variants: Vec<Variant> = Vec::with_capacity(job.experiment.variants.len());
-    for (variant, changes) in job.experiment.variants.iter().zip(job.changes) {
-        variants.push(Variant { name: variant.name.clone(), changes, names: Names::of(&variant.plan, vec![], vec![]), runs: Vec::new() });
+    for variant in &job.experiment.variants {
+        variants.push(Variant { name: variant.name.clone(), names: Names::of(&variant.plan, vec![], vec![]), runs: Vec::new() });
     }
+    let mut unrecorded = 0;
     for run in runs {
         let variant = &mut variants[run.variant];
         let Fold { totals, series, directory, .. } = run.observer.0;
         assert_eq!(totals.outcomes.total(), run.totals.arrived, "the report has an end for every request of the run");
         assert_eq!(totals.bill, run.totals.billed, "the report's bill is the run's");
         assert_eq!(totals.causes.total(), totals.bill, "the bill is the sum of its causes");
+        unrecorded = run.totals.outputs_unrecorded;
         variant.names.keys = directory.keys.names().to_vec();
         variant.names.teams = directory.teams.names().to_vec();
         variant.runs.push(Run { seed: run.seed, totals, series });
     }
-    Report { name: job.name, inputs: job.inputs, prices: job.prices, traffic, assumptions: job.assumptions, variants, expectations: Vec::new() }
+    let mut assumptions = job.assumptions;
+    if unrecorded > 0 {
+        let tokens = job.experiment.variants.first().map_or(0, |variant| variant.clients.output_tokens_unrecorded);
+        let value = format!("{} requests don't record one; {} tokens each", count(unrecorded), count(tokens.into()));
+        assumptions.insert(0, Assumption { what: "output length".to_owned(), value, source: "assumed".to_owned() });
+    }
+    Report { name: job.name, inputs: job.inputs, prices: job.prices, traffic, assumptions, variants, expectations: Vec::new() }
 }
 
 /// The fold as an observer of the simulator.

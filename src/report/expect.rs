@@ -23,11 +23,11 @@ pub enum Bound {
     },
 }
 
-/// A bound on one variant.
+/// A bound on the results of one variant, or of each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expectation {
-    /// The variant's name.
-    pub variant: String,
+    /// The variant's name; `None` for every one.
+    pub variant: Option<String>,
     /// The bound.
     pub bound: Bound,
 }
@@ -48,24 +48,23 @@ pub struct Verdict {
 impl Report {
     /// Looks at every bound; the verdicts are kept with the report. A bound on a variant that does not exist does not hold.
     pub fn judge(&mut self, expectations: &[Expectation]) {
-        self.expectations = expectations
-            .iter()
-            .map(|expectation| match self.variants.iter().find(|variant| variant.name == expectation.variant) {
-                Some(variant) => judge(variant, expectation.bound),
-                None => Verdict {
-                    variant: expectation.variant.clone(),
-                    expected: words(expectation.bound),
-                    found: "no such variant".to_owned(),
-                    holds: false,
-                },
-            })
-            .collect();
+        self.expectations = expectations.iter().flat_map(|expectation| judge_all(&self.variants, expectation)).collect();
     }
 
     /// Whether every expectation holds.
     pub fn is_as_expected(&self) -> bool {
         self.expectations.iter().all(|verdict| verdict.holds)
     }
+}
+
+fn judge_all(variants: &[Variant], expectation: &Expectation) -> Vec<Verdict> {
+    let meant = |variant: &&Variant| expectation.variant.as_ref().is_none_or(|name| *name == variant.name);
+    let verdicts: Vec<Verdict> = variants.iter().filter(meant).map(|variant| judge(variant, expectation.bound)).collect();
+    if !verdicts.is_empty() {
+        return verdicts;
+    }
+    let variant = expectation.variant.clone().unwrap_or_default();
+    vec![Verdict { variant, expected: words(expectation.bound), found: "no such variant".to_owned(), holds: false }]
 }
 
 fn judge(variant: &Variant, bound: Bound) -> Verdict {
@@ -115,7 +114,7 @@ mod tests {
 
     fn check(bound: Bound) -> (bool, String) {
         let mut report = sample::report();
-        report.judge(&[Expectation { variant: "as configured".to_owned(), bound }]);
+        report.judge(&[Expectation { variant: None, bound }]);
         let verdict = &report.expectations[0];
         (verdict.holds, format!("expected {}, found {}", verdict.expected, verdict.found))
     }
@@ -142,7 +141,7 @@ mod tests {
     #[test]
     fn a_variant_that_does_not_exist_holds_nothing() {
         let mut report = sample::report();
-        report.judge(&[Expectation { variant: "capped".to_owned(), bound: Bound::CostAtLeast(Money::ZERO) }]);
+        report.judge(&[Expectation { variant: Some("capped".to_owned()), bound: Bound::CostAtLeast(Money::ZERO) }]);
         assert!(!report.is_as_expected());
     }
 }

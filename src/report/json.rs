@@ -61,7 +61,6 @@ struct VerdictJson<'a> {
 #[derive(Serialize)]
 struct VariantJson<'a> {
     name: &'a str,
-    changes: &'a [String],
     bill: SpreadJson,
     runs: Vec<RunJson<'a>>,
 }
@@ -255,7 +254,7 @@ impl<'a> VariantJson<'a> {
         let Spread { mean, min, max } = variant.bill();
         let bill = SpreadJson { mean: Usd(mean), min: Usd(min), max: Usd(max) };
         let runs = variant.runs.iter().map(|run| RunJson::of(run, &variant.names)).collect();
-        Self { name: &variant.name, changes: &variant.changes, bill, runs }
+        Self { name: &variant.name, bill, runs }
     }
 }
 

@@ -94,8 +94,6 @@ pub struct Assumption {
 pub struct Variant {
     /// Its name.
     pub name: String,
-    /// What it sets, as `path = value`.
-    pub changes: Vec<String>,
     /// The names behind the ids in its runs.
     pub names: Names,
     /// One run for each seed, in the order of seeds. Never empty.

@@ -200,7 +200,8 @@ fn functions(text: &str) -> Vec<(usize, String, usize)> {
     let mut found = Vec::new();
     for (start, line) in lines.iter().enumerate() {
         let trimmed = line.trim_start();
-        let Some(at) = trimmed.find("fn ").filter(|at| trimmed[..*at].split_whitespace().all(|word| word.starts_with("pub") || word == "const")) else {
+        let Some(at) = trimmed.find("fn ").filter(|at| trimmed[..*at].split_whitespace().all(|word| word.starts_with("pub") || word == "const"))
+        else {
             continue;
         };
         if trimmed.ends_with(';') || trimmed.ends_with('}') {
