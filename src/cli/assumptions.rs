@@ -6,7 +6,10 @@ use crate::sim::world::{Basis, DeploymentWorld, Pace, PromptCache, Visible};
 
 /// The assumptions behind all variants together.
 pub fn of(variants: &[ScenarioVariant]) -> Vec<Assumption> {
-    let worlds: Vec<&DeploymentWorld> = variants.iter().flat_map(|variant| &variant.world.deployments).collect();
+    let mut worlds: Vec<&DeploymentWorld> = variants.iter().flat_map(|variant| &variant.world.deployments).collect();
+    // Variants differ in their gateways; a deployment that several of them have is one.
+    worlds.sort_by_key(|world| &world.name);
+    worlds.dedup_by_key(|world| &world.name);
     let assume = |what: &str, value: String, source: &str| Assumption { what: what.to_owned(), value, source: source.to_owned() };
     let mut found = vec![
         assume("latency", latency(&worlds), "world"),

@@ -38,8 +38,9 @@ fn resolve(arguments: &RunArguments, printer: &Printer) -> Result<(Job, Vec<Expe
     let prices = variants.first().map(|variant| variant.gateway.price_list.clone()).unwrap_or_default();
     let variants = variants.into_iter().map(variant).collect();
     let threads = thread::available_parallelism().map_or(1, usize::from);
+    let origin = if traffic.synthetic { Origin::Synthetic } else { Origin::Recorded };
     let experiment = Experiment { variants, seeds, threads };
-    let job = Job { name, experiment, traffic, origin: Origin::Recorded, inputs, prices, assumptions };
+    let job = Job { name, experiment, traffic, origin, inputs, prices, assumptions };
     Ok((job, expectations.into_iter().map(expectation).collect()))
 }
 

@@ -115,9 +115,9 @@ pub fn latency(span: Span) -> String {
     }
 }
 
-/// How long something lasted, in two units at most: `57 min 16 s`, `2 h 5 min`, `31 days`.
+/// How long something lasted, in two units at most, the rest cut off: `57 min 16 s`, `2 h 5 min`, `31 days`.
 pub fn length(span: Span) -> String {
-    let seconds = (span.0 + 500_000_000) / 1_000_000_000;
+    let seconds = span.0 / 1_000_000_000;
     let two = |size: u64, unit: &str, smaller: u64, smaller_unit: &str| {
         let (whole, rest) = (seconds / size, seconds % size / smaller);
         if rest == 0 { format!("{whole} {unit}") } else { format!("{whole} {unit} {rest} {smaller_unit}") }
