@@ -266,7 +266,6 @@ impl<O: Observer> Driver<O> {
     /// Tells a request its pending event.
     fn fire(&mut self, slot: Slot) {
         let (now, entry) = (self.now, &mut self.entries[slot.index()]);
-        let received = entry.open.as_ref().map_or(0, |open| open.fate.received(now));
         let event = match (entry.what, &mut entry.open) {
             (What::Wakes, _) => Event::Woke,
             (What::Looked, _) => {
@@ -275,6 +274,7 @@ impl<O: Observer> Driver<O> {
             }
             (What::Leaves, _) => {
                 entry.has_left = true;
+                let received = entry.open.as_ref().map_or(0, |open| open.fate.received(now));
                 Event::ClientLeft { received, delivered: received }
             }
             (What::Opens, Some(open)) => {
@@ -290,13 +290,13 @@ impl<O: Observer> Driver<O> {
                         entry.context.first_token_at.get_or_insert(now);
                         Event::Finished { call, usage: open.fate.usage }
                     }
-                    Some(failure) => Event::Failed { call, failure, received, usage: None },
+                    Some(failure) => Event::Failed { call, failure, received: open.fate.received(now), usage: None },
                 }
             }
             (what @ (What::TimesOut | What::DrainEnds), Some(open)) => {
                 open.has_timed_out = what == What::TimesOut;
                 let class = if open.has_timed_out { FailureClass::Timeout } else { FailureClass::Cut };
-                Event::Failed { call: open.call.call, failure: Failure::new(class), received, usage: None }
+                Event::Failed { call: open.call.call, failure: Failure::new(class), received: open.fate.received(now), usage: None }
             }
             (What::Opens | What::Ends | What::TimesOut | What::DrainEnds, None) => unreachable!("events of a call are dropped with it"),
         };
@@ -509,5 +509,16 @@ impl Batches {
         let batch = self.held[(number - self.first) as usize].0.as_ref().expect("a batch is kept while a request holds it");
         let row = &batch.rows[row as usize];
         (batch.blocks(row), row.block_size)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_in_flight_stays_small() {
+        let beside = size_of::<Entry>() - size_of::<InFlight>();
+        assert!(beside <= 304, "{beside} bytes beside the core's own {}", size_of::<InFlight>());
     }
 }
