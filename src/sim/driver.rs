@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::batches::Batches;
 use super::client::{self, ClientError, Clients, Directory};
 use super::fate::{End, Fate};
 use super::observe::{Bill, Context, Observer, Totals};
@@ -468,47 +469,6 @@ impl About<'_> {
         let deployment = open.call.deployment;
         let billed = open.fate.bill(end, &self.upstream.world(deployment).billing);
         billed.map_or(Bill::default(), |usage| Bill { usage, cost: self.plan.deployment(deployment).rates.cost(usage) })
-    }
-}
-
-/// The batches whose blocks are still needed by requests in flight.
-#[derive(Default)]
-struct Batches {
-    first: u32,
-    held: VecDeque<(Option<Arc<Batch>>, u32)>,
-}
-
-impl Batches {
-    fn push(&mut self, batch: Arc<Batch>) {
-        self.held.push_back((Some(batch), 1));
-    }
-
-    fn hold_current(&mut self) -> u32 {
-        let last = self.held.len() - 1;
-        self.held[last].1 += 1;
-        self.first + last as u32
-    }
-
-    fn release_current(&mut self) {
-        self.release(self.first + self.held.len() as u32 - 1);
-    }
-
-    fn release(&mut self, number: u32) {
-        let (batch, holders) = &mut self.held[(number - self.first) as usize];
-        *holders -= 1;
-        if *holders == 0 {
-            *batch = None;
-        }
-        while self.held.front().is_some_and(|(_, holders)| *holders == 0) {
-            self.held.pop_front();
-            self.first += 1;
-        }
-    }
-
-    fn blocks(&self, number: u32, row: u32) -> (&[u64], u32) {
-        let batch = self.held[(number - self.first) as usize].0.as_ref().expect("a batch is kept while a request holds it");
-        let row = &batch.rows[row as usize];
-        (batch.blocks(row), row.block_size)
     }
 }
 
