@@ -211,10 +211,10 @@ impl From<Cache> for Stored {
     }
 }
 
-/// The key is already mixed; its first word is the hash.
+/// The key is already mixed, but word by word: traffic without identities has one first word for all its requests.
 #[inline]
 const fn hash(key: CacheKey) -> u64 {
-    key.0.0
+    key.0.0 ^ key.0.1
 }
 
 const fn bytes_of(hit: Hit) -> u64 {

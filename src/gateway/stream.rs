@@ -78,6 +78,8 @@ pub fn presumed(deployment: &Deployment, worst_case: Money, input: u32, max_toke
             Some(up_to(u64::from(received) + u64::from(rule.cancel_lag_tokens_max)))
         }
         Broken::Cancelled { .. } => Some(worst_case),
+        // A break may be the gateway's own doing (a stream's time-out, the end of a drain): where closing does not stop the bill, it runs on.
+        Broken::Cut { .. } if !rule.cancel_stops_billing => Some(worst_case),
         // What the provider generated before the break may have been more than came through, by the same lag.
         Broken::Cut { received } => Some(up_to(u64::from(received) + u64::from(rule.cancel_lag_tokens_max))),
         Broken::TimedOut => by_rule(rule.timed_out, worst_case, up_to(0)),

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::batches::Batches;
 use super::client::{self, ClientError, Clients, Directory};
 use super::fate::{End, Fate};
 use super::observe::{Bill, Context, Observer, Totals};
@@ -266,7 +267,6 @@ impl<O: Observer> Driver<O> {
     /// Tells a request its pending event.
     fn fire(&mut self, slot: Slot) {
         let (now, entry) = (self.now, &mut self.entries[slot.index()]);
-        let received = entry.open.as_ref().map_or(0, |open| open.fate.received(now));
         let event = match (entry.what, &mut entry.open) {
             (What::Wakes, _) => Event::Woke,
             (What::Looked, _) => {
@@ -275,6 +275,7 @@ impl<O: Observer> Driver<O> {
             }
             (What::Leaves, _) => {
                 entry.has_left = true;
+                let received = entry.open.as_ref().map_or(0, |open| open.fate.received(now));
                 Event::ClientLeft { received, delivered: received }
             }
             (What::Opens, Some(open)) => {
@@ -290,13 +291,13 @@ impl<O: Observer> Driver<O> {
                         entry.context.first_token_at.get_or_insert(now);
                         Event::Finished { call, usage: open.fate.usage }
                     }
-                    Some(failure) => Event::Failed { call, failure, received, usage: None },
+                    Some(failure) => Event::Failed { call, failure, received: open.fate.received(now), usage: None },
                 }
             }
             (what @ (What::TimesOut | What::DrainEnds), Some(open)) => {
                 open.has_timed_out = what == What::TimesOut;
                 let class = if open.has_timed_out { FailureClass::Timeout } else { FailureClass::Cut };
-                Event::Failed { call: open.call.call, failure: Failure::new(class), received, usage: None }
+                Event::Failed { call: open.call.call, failure: Failure::new(class), received: open.fate.received(now), usage: None }
             }
             (What::Opens | What::Ends | What::TimesOut | What::DrainEnds, None) => unreachable!("events of a call are dropped with it"),
         };
@@ -471,43 +472,13 @@ impl About<'_> {
     }
 }
 
-/// The batches whose blocks are still needed by requests in flight.
-#[derive(Default)]
-struct Batches {
-    first: u32,
-    held: VecDeque<(Option<Arc<Batch>>, u32)>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Batches {
-    fn push(&mut self, batch: Arc<Batch>) {
-        self.held.push_back((Some(batch), 1));
-    }
-
-    fn hold_current(&mut self) -> u32 {
-        let last = self.held.len() - 1;
-        self.held[last].1 += 1;
-        self.first + last as u32
-    }
-
-    fn release_current(&mut self) {
-        self.release(self.first + self.held.len() as u32 - 1);
-    }
-
-    fn release(&mut self, number: u32) {
-        let (batch, holders) = &mut self.held[(number - self.first) as usize];
-        *holders -= 1;
-        if *holders == 0 {
-            *batch = None;
-        }
-        while self.held.front().is_some_and(|(_, holders)| *holders == 0) {
-            self.held.pop_front();
-            self.first += 1;
-        }
-    }
-
-    fn blocks(&self, number: u32, row: u32) -> (&[u64], u32) {
-        let batch = self.held[(number - self.first) as usize].0.as_ref().expect("a batch is kept while a request holds it");
-        let row = &batch.rows[row as usize];
-        (batch.blocks(row), row.block_size)
+    #[test]
+    fn a_request_in_flight_stays_small() {
+        let beside = size_of::<Entry>() - size_of::<InFlight>();
+        assert!(beside <= 304, "{beside} bytes beside the core's own {}", size_of::<InFlight>());
     }
 }

@@ -11,6 +11,7 @@ pub mod fate;
 pub mod prompt_cache;
 pub mod upstream;
 
+mod batches;
 pub mod client;
 pub mod driver;
 pub mod observe;

@@ -282,6 +282,20 @@ fn time_outs_between_chunks_and_of_calls_are_billed_by_the_world() {
 }
 
 #[test]
+fn a_stream_given_up_where_closing_does_not_stop_the_bill_is_presumed_at_its_worst() {
+    let mut plan = groups(&[("a", mini())]);
+    plan.deployments[0].billing.cancel_stops_billing = false;
+    plan.models[0].timeouts.stream = Span::from_secs(1);
+    plan.models[0].on_disconnect = OnDisconnect { drain_tokens_max: 7, ..plan.models[0].on_disconnect };
+    let billing = Billing { cancel_stops_billing: false, ..Billing::EXACT };
+    let variant = variant(plan, vec![DeploymentWorld { billing, ..DeploymentWorld::realistic("a") }]);
+    let text = "at_s,input_tokens,output_tokens,stream,left_after_tokens\n0,10,90,true,\n100,10,90,true,3\n";
+    let totals = totals(&variant, rows(text));
+    let (bill, worst_case) = (Rate(150_000).times(20) + Rate(600_000).times(180), Rate(150_000).times(20) + Rate(600_000).times(2 * 16_384));
+    assert_eq!((totals.failed, totals.abandoned, totals.billed, totals.ledger), (1, 1, bill, worst_case));
+}
+
+#[test]
 fn unknown_names_in_the_traffic_are_an_error_that_lists_them_or_are_added() {
     let plan = groups(&[("a", mini())]);
     let mut variant = variant(plan, vec![DeploymentWorld::ledger("a")]);
