@@ -12,6 +12,7 @@ use crate::gateway::time::Time;
 use crate::report::fold::{About, Billed, Fold};
 use crate::report::numbers::count;
 use crate::report::{Assumption, Input, Names, Origin, Report, Run, Traffic, Variant};
+use crate::sim::client::ClientError;
 use crate::sim::experiment::{self, Experiment, RunError};
 use crate::sim::observe::{Bill, Context, Observer};
 use crate::traffic::trace::{Batch, Options, Order, Trace, TraceError};
@@ -104,8 +105,21 @@ impl Seen {
 fn failure(job: &Job, error: &RunError) -> Failure {
     match error {
         RunError::Trace(error) => Failure::usage(error),
-        RunError::Client { variant, error } => Failure::usage(format!("{}: variant `{variant}`: {error}", job.traffic.trace.display())),
+        RunError::Client { variant, error } => {
+            Failure::usage(format!("{}: variant `{variant}`: {error}\nhint: {}", job.traffic.trace.display(), hint(error)))
+        }
         RunError::World { variant, error } => Failure::usage(format!("variant `{variant}`: {error}")),
+    }
+}
+
+/// What to write in the scenario so that a variant can take the traffic.
+fn hint(error: &ClientError) -> &'static str {
+    match error {
+        ClientError::UnknownModels(_) => "say what they ask for here, [traffic] map = { \"theirs\" = \"ours\" }, or set unknown_models = \"default\"",
+        ClientError::UnknownKeys(_) => "add them to the gateway, or set [traffic] unknown_keys = \"add\" or \"default\"",
+        ClientError::NoModel(_) => "state the model of such rows: [traffic] model = \"gpt-4o-mini\"",
+        ClientError::NoKey(_) => "state the key of such rows: [traffic] key = \"everyone\"",
+        ClientError::Refused(..) => "the gateway refuses keys like this one; look at its budgets",
     }
 }
 
