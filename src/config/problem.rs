@@ -128,7 +128,9 @@ pub fn no_deployments(place: Place, model: &str) -> Problem {
 
 /// A limit that refuses everything.
 pub fn zero_limit(place: Place, key: &str) -> Problem {
-    Problem::error(place, format!("`{key}` must be at least 1")).why("0 would refuse everything").help("remove it for no limit; to stop a key: blocked = true")
+    Problem::error(place, format!("`{key}` must be at least 1"))
+        .why("0 would refuse everything")
+        .help("remove it for no limit; to stop a key: blocked = true")
 }
 
 /// More accounts than one hold can carry.
@@ -145,7 +147,9 @@ pub fn unknown_timezone(place: Place, name: &str) -> Problem {
 
 /// A secret in clear.
 pub fn secret_in_clear(place: Place, key: &str) -> Problem {
-    Problem::error(place, format!("`{key}` must say where the secret is")).why("secrets don't belong in this file").help(format!("for example: {key} = \"env:OPENAI_API_KEY\""))
+    Problem::error(place, format!("`{key}` must say where the secret is"))
+        .why("secrets don't belong in this file")
+        .help(format!("for example: {key} = \"env:OPENAI_API_KEY\""))
 }
 
 /// Something that is understood but cannot be done yet.

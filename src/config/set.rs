@@ -134,8 +134,7 @@ pub fn path_of_key(key: &str, place: Place, diagnostics: &Diagnostics) -> Result
             return Err("it is more than one key".into());
         };
         let span = part.span();
-        let part_place =
-            if quoted { Place { start: place.start + 1 + span.start, end: place.start + 1 + span.end, ..place } } else { place };
+        let part_place = if quoted { Place { start: place.start + 1 + span.start, end: place.start + 1 + span.end, ..place } } else { place };
         path.push((part.get_ref().to_string(), part_place));
         match value.get_ref() {
             DeValue::Table(inner) => table = inner,

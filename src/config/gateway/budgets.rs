@@ -78,14 +78,7 @@ pub fn one(item: Item<'_>, defaults: &BudgetDefaults) -> Option<BudgetSpec> {
         own.alert_at_per_mille.sort_unstable();
         own.alert_at_per_mille.dedup();
     }
-    Some(BudgetSpec {
-        limit,
-        window,
-        enforce: own.enforce,
-        mode: own.mode,
-        on_short: own.on_short,
-        alert_at_per_mille: own.alert_at_per_mille,
-    })
+    Some(BudgetSpec { limit, window, enforce: own.enforce, mode: own.mode, on_short: own.on_short, alert_at_per_mille: own.alert_at_per_mille })
 }
 
 /// `soft = "40 USD"` as a level of the limit, rounded up to the next thousandth: an alert never comes early.
@@ -130,7 +123,13 @@ fn window(section: &Section<'_>, timezone: &str) -> Option<BudgetWindow> {
     let place = reset_item.map_or(section.place(), |item| item.place());
     if chosen == Reset::Calendar {
         let Every::Period(period) = every else {
-            section.report(problem::malformed(place, "reset", "\"fixed\", \"first_use\" or \"rolling\" for a duration", "it is no calendar period", "\"fixed\""));
+            section.report(problem::malformed(
+                place,
+                "reset",
+                "\"fixed\", \"first_use\" or \"rolling\" for a duration",
+                "it is no calendar period",
+                "\"fixed\"",
+            ));
             return None;
         };
         let windows = calendar::windows(period, timezone);
@@ -145,7 +144,13 @@ fn window(section: &Section<'_>, timezone: &str) -> Option<BudgetWindow> {
         Every::Period(Period::Day) => Span::from_secs(86_400),
         Every::Period(Period::Week) => Span::from_secs(604_800),
         Every::Period(Period::Month) | Every::Total => {
-            section.report(problem::malformed(place, "reset", "\"calendar\" for a month", "months differ in length", "\"calendar\", or every = \"30d\""));
+            section.report(problem::malformed(
+                place,
+                "reset",
+                "\"calendar\" for a month",
+                "months differ in length",
+                "\"calendar\", or every = \"30d\"",
+            ));
             return None;
         }
     };

@@ -68,20 +68,23 @@ dedupe = "1h"
 
 #[test]
 fn zz() {
-    for t in [EXAMPLE, r#"
+    for t in [
+        EXAMPLE,
+        r#"
 [models.a]
 deploymets = [{ id = "x", provider = "openai", model = "gpt-4o-mnii" }]
 deployments = [{ id = "x", provider = "openai", model = "gpt-4o-mnii" }]
 [prices.models.q]
 input = -3
 output = 1
-"#] {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("gateway.toml");
-    fs::write(&path, t).unwrap();
-    match load_gateway(&path, &Options::default()) {
-        Ok(x) => println!("{}{:#?}", x.warnings, x.value),
-        Err(e) => println!("{e}"),
-    }
+"#,
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("gateway.toml");
+        fs::write(&path, t).unwrap();
+        match load_gateway(&path, &Options::default()) {
+            Ok(x) => println!("{}{:#?}", x.warnings, x.value),
+            Err(e) => println!("{e}"),
+        }
     }
 }
