@@ -43,6 +43,7 @@ pub fn render(report: &Report) -> String {
     }
     text.push_str(&ledger_lines(&merged));
     text.push_str(&incident_lines(&merged));
+    text.push_str(&worst_case_lines(report));
     text.push_str(&foundations(report));
     text
 }
@@ -264,6 +265,19 @@ fn incident_lines(merged: &[(&Variant, Totals)]) -> String {
         }
         if !facts.is_empty() {
             line(&mut text, &variant.name, &facts.join(", "));
+        }
+    }
+    text
+}
+
+fn worst_case_lines(report: &Report) -> String {
+    let mut text = String::new();
+    for variant in &report.variants {
+        if let Some(worst) = &variant.worst_case {
+            let request = format!("one request for {} with {} input tokens", worst.model, count(worst.input_tokens.into()));
+            let calls = if worst.most.calls == 1 { "call" } else { "calls" };
+            let most = format!("{} {calls}, {}", count(worst.most.calls.into()), usd(worst.most.cost));
+            line(&mut text, &variant.name, &format!("{request} causes at most {most}"));
         }
     }
     text

@@ -98,6 +98,8 @@ fn run_prints_a_screen_and_keeps_a_report() {
     as configured: in 5 = served 5 + cached 0 + refused 0 + failed 0 + abandoned 0
     all on gpt-4o: in 5 = served 5 + cached 0 + refused 0 + failed 0 + abandoned 0
     Ledger: the gateway's own books equal the bill in every variant, all of it confirmed
+    as configured: one request for gpt-4o-mini with 1,700 input tokens causes at most 2 calls, $0.0202
+    all on gpt-4o: one request for gpt-4o-mini with 1,700 input tokens causes at most 2 calls, $0.336
     Prices: the built-in price list of 2026-11-22
     Assumed: latency none: every answer comes at once [world]
     Assumed: provider limits none: no provider answers 429 [world]
