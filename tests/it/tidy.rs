@@ -188,7 +188,8 @@ fn files_and_functions_can_be_read_in_one_go() {
             faults.push(format!("src/{}: {lines} lines, {FILE_LINES_MAX} at most", source.path));
         }
         for (number, name, length) in functions(&source.text) {
-            if length > FUNCTION_LINES_MAX {
+            // Tests may spell out a whole plan.
+            if length > FUNCTION_LINES_MAX && !source.is_test() {
                 faults.push(format!("src/{}:{number}: `{name}` has {length} lines, {FUNCTION_LINES_MAX} at most", source.path));
             }
         }
