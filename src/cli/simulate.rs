@@ -7,11 +7,16 @@ use std::thread;
 use super::progress::Progress;
 use super::{Failure, Printer};
 use crate::config::scenario::TrafficSpec;
+use crate::gateway::id::ModelId;
 use crate::gateway::journal::{CallClosed, Fact};
+use crate::gateway::plan::Plan;
+use crate::gateway::rate_card::Usage;
 use crate::gateway::time::Time;
 use crate::report::fold::{About, Billed, Fold};
 use crate::report::numbers::count;
-use crate::report::{Assumption, Input, Names, Origin, Report, Run, Traffic, Variant};
+use crate::report::totals::Totals;
+use crate::report::{Assumption, Input, Names, Origin, Report, RequestWorstCase, Run, Traffic, Variant};
+use crate::sim::client::ClientError;
 use crate::sim::experiment::{self, Experiment, RunError};
 use crate::sim::observe::{Bill, Context, Observer};
 use crate::traffic::trace::{Batch, Options, Order, Trace, TraceError};
@@ -89,6 +94,7 @@ fn adapt(batch: &mut Batch, traffic: &TrafficSpec) {
 #[derive(Debug, Default)]
 struct Seen {
     requests: u64,
+    input_tokens: u64,
     first: Option<Time>,
     last: Time,
 }
@@ -96,6 +102,7 @@ struct Seen {
 impl Seen {
     fn see(&mut self, batch: &Batch) {
         self.requests += batch.rows.len() as u64;
+        self.input_tokens += batch.rows.iter().map(|row| u64::from(row.input_tokens)).sum::<u64>();
         self.first = self.first.or_else(|| batch.rows.first().map(|row| row.at));
         self.last = batch.rows.last().map_or(self.last, |row| self.last.max(row.at));
     }
@@ -104,8 +111,21 @@ impl Seen {
 fn failure(job: &Job, error: &RunError) -> Failure {
     match error {
         RunError::Trace(error) => Failure::usage(error),
-        RunError::Client { variant, error } => Failure::usage(format!("{}: variant `{variant}`: {error}", job.traffic.trace.display())),
+        RunError::Client { variant, error } => {
+            Failure::usage(format!("{}: variant `{variant}`: {error}\nhint: {}", job.traffic.trace.display(), hint(error)))
+        }
         RunError::World { variant, error } => Failure::usage(format!("variant `{variant}`: {error}")),
+    }
+}
+
+/// What to write in the scenario so that a variant can take the traffic.
+fn hint(error: &ClientError) -> &'static str {
+    match error {
+        ClientError::UnknownModels(_) => "say what they ask for here, [traffic] map = { \"theirs\" = \"ours\" }, or set unknown_models = \"default\"",
+        ClientError::UnknownKeys(_) => "add them to the gateway, or set [traffic] unknown_keys = \"add\" or \"default\"",
+        ClientError::NoModel(_) => "state the model of such rows: [traffic] model = \"gpt-4o-mini\"",
+        ClientError::NoKey(_) => "state the key of such rows: [traffic] key = \"everyone\"",
+        ClientError::Refused(..) => "the gateway refuses keys like this one; look at its budgets",
     }
 }
 
@@ -120,7 +140,7 @@ fn report(job: Job, runs: Vec<experiment::Run<Listener>>, seen: &Seen) -> Report
     };
     let mut variants: Vec<Variant> = Vec::with_capacity(job.experiment.variants.len());
     for variant in &job.experiment.variants {
-        variants.push(Variant { name: variant.name.clone(), names: Names::of(&variant.plan, vec![], vec![]), runs: Vec::new() });
+        variants.push(Variant { name: variant.name.clone(), names: Names::of(&variant.plan, vec![], vec![]), worst_case: None, runs: Vec::new() });
     }
     let mut unrecorded = 0;
     for run in runs {
@@ -132,6 +152,8 @@ fn report(job: Job, runs: Vec<experiment::Run<Listener>>, seen: &Seen) -> Report
         unrecorded = run.totals.outputs_unrecorded;
         variant.names.keys = directory.keys.names().to_vec();
         variant.names.teams = directory.teams.names().to_vec();
+        let plan = &job.experiment.variants[run.variant].plan;
+        variant.worst_case = worst_case(plan, &totals, seen);
         variant.runs.push(Run { seed: run.seed, totals, series });
     }
     let mut assumptions = job.assumptions;
@@ -141,6 +163,16 @@ fn report(job: Job, runs: Vec<experiment::Run<Listener>>, seen: &Seen) -> Report
         assumptions.insert(0, Assumption { what: "output length".to_owned(), value, source: "assumed".to_owned() });
     }
     Report { name: job.name, inputs: job.inputs, prices: job.prices, traffic, assumptions, variants, expectations: Vec::new() }
+}
+
+/// The most that a request of the traffic's mean size, for the model that most requests ask for, can cause.
+fn worst_case(plan: &Plan, totals: &Totals, seen: &Seen) -> Option<RequestWorstCase> {
+    // The first of the most frequent, so that a tie has one answer.
+    let (index, _) = totals.asked.iter().enumerate().rev().max_by_key(|(_, row)| row.requests)?;
+    let model = ModelId(u32::try_from(index).ok()?);
+    let input_tokens = u32::try_from(seen.input_tokens.checked_div(seen.requests)?).ok()?;
+    let most = plan.worst_case(model, Usage::plain(input_tokens, 0));
+    Some(RequestWorstCase { model: plan.model(model).name.clone(), input_tokens, most })
 }
 
 /// The fold as an observer of the simulator.

@@ -62,7 +62,16 @@ struct VerdictJson<'a> {
 struct VariantJson<'a> {
     name: &'a str,
     bill: SpreadJson,
+    worst_case_of_a_request: Option<WorstCaseJson<'a>>,
     runs: Vec<RunJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct WorstCaseJson<'a> {
+    model: &'a str,
+    input_tokens: u32,
+    calls: u32,
+    cost: Usd,
 }
 
 #[derive(Serialize)]
@@ -254,7 +263,13 @@ impl<'a> VariantJson<'a> {
         let Spread { mean, min, max } = variant.bill();
         let bill = SpreadJson { mean: Usd(mean), min: Usd(min), max: Usd(max) };
         let runs = variant.runs.iter().map(|run| RunJson::of(run, &variant.names)).collect();
-        Self { name: &variant.name, bill, runs }
+        let worst_case_of_a_request = variant.worst_case.as_ref().map(|worst| WorstCaseJson {
+            model: &worst.model,
+            input_tokens: worst.input_tokens,
+            calls: worst.most.calls,
+            cost: Usd(worst.most.cost),
+        });
+        Self { name: &variant.name, bill, worst_case_of_a_request, runs }
     }
 }
 

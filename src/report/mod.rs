@@ -17,7 +17,7 @@ mod frame;
 mod json;
 
 use crate::gateway::money::Money;
-use crate::gateway::plan::Plan;
+use crate::gateway::plan::{Plan, WorstCase};
 use crate::gateway::time::{Span, Time};
 use series::Series;
 use totals::Totals;
@@ -96,8 +96,21 @@ pub struct Variant {
     pub name: String,
     /// The names behind the ids in its runs.
     pub names: Names,
+    /// The most that its plan lets one request cause, whatever happens in the runs.
+    pub worst_case: Option<RequestWorstCase>,
     /// One run for each seed, in the order of seeds. Never empty.
     pub runs: Vec<Run>,
+}
+
+/// The most that one request of a typical size can cause.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestWorstCase {
+    /// The model it asks for: the one that most requests ask for.
+    pub model: String,
+    /// Its input: the mean of the traffic. It states no max_tokens.
+    pub input_tokens: u32,
+    /// The most calls and dollars.
+    pub most: WorstCase,
 }
 
 /// One run of one variant.

@@ -43,6 +43,7 @@ pub fn render(report: &Report) -> String {
     }
     text.push_str(&ledger_lines(&merged));
     text.push_str(&incident_lines(&merged));
+    text.push_str(&worst_case_lines(report));
     text.push_str(&foundations(report));
     text
 }
@@ -131,15 +132,21 @@ fn seeds_lines(report: &Report) -> String {
     let mut text = String::new();
     let seeds = report.variants.first().map_or(0, |variant| variant.runs.len());
     if seeds > 1 {
-        line(&mut text, "", &format!("Means over {seeds} seeds; the trace's dollars from the cheapest to the dearest seed:"));
+        line(&mut text, "", &format!("Dollars, retries and 429s are means over {seeds} seeds; counts of requests below are their sums."));
         for variant in &report.variants {
             let bill = variant.bill();
-            let spread =
-                if bill.min == bill.max { "the same under every seed".to_owned() } else { format!("{} to {}", usd(bill.min), usd(bill.max)) };
-            line(&mut text, &variant.name, &spread);
+            let spread = if bill.min == bill.max { "the same".to_owned() } else { range(bill.min, bill.max) };
+            line(&mut text, &variant.name, &format!("$ trace over seeds: {spread}"));
         }
     }
     text
+}
+
+/// Two different amounts with as many decimals as it takes to tell them apart.
+fn range(least: Money, most: Money) -> String {
+    let apart = |decimals: &u32| rounded(least, *decimals) != rounded(most, *decimals);
+    let decimals = (decimals(most)..=12).find(apart).unwrap_or(12);
+    format!("{} to {}", dollars(rounded(least, decimals), decimals), dollars(rounded(most, decimals), decimals))
 }
 
 fn mean(amount: Money, variant: &Variant) -> Money {
@@ -264,6 +271,19 @@ fn incident_lines(merged: &[(&Variant, Totals)]) -> String {
         }
         if !facts.is_empty() {
             line(&mut text, &variant.name, &facts.join(", "));
+        }
+    }
+    text
+}
+
+fn worst_case_lines(report: &Report) -> String {
+    let mut text = String::new();
+    for variant in &report.variants {
+        if let Some(worst) = &variant.worst_case {
+            let request = format!("one request for {} with {} input tokens", worst.model, count(worst.input_tokens.into()));
+            let calls = if worst.most.calls == 1 { "call" } else { "calls" };
+            let most = format!("{} {calls}, {}", count(worst.most.calls.into()), usd(worst.most.cost));
+            line(&mut text, &variant.name, &format!("{request} causes at most {most}"));
         }
     }
     text

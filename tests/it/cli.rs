@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 /// Five requests: two equal ones, one on the dear model.
 const TRACE: &str = "\
-timestamp,model,key,input_tokens,output_tokens
+at,model,key,input_tokens,output_tokens
 2026-11-20T09:00:00Z,gpt-4o-mini,alice,1000,100
 2026-11-20T09:00:30Z,gpt-4o-mini,alice,1000,100
 2026-11-20T09:01:00Z,gpt-4o,bob,2000,50
@@ -80,7 +80,36 @@ impl Home {
 #[test]
 fn run_prints_a_screen_and_keeps_a_report() {
     let home = Home::new();
-    assert_snapshot!(home.gwsim(&["run", "scenario.toml"]), @"");
+    assert_snapshot!(home.gwsim(&["run", "scenario.toml"]), @r#"
+    exit 0
+    ----- stdout
+    five requests: five.csv, 5 requests in 2 min, recorded
+    TRUST D: not checked against a bill. Compare the variants; don't budget with the dollars.
+
+                   $ trace  $/hour    change  answered  p95  other model  retries  429s
+    as configured   0.0068   0.204             100.0 %    0        0.0 %        0     0
+    all on gpt-4o   0.0270   0.809  +297.1 %   100.0 %    0        0.0 %        0     0
+    $/hour: the trace's dollars spread over its 2 min; too short to speak of days.
+
+    $ by cause       base  premium of place  prompt cache  wasted  undelivered   total
+    as configured  0.0068                 0             0       0            0  0.0068
+    all on gpt-4o  0.0270                 0             0       0            0  0.0270
+
+    as configured: in 5 = served 5 + cached 0 + refused 0 + failed 0 + abandoned 0
+    all on gpt-4o: in 5 = served 5 + cached 0 + refused 0 + failed 0 + abandoned 0
+    Ledger: the gateway's own books equal the bill in every variant, all of it confirmed
+    as configured: one request for gpt-4o-mini with 1,700 input tokens causes at most 2 calls, $0.0202
+    all on gpt-4o: one request for gpt-4o-mini with 1,700 input tokens causes at most 2 calls, $0.336
+    Prices: the built-in price list of 2026-11-22
+    Assumed: latency none: every answer comes at once [world]
+    Assumed: provider limits none: no provider answers 429 [world]
+    Assumed: prompt cache none: all input at the plain rate [world]
+    Assumed: provider failures none [world]
+    Assumed: token counts the same on every model [assumed]
+    Assumed: answer quality not measured [assumed]
+    ----- stderr
+    report: reports/five-requests
+    "#);
     let mut files: Vec<String> =
         fs::read_dir(home.path().join("reports/five-requests")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     files.sort();
@@ -117,7 +146,10 @@ fn an_expectation_that_fails_is_exit_3() {
     home.write("strict.toml", format!("{SCENARIO}[[expect]]\nvariant = \"all on gpt-4o\"\ncost_usd = {{ at_most = 0.02 }}\n"));
     let output = home.gwsim(&["run", "strict.toml"]);
     assert!(output.starts_with("exit 3\n"), "{output}");
-    assert_snapshot!(output.split("----- stderr\n").nth(1).unwrap(), @"");
+    assert_snapshot!(output.split("----- stderr\n").nth(1).unwrap(), @r#"
+    report: reports/five-requests
+    error: expectation failed: variant `all on gpt-4o`: expected a cost of at most $0.02, found $0.02695
+    "#);
 }
 
 #[test]
@@ -126,20 +158,81 @@ fn set_changes_all_variants() {
     let output =
         home.gwsim(&["run", "scenario.toml", "--set", "models.gpt-4o.deployments=[{ id = 'large', provider = 'openai', model = 'gpt-4o-mini' }]"]);
     assert!(output.starts_with("exit 0\n"), "{output}");
-    assert_snapshot!(output.lines().skip(5).take(3).collect::<Vec<_>>().join("\n"), @"");
+    assert_snapshot!(output.lines().skip(5).take(3).collect::<Vec<_>>().join("\n"), @r#"
+                   $ trace  $/hour    change  answered  p95  other model  retries  429s
+    as configured   0.0016   0.049             100.0 %    0        0.0 %        0     0
+    all on gpt-4o   0.0218   0.653  +1,247 %   100.0 %    0        0.0 %        0     0
+    "#);
 }
 
 #[test]
 fn check_says_one_line_or_all_errors() {
     let home = Home::new();
-    assert_snapshot!(home.gwsim(&["check", "scenario.toml"]), @"");
-    assert_snapshot!(home.gwsim(&["check", "gateway.toml"]), @"");
+    assert_snapshot!(home.gwsim(&["check", "scenario.toml"]), @r#"
+    exit 0
+    ----- stdout
+    scenario.toml: valid, a scenario of 2 variants under 1 seed
+    "#);
+    assert_snapshot!(home.gwsim(&["check", "gateway.toml"]), @r#"
+    exit 0
+    ----- stdout
+    gateway.toml: valid, a gateway of 2 models on 2 deployments
+    "#);
     home.write("bad.toml", GATEWAY.replace("gpt-4o\" }", "gpt-9\" }").replace("version", "verison"));
-    assert_snapshot!(home.gwsim(&["check", "bad.toml"]), @"");
+    assert_snapshot!(home.gwsim(&["check", "bad.toml"]), @r#"
+    exit 2
+    ----- stderr
+    error: unknown key `verison` in gateway.toml
+     --> bad.toml:1:1
+      |
+    1 | verison = 1
+      | ^^^^^^^ it would have no effect
+      |
+      = help: did you mean `version`?
+
+    error: no price for `gpt-9`
+     --> bad.toml:5:61
+      |
+    5 | deployments = [{ id = "large", provider = "openai", model = "gpt-9" }]
+      |                                                             ^^^^^^^ it will not be taken as free
+      |
+      = help: it is not in the built-in price list of 2026-11-22; did you mean `gpt-4` or `gpt-5` or `perplexity/openai/gpt-5`?
+              Or state it: [prices.models."gpt-9"] with input and output, in USD per million tokens
+
+    2 errors
+    "#);
     home.write("broken.toml", "version = 1\n[models\n");
-    assert_snapshot!(home.gwsim(&["check", "broken.toml"]), @"");
-    assert_snapshot!(home.gwsim(&["check", "absent.toml"]), @"");
-    assert_snapshot!(home.gwsim(&["check", "gateway.toml", "--set", "attempts.per_reqest=2"]), @"");
+    assert_snapshot!(home.gwsim(&["check", "broken.toml"]), @r#"
+    exit 2
+    ----- stderr
+    error: broken TOML: unclosed table, expected `]`
+     --> broken.toml:2:8
+      |
+    2 | [models
+      |        ^ the file can't be read past this
+
+    1 error
+    "#);
+    assert_snapshot!(home.gwsim(&["check", "absent.toml"]), @r#"
+    exit 2
+    ----- stderr
+    error: can't read `absent.toml`: no such file
+
+    1 error
+    "#);
+    assert_snapshot!(home.gwsim(&["check", "gateway.toml", "--set", "attempts.per_reqest=2"]), @r#"
+    exit 2
+    ----- stderr
+    error: unknown key `per_reqest` in `attempts`
+     --> --set:1:10
+      |
+    1 | attempts.per_reqest=2
+      |          ^^^^^^^^^^ it would have no effect
+      |
+      = help: did you mean `per_request`?
+
+    1 error
+    "#);
 }
 
 #[test]
@@ -163,14 +256,65 @@ fn bad_traffic_is_exit_2_with_its_line() {
         assert!(!home.path().join("reports").exists(), "no report of a run that failed");
         output
     };
-    assert_snapshot!(run(&TRACE.replace("500,300", "500,3O0")), @"");
-    assert_snapshot!(run(&TRACE.replace("09:01:30", "09:00:10")), @"");
-    assert_snapshot!(run(&TRACE.replace("2026-11-20T09:01:30Z", "1970-01-01T00:00:01Z")), @"");
-    assert_snapshot!(run(TRACE.lines().next().unwrap()), @"");
-    assert_snapshot!(run(""), @"");
-    assert_snapshot!(run(&TRACE.replace("gpt-4o,bob", "gpt-7,bob")), @"");
+    assert_snapshot!(run(&TRACE.replace("500,300", "500,3O0")), @r#"
+    exit 2
+    ----- stderr
+    error: five.csv:5:42: `output_tokens` is not a whole number of tokens: `3O0`
+      |
+    5 | 2026-11-20T09:01:30Z,gpt-4o-mini,bob,500,3O0
+      |                                          ^^^
+    hint: write digits only, without separators or units
+    "#);
+    assert_snapshot!(run(&TRACE.replace("09:01:30", "09:00:10")), @r#"
+    exit 2
+    ----- stderr
+    error: five.csv:5:1: the row is 50 s earlier than line 4
+      |
+    5 | 2026-11-20T09:00:10Z,gpt-4o-mini,bob,500,300
+      | ^^^^^^^^^^^^^^^^^^^^
+    hint: a replay goes forward in time: sort the trace once with `gwsim trace convert --sort IN OUT`
+    "#);
+    assert_snapshot!(run(&TRACE.replace("2026-11-20T09:01:30Z", "1970-01-01T00:00:01Z")), @r#"
+    exit 2
+    ----- stderr
+    error: five.csv:5:1: the time is 20,777 days earlier than on line 4: 2026-11-20T09:01:00Z there, 1970-01-01T00:00:01Z here
+      |
+    5 | 1970-01-01T00:00:01Z,gpt-4o-mini,bob,500,300
+      | ^^^^^^^^^^^^^^^^^^^^
+    hint: two clocks or two units are mixed (seconds with milliseconds?): write all times in one unit from one epoch
+    "#);
+    assert_snapshot!(run(TRACE.lines().next().unwrap()), @r#"
+    exit 2
+    ----- stderr
+    error: five.csv: no requests
+    hint: the file is empty or holds only a header; was the recording cut off?
+    "#);
+    assert_snapshot!(run(""), @r#"
+    exit 2
+    ----- stderr
+    error: five.csv: no requests
+    hint: the file is empty or holds only a header; was the recording cut off?
+    "#);
+    assert_snapshot!(run(&TRACE.replace("gpt-4o,bob", "gpt-7,bob")), @r#"
+    exit 2
+    ----- stderr
+    error: five.csv: variant `as configured`: the traffic asks for models that the configuration doesn't have: `gpt-7` (first in line 4)
+    hint: say what they ask for here, [traffic] map = { "theirs" = "ours" }, or set unknown_models = "default"
+    "#);
     fs::remove_file(home.path().join("five.csv")).unwrap();
-    assert_snapshot!(home.gwsim(&["run", "scenario.toml"]), @"");
+    assert_snapshot!(home.gwsim(&["run", "scenario.toml"]), @r#"
+    exit 2
+    ----- stderr
+    error: can't read `five.csv`: no such file
+     --> scenario.toml:4:9
+      |
+    4 | trace = "five.csv"
+      |         ^^^^^^^^^^
+      |
+      = help: paths are relative to the file that they are written in
+
+    1 error
+    "#);
 }
 
 #[test]
@@ -198,7 +342,11 @@ fn wrong_arguments_are_exit_2_and_help_is_0() {
 #[test]
 fn trace_info_and_convert() {
     let home = Home::new();
-    assert_snapshot!(home.gwsim(&["trace", "convert", "five.csv", "five.parquet"]), @"");
+    assert_snapshot!(home.gwsim(&["trace", "convert", "five.csv", "five.parquet"]), @r#"
+    exit 0
+    ----- stdout
+    five.parquet: 5 requests
+    "#);
     let [csv, parquet] = ["five.csv", "five.parquet"].map(|name| home.output(&["trace", "info", name, "--format", "json"]).stdout);
     let [mut csv, mut parquet]: [serde_json::Value; 2] = [csv, parquet].map(|json| serde_json::from_slice(&json).unwrap());
     for json in [&mut csv, &mut parquet] {
@@ -216,9 +364,21 @@ fn trace_convert_sorts_only_when_told_to() {
     let refused = home.gwsim(&["trace", "convert", "mixed.csv", "out.csv"]);
     assert!(refused.starts_with("exit 2\n----- stderr\nerror: mixed.csv:5:"), "{refused}");
     assert!(!home.path().join("out.csv").exists());
-    assert_snapshot!(home.gwsim(&["trace", "convert", "--sort", "mixed.csv", "out.csv"]), @"");
-    assert_snapshot!(home.gwsim(&["trace", "info", "five.csv", "--input-format", "azur"]), @"");
-    assert_snapshot!(home.gwsim(&["trace", "info", "five.csv", "--epoch", "yesterday"]), @"");
+    assert_snapshot!(home.gwsim(&["trace", "convert", "--sort", "mixed.csv", "out.csv"]), @r#"
+    exit 0
+    ----- stdout
+    out.csv: 5 requests, 1 of them were out of order
+    "#);
+    assert_snapshot!(home.gwsim(&["trace", "info", "five.csv", "--input-format", "azur"]), @r#"
+    exit 2
+    ----- stderr
+    error: --input-format azur: no such format; it is one of gwsim, azure, mooncake, burstgpt, bailian
+    "#);
+    assert_snapshot!(home.gwsim(&["trace", "info", "five.csv", "--epoch", "yesterday"]), @r#"
+    exit 2
+    ----- stderr
+    error: --epoch yesterday: failed to parse four digit integer as year: invalid digit, expected 0-9 but got y; write an instant with its zone, such as 2026-11-20T00:00:00Z
+    "#);
 }
 
 #[cfg(unix)]

@@ -58,6 +58,13 @@ fn a_day_is_spoken_of_only_after_a_day() {
 }
 
 #[test]
+fn a_range_has_the_digits_that_tell_its_ends_apart() {
+    let at = |least, most| range(Money(least), Money(most));
+    assert_eq!(at(2_966_223_700_000, 2_966_263_550_000), "2.9662 to 2.9663");
+    assert_eq!(at(1_000_000_000_000_001, 1_000_000_000_000_002), "1,000.000000000001 to 1,000.000000000002");
+}
+
+#[test]
 fn several_seeds_show_the_mean_and_the_range() {
     let mut report = sample::report();
     let mut second = report.variants[0].runs[0].clone();
@@ -65,6 +72,6 @@ fn several_seeds_show_the_mean_and_the_range() {
     second.totals.bill += Money(2_000_000_000);
     report.variants[0].runs.push(second);
     let text = render(&report);
-    assert!(text.contains("as configured: $0.00371 to $0.00571"), "{text}");
+    assert!(text.contains("as configured: $ trace over seeds: 0.00371 to 0.00571"), "{text}");
     assert!(text.contains("in 6 = served 4 + cached 0 + refused 2"), "{text}");
 }
