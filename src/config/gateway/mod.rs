@@ -12,6 +12,8 @@ mod policies;
 mod prices;
 pub mod providers;
 #[cfg(test)]
+mod error_tests;
+#[cfg(test)]
 mod tests;
 
 use std::path::Path;
