@@ -4,10 +4,12 @@ use crate::gateway::money::Money;
 use crate::gateway::plan::{Anchor, BudgetMode, BudgetSpec, BudgetWindow, Enforce, OnShort};
 use crate::gateway::time::Span;
 
+use super::super::diagnostic::Place;
 use super::super::read::{Item, Section};
+use super::super::tree::Value;
 use super::super::{problem, quantity};
 use super::calendar::{self, PERIODS, Period};
-use super::defaults;
+use super::defaults::SLICES;
 
 /// What budgets have that do not say otherwise.
 #[derive(Debug, Clone)]
@@ -22,6 +24,8 @@ pub struct BudgetDefaults {
     pub alert_at_per_mille: Vec<u32>,
     /// The zone of calendar windows.
     pub timezone: String,
+    /// Where the zone is written, if it is.
+    pub timezone_place: Option<Place>,
 }
 
 /// Words for [`Enforce`].
@@ -49,7 +53,10 @@ pub fn read_defaults(section: &Section<'_>, defaults: &mut BudgetDefaults) {
     section.put("mode", mode, &mut defaults.mode);
     section.put("on_short", on_short, &mut defaults.on_short);
     section.put("alert_at", levels, &mut defaults.alert_at_per_mille);
-    section.put("timezone", Item::name, &mut defaults.timezone);
+    if let Some((name, place)) = section.read("timezone", |item| Some((item.name()?, item.place()))) {
+        defaults.timezone = name;
+        defaults.timezone_place = Some(place);
+    }
 }
 
 /// Reads one budget or a list of them.
@@ -71,21 +78,14 @@ pub fn one(item: Item<'_>, defaults: &BudgetDefaults) -> Option<BudgetSpec> {
         Some(limit)
     });
     let soft = section.item("soft");
-    let window = window(&section, &own.timezone);
+    let window = window(&section, &own);
     let (limit, window) = (limit?, window?);
     if let Some(soft) = soft {
         own.alert_at_per_mille.extend(soft_level(soft, limit));
         own.alert_at_per_mille.sort_unstable();
         own.alert_at_per_mille.dedup();
     }
-    Some(BudgetSpec {
-        limit,
-        window,
-        enforce: own.enforce,
-        mode: own.mode,
-        on_short: own.on_short,
-        alert_at_per_mille: own.alert_at_per_mille,
-    })
+    Some(BudgetSpec { limit, window, enforce: own.enforce, mode: own.mode, on_short: own.on_short, alert_at_per_mille: own.alert_at_per_mille })
 }
 
 /// `soft = "40 USD"` as a level of the limit, rounded up to the next thousandth: an alert never comes early.
@@ -100,7 +100,7 @@ fn soft_level(item: Item<'_>, limit: Money) -> Option<u32> {
     u32::try_from(level).ok()
 }
 
-fn window(section: &Section<'_>, timezone: &str) -> Option<BudgetWindow> {
+fn window(section: &Section<'_>, defaults: &BudgetDefaults) -> Option<BudgetWindow> {
     let resets = [
         ("calendar", Reset::Calendar),
         ("fixed", Reset::Fixed),
@@ -130,12 +130,18 @@ fn window(section: &Section<'_>, timezone: &str) -> Option<BudgetWindow> {
     let place = reset_item.map_or(section.place(), |item| item.place());
     if chosen == Reset::Calendar {
         let Every::Period(period) = every else {
-            section.report(problem::malformed(place, "reset", "\"fixed\", \"first_use\" or \"rolling\" for a duration", "it is no calendar period", "\"fixed\""));
+            section.report(problem::malformed(
+                place,
+                "reset",
+                "\"fixed\", \"first_use\" or \"rolling\" for a duration",
+                "it is no calendar period",
+                "\"fixed\"",
+            ));
             return None;
         };
-        let windows = calendar::windows(period, timezone);
+        let windows = calendar::windows(period, &defaults.timezone);
         if windows.is_none() {
-            section.report(problem::unknown_timezone(section.place_of("timezone").unwrap_or(section.place()), timezone));
+            section.report(problem::unknown_timezone(defaults.timezone_place.unwrap_or(section.place()), &defaults.timezone));
         }
         return windows;
     }
@@ -145,7 +151,13 @@ fn window(section: &Section<'_>, timezone: &str) -> Option<BudgetWindow> {
         Every::Period(Period::Day) => Span::from_secs(86_400),
         Every::Period(Period::Week) => Span::from_secs(604_800),
         Every::Period(Period::Month) | Every::Total => {
-            section.report(problem::malformed(place, "reset", "\"calendar\" for a month", "months differ in length", "\"calendar\", or every = \"30d\""));
+            section.report(problem::malformed(
+                place,
+                "reset",
+                "\"calendar\" for a month",
+                "months differ in length",
+                "\"calendar\", or every = \"30d\"",
+            ));
             return None;
         }
     };
@@ -153,7 +165,7 @@ fn window(section: &Section<'_>, timezone: &str) -> Option<BudgetWindow> {
         Reset::FirstUse => BudgetWindow::Fixed(length, Anchor::FirstUse),
         Reset::Start => BudgetWindow::Fixed(length, Anchor::Start),
         Reset::Rolling => {
-            let slices = slices.map_or(Some(defaults::SLICES), Item::count_from_one)?;
+            let slices = slices.map_or(Some(SLICES), Item::count_from_one)?;
             BudgetWindow::Rolling { length, slices }
         }
         Reset::Fixed | Reset::Calendar => BudgetWindow::Fixed(length, Anchor::Clock),
@@ -171,7 +183,7 @@ fn every(item: Item<'_>) -> Option<Every> {
     match quantity::span(text) {
         Ok(length) if length > Span::ZERO => Some(Every::Length(length)),
         _ => {
-            let why = format!("`{text}` is neither");
+            let why = format!("`{text}` is none of these");
             item.report(problem::malformed(item.place(), item.key, "hour, day, week, month, total or a duration", &why, "\"day\""));
             None
         }
@@ -198,6 +210,10 @@ fn mode(item: Item<'_>) -> Option<BudgetMode> {
 }
 
 fn on_short(item: Item<'_>) -> Option<OnShort> {
+    if item.node().value == Value::Text("clamp".into()) {
+        item.report(problem::malformed(item.place(), item.key, "a table to clamp", "how few tokens are worth a call?", "{ clamp = 16 }"));
+        return None;
+    }
     if !item.is_table() {
         return item.choice(&[("refuse", OnShort::Refuse), ("shrink", OnShort::Shrink)]);
     }
@@ -210,7 +226,11 @@ fn levels(item: Item<'_>) -> Option<Vec<u32>> {
     let items = item.list()?;
     let mut levels: Vec<u32> = Vec::new();
     for item in &items {
-        let level = item.share()?;
+        let level = item.per_mille()?;
+        if level > 1000 {
+            item.report(problem::malformed(item.place(), item.key, "levels up to 1", "nothing is admitted past the limit", "[0.8, 1.0]"));
+            return None;
+        }
         if level == 0 || levels.last().is_some_and(|last| *last >= level) {
             let why = if level == 0 { "it would alert at once" } else { "it is not above the one before" };
             item.report(problem::malformed(item.place(), item.key, "levels above 0 in ascending order", why, "[0.8, 1.0]"));

@@ -97,12 +97,7 @@ pub fn policies() -> Policies {
         fallbacks: fallbacks(),
         cooldown: cooldown(),
         breaker: None,
-        timeouts: Timeouts {
-            call: Span::from_secs(120),
-            stream: Span::from_secs(600),
-            idle: Span::from_secs(60),
-            request: Span::from_secs(600),
-        },
+        timeouts: Timeouts { call: Span::from_secs(120), stream: Span::from_secs(600), idle: Span::from_secs(60), request: Span::from_secs(600) },
         cache: None,
         max_tokens: MaxTokens { default: None, cap: None },
         on_disconnect: on_disconnect(),
@@ -218,5 +213,6 @@ pub fn budget() -> BudgetDefaults {
         on_short: OnShort::Refuse,
         alert_at_per_mille: vec![800, 1000],
         timezone: "UTC".into(),
+        timezone_place: None,
     }
 }

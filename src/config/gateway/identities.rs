@@ -47,7 +47,8 @@ pub fn read(root: &Section<'_>, context: &Context<'_>) -> Vec<Command> {
         }
         teams.push((item.key, team(&section, context)));
     }
-    let budgets_of_tags = |tags: &[String]| tags.iter().map(|tag| tag_budgets.iter().find(|(name, _)| name == tag).map_or(0, |(_, own)| own.len())).sum();
+    let budgets_of_tags =
+        |tags: &[String]| tags.iter().map(|tag| tag_budgets.iter().find(|(name, _)| name == tag).map_or(0, |(_, own)| own.len())).sum();
     let mut keys = Vec::new();
     for item in root.section("keys").iter().flat_map(Section::entries) {
         let Some(section) = item.section() else { continue };

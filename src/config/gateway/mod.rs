@@ -5,14 +5,14 @@
 mod budgets;
 mod calendar;
 pub mod defaults;
+#[cfg(test)]
+mod error_tests;
 mod identities;
 mod limits;
 mod models;
 mod policies;
 mod prices;
 pub mod providers;
-#[cfg(test)]
-mod error_tests;
 #[cfg(test)]
 mod tests;
 
@@ -28,7 +28,7 @@ use self::providers::{Api, Provider, Secret};
 use super::diagnostic::{Diagnostics, Place};
 use super::problem;
 use super::read::{Item, Section};
-use super::tree::{Node, Value};
+use super::tree::{self, Node, Value};
 
 /// The version of the format that this gwsim reads.
 const VERSION: u64 = 1;
@@ -70,9 +70,10 @@ pub struct Alerts {
 
 /// Resolves a tree. `None` if there were errors, which are all in `diagnostics` then. `directory` is what paths in the tree are relative to,
 /// `price_list` is a list from the command line that takes the place of the tree's own.
-pub fn resolve(root: &Node, directory: &Path, price_list: Option<&Path>, diagnostics: &mut Diagnostics) -> Option<GatewayConfig> {
+pub fn resolve(mut root: Node, directory: &Path, price_list: Option<&Path>, diagnostics: &mut Diagnostics) -> Option<GatewayConfig> {
     let before = diagnostics.error_count();
-    let list = prices::list(root, directory, price_list, diagnostics);
+    tree::name_tables(&mut root, "");
+    let list = prices::list(&root, directory, price_list, diagnostics);
     let Value::Table(table) = &root.value else { return None };
     let start = Place { end: root.place.start, ..root.place };
     let section = Section::new(table, "gateway.toml", start, diagnostics);
@@ -132,7 +133,10 @@ fn read(root: &Section<'_>, list: &crate::price::PriceList) -> GatewayConfig {
 }
 
 fn version(item: Item<'_>) -> Option<u64> {
-    item.whole(VERSION, VERSION)
+    if item.node().value != Value::Whole(Some(VERSION.into())) {
+        item.report(problem::unknown_version(item.place(), VERSION));
+    }
+    Some(VERSION)
 }
 
 /// The providers of the file, and those that need no entry because their name says what they speak.

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::gateway::failure::{FailureClass, FailureSet};
 use crate::gateway::id::{DeploymentId, ModelId};
+use crate::gateway::money::{Money, Rate};
 use crate::gateway::plan::{Deployment, Model};
+use crate::gateway::rate_card::{RateCard, Rates};
 use crate::price::ServiceTier;
 
 use super::super::diagnostic::Place;
@@ -168,7 +170,7 @@ impl Models {
             on_disconnect: policies.on_disconnect,
             tier: section.read("tier", Item::count),
             // Without a deployment there is an error, and the plan is never used.
-            reference: reference.unwrap_or_else(|| free_card()),
+            reference: reference.unwrap_or_else(free_card),
             budgets: section.read("budget", |item| budgets::read(item, context.budgets)).unwrap_or_default(),
             limits: section.read("limits", limits::read).unwrap_or_default(),
             deployments,
@@ -195,9 +197,7 @@ impl Models {
     }
 }
 
-fn free_card() -> crate::gateway::rate_card::RateCard {
-    use crate::gateway::money::{Money, Rate};
-    use crate::gateway::rate_card::{RateCard, Rates};
+fn free_card() -> RateCard {
     RateCard::new(Rates::plain(Rate(0), Rate(0)), Vec::new(), Money::ZERO)
 }
 

@@ -122,7 +122,11 @@ fn stated(item: Item<'_>, section: &Section<'_>, list: &PriceList) -> Option<Ent
     if let (Err(unknown), Some(place)) = (&base, section.place_of("base")) {
         section.report(problem::no_price(place, base_name, &unknown.list, &unknown.near));
     }
-    if ["input", "output"].into_iter().zip([stated.rates.input, stated.rates.output]).any(|(key, rate)| rate.is_none() && section.place_of(key).is_some()) {
+    if ["input", "output"]
+        .into_iter()
+        .zip([stated.rates.input, stated.rates.output])
+        .any(|(key, rate)| rate.is_none() && section.place_of(key).is_some())
+    {
         // Reported where it was read.
         return None;
     }
@@ -163,7 +167,8 @@ impl Prices<'_> {
 
     /// The list's entry: of this provider, by its own name or its dialect's, else of whoever sells a model of that name.
     fn listed(&self, item: Item<'_>, model: &str, provider: &Provider) -> Option<&Entry> {
-        let by_provider = [provider.name.as_str(), provider.api.name()].into_iter().find_map(|seller| self.list.find(&format!("{seller}/{model}")).ok());
+        let by_provider =
+            [provider.name.as_str(), provider.api.name()].into_iter().find_map(|seller| self.list.find(&format!("{seller}/{model}")).ok());
         by_provider.or_else(|| {
             self.list.find(model).map_err(|unknown| item.report(problem::no_price(item.place(), model, &unknown.list, &unknown.near))).ok()
         })

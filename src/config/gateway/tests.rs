@@ -81,11 +81,10 @@ slack = "env:SLACK_WEBHOOK_URL"
 dedupe = "1h"
 "#;
 
-
 fn resolve(text: &str) -> Result<GatewayConfig, Diagnostics> {
     let mut diagnostics = Diagnostics::new();
     let source = diagnostics.add_source("gateway.toml", text);
-    let config = tree::parse(&diagnostics, source).and_then(|root| super::resolve(&root, Path::new(""), None, &mut diagnostics));
+    let config = tree::parse(&diagnostics, source).and_then(|root| super::resolve(root, Path::new(""), None, &mut diagnostics));
     match config {
         Some(config) => Ok(config),
         None => Err(diagnostics),
@@ -127,10 +126,10 @@ fn the_example_of_the_manual_loads_without_a_word() {
     assert_eq!((team.as_str(), key.as_str(), key_spec.team.as_deref()), ("frontend", "intern", Some("frontend")));
     assert_eq!(team_spec.tags, ["cost_centre=4711"]);
     assert_eq!(team_spec.budgets[0].enforce, Enforce::Observe);
-    assert_eq!(key_spec.limits.iter().map(|limit| (limit.kind, limit.amount)).collect::<Vec<_>>(), [
-        (LimitKind::Requests, 100),
-        (LimitKind::TotalTokens, 50_000)
-    ]);
+    assert_eq!(
+        key_spec.limits.iter().map(|limit| (limit.kind, limit.amount)).collect::<Vec<_>>(),
+        [(LimitKind::Requests, 100), (LimitKind::TotalTokens, 50_000)]
+    );
     assert_eq!(loaded.value.providers[1].key, Some(Secret::Environment("ANTHROPIC_API_KEY".into())));
 }
 
@@ -319,7 +318,10 @@ budget = {{ limit = "1 USD", every = "week", reset = "start", alert_at = [] }}
     assert_eq!(end_user.mode, BudgetMode::Estimate { quantile_per_mille: 900, headroom_per_mille: 200 });
     let [Command::PutTag { budgets: tag, .. }, Command::PutEndUser { budgets: alice, .. }] = config.commands.as_slice() else { panic!("two") };
     assert_eq!(tag[0].window, BudgetWindow::Fixed(Span::from_secs(3600), Anchor::FirstUse));
-    assert_eq!((tag[0].on_short, tag[0].mode, tag[0].alert_at_per_mille.as_slice()), (OnShort::Clamp { min: 16 }, BudgetMode::After, [800, 1000].as_slice()));
+    assert_eq!(
+        (tag[0].on_short, tag[0].mode, tag[0].alert_at_per_mille.as_slice()),
+        (OnShort::Clamp { min: 16 }, BudgetMode::After, [800, 1000].as_slice())
+    );
     assert_eq!(alice[0].window, BudgetWindow::Fixed(Span::from_secs(604_800), Anchor::Start));
     assert!(alice[0].alert_at_per_mille.is_empty());
 }
@@ -342,7 +344,10 @@ stream = {{ on_disconnect = "ignore" }}
     let [Command::PutKey { spec, .. }, Command::BlockKey { name, blocked: true }] = config.commands.as_slice() else { panic!("two") };
     assert_eq!((name.as_str(), spec.models.as_deref()), ("k", Some([ModelId(0)].as_slice())));
     let own = spec.overrides;
-    assert_eq!((own.attempts_per_request, own.fallbacks, own.cache_scope, own.max_tokens_cap), (Some(1), Some(false), Some(CacheScope::Shared), Some(64)));
+    assert_eq!(
+        (own.attempts_per_request, own.fallbacks, own.cache_scope, own.max_tokens_cap),
+        (Some(1), Some(false), Some(CacheScope::Shared), Some(64))
+    );
     assert_eq!(own.on_disconnect.map(|leaving| (leaving.streaming, leaving.between_attempts)), Some((Leave::Ignore, Leave::Ignore)));
     assert_eq!(spec.expires.map(|time| time.0), Some(1_801_353_600_000_000_000));
 }
@@ -363,6 +368,27 @@ fn overrides_and_tiers_make_a_price() {
     let rates = &config.plan.deployments[0].rates;
     assert_eq!(rates.cost(Usage::plain(1000, 0)), Money(1_000_000_000 + 10_000_000_000));
     assert_eq!(rates.cost(Usage::plain(1001, 0)), Money(3_003_000_000 + 10_000_000_000));
+}
+
+#[test]
+fn a_price_list_is_a_file_too() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("gateway.toml");
+    let text = "[models.m]\ndeployments = [{ id = \"d\", provider = \"openai\", model = \"own\" }]\n[prices]\nlist = \"own.json\"\n";
+    fs::write(&path, text).expect("a file");
+    let json = directory.path().join("own.json");
+    let entry = r#""litellm_provider": "openai", "mode": "chat", "output_cost_per_token": 2e-06, "max_output_tokens": 77"#;
+    fs::write(&json, format!(r#"{{"own": {{"input_cost_per_token": 1e-06, {entry}}}}}"#)).expect("a file");
+    let config = load_gateway(&path, &Options::default()).unwrap_or_else(|diagnostics| panic!("{diagnostics}")).value;
+    assert_eq!(config.plan.deployments[0].rates.cost(Usage::plain(1, 1)), Money(3_000_000));
+    assert_eq!(config.plan.deployments[0].output_tokens_max, 77);
+
+    fs::write(&json, format!("{{\n\"own\": {{\"input_cost_per_token\": -1, {entry}}}}}")).expect("a file");
+    let said = load_gateway(&path, &Options::default()).expect_err("a negative price").render(false);
+    assert!(said.contains("own.json:2:"), "{said}");
+    let options = Options { prices: Some(directory.path().join("nowhere.csv")), ..Options::default() };
+    let said = load_gateway(&path, &options).expect_err("no such list").render(false);
+    assert!(said.contains("nowhere.csv`: no such file"), "{said}");
 }
 
 #[test]

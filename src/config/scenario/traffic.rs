@@ -47,9 +47,11 @@ pub fn read(section: &Section<'_>, directory: &Path, gateways: &[&GatewayConfig]
     section.put("order", |item| item.choice(&[("strict", Order::Strict), ("sort", Order::Sort)]), &mut options.order);
     section.put("start", Item::instant, &mut options.epoch);
     options.block_size = section.read("block_size", Item::count_from_one);
-    let mut clients = Clients::default();
-    clients.default_model = section.read("model", |item| model(item, gateways));
-    clients.default_key = section.read("key", |item| key(item, gateways));
+    let mut clients = Clients {
+        default_model: section.read("model", |item| model(item, gateways)),
+        default_key: section.read("key", |item| key(item, gateways)),
+        ..Clients::default()
+    };
     section.put("stream", stream, &mut clients.stream);
     section.put("output_tokens_unrecorded", Item::count, &mut clients.output_tokens_unrecorded);
     clients.deadline = section.read("deadline", Item::span_above_zero);

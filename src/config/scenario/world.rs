@@ -75,11 +75,10 @@ pub fn check_layers(section: Option<&Section<'_>>) {
 
 fn preset(section: Option<&Section<'_>>) -> Preset {
     let Some(section) = section else { return Preset::Realistic };
-    if let Some(item) = section.item("outcomes") {
-        match item.choice(&[("model", true), ("recorded", false)]) {
-            Some(false) => item.report(problem::not_supported_yet(item.place(), "outcomes = \"recorded\"", "write outcomes = \"model\"")),
-            Some(true) | None => {}
-        }
+    if let Some(item) = section.item("outcomes")
+        && item.choice(&[("model", true), ("recorded", false)]) == Some(false)
+    {
+        item.report(problem::not_supported_yet(item.place(), "outcomes = \"recorded\"", "write outcomes = \"model\""));
     }
     let presets = [("ledger", Preset::Ledger), ("realistic", Preset::Realistic)];
     section.read("preset", |item| item.choice(&presets)).unwrap_or(Preset::Realistic)
@@ -226,7 +225,11 @@ fn step(item: Item<'_>) -> Option<Step> {
 fn step_of(section: &Section<'_>) -> Option<Step> {
     let kinds: Vec<&str> = ["status", "hang", "reset", "cut_after"].into_iter().filter(|key| section.place_of(key).is_some()).collect();
     if let [first, second, ..] = kinds.as_slice() {
-        section.report(problem::needs_other(section.place_of(second).unwrap_or(section.place()), second, &format!("a step of its own: `{first}` is there")));
+        section.report(problem::needs_other(
+            section.place_of(second).unwrap_or(section.place()),
+            second,
+            &format!("a step of its own: `{first}` is there"),
+        ));
     }
     let status = section.read("status", |item| item.whole(400, 599)).and_then(|status| u16::try_from(status).ok());
     let retry_after = section.read("retry_after", Item::span);
