@@ -6,7 +6,7 @@ use super::near::nearest;
 /// The parser's own words.
 pub fn broken_toml(place: Place, message: &str) -> Problem {
     let first = message.lines().next().unwrap_or("not TOML");
-    Problem::error(place, format!("broken TOML: {first}")).why("this is not TOML")
+    Problem::error(place, format!("broken TOML: {first}")).why("TOML does not allow this")
 }
 
 /// A key that nobody reads.

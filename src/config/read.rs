@@ -290,6 +290,11 @@ impl<'a> Item<'a> {
         self.whole(1, u32::MAX.into()).and_then(|number| u32::try_from(number).ok())
     }
 
+    /// A whole number within a range that is not wider than it needs to be.
+    pub fn count_within(self, least: u32, most: u32) -> Option<u32> {
+        self.whole(least.into(), most.into()).and_then(|number| u32::try_from(number).ok())
+    }
+
     /// A duration.
     pub fn span(self) -> Option<Span> {
         const EXPECTED: &str = "a duration with its unit";

@@ -31,6 +31,9 @@ pub struct BudgetDefaults {
 /// Words for [`Enforce`].
 pub const ENFORCE: [(&str, Enforce); 2] = [("observe", Enforce::Observe), ("hard", Enforce::Hard)];
 
+/// Steps of a rolling window: more would be memory without a use.
+const SLICES_MAX: u32 = 1000;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reset {
     Calendar,
@@ -95,9 +98,8 @@ fn soft_level(item: Item<'_>, limit: Money) -> Option<u32> {
         item.report(problem::malformed(item.place(), item.key, "at most the limit", "nothing is admitted past the limit", "\"40 USD\""));
         return None;
     }
-    // Both are below 2^127 / 1000 dollars' worth of picodollars in any real budget; beyond that the alert is at the limit.
-    let level = soft.0.checked_mul(1000).map_or(1000, |scaled| (scaled + limit.0 - 1) / limit.0);
-    u32::try_from(level).ok()
+    // Amounts are bounded where they are read: a thousandfold fits. At most the limit, so at most 1000.
+    u32::try_from((soft.0 * 1000 + limit.0 - 1) / limit.0).ok()
 }
 
 fn window(section: &Section<'_>, defaults: &BudgetDefaults) -> Option<BudgetWindow> {
@@ -165,7 +167,11 @@ fn window(section: &Section<'_>, defaults: &BudgetDefaults) -> Option<BudgetWind
         Reset::FirstUse => BudgetWindow::Fixed(length, Anchor::FirstUse),
         Reset::Start => BudgetWindow::Fixed(length, Anchor::Start),
         Reset::Rolling => {
-            let slices = slices.map_or(Some(SLICES), Item::count_from_one)?;
+            let slices = slices.map_or(Some(SLICES), |item| item.count_within(1, SLICES_MAX))?;
+            if length.0 < u64::from(slices) {
+                section.report(problem::malformed(place, "every", "at least a nanosecond for each slice", "it is shorter", "\"1h\""));
+                return None;
+            }
             BudgetWindow::Rolling { length, slices }
         }
         Reset::Fixed | Reset::Calendar => BudgetWindow::Fixed(length, Anchor::Clock),

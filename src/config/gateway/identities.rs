@@ -118,7 +118,7 @@ fn tags(item: Item<'_>) -> Option<Vec<String>> {
 fn overrides(section: &Section<'_>, on_disconnect: OnDisconnect) -> Overrides {
     let mut own = Overrides::default();
     if let Some(attempts) = section.section("attempts") {
-        attempts.put_some("per_request", Item::count_from_one, &mut own.attempts_per_request);
+        attempts.put_some("per_request", policies::attempts_cap, &mut own.attempts_per_request);
     }
     if let Some(fallback) = section.read("fallback", Item::section_or_off) {
         match fallback {

@@ -15,6 +15,8 @@ mod prices;
 pub mod providers;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod value_error_tests;
 
 use std::path::Path;
 

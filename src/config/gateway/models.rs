@@ -18,6 +18,9 @@ use super::prices::Prices;
 use super::providers::{Api, Provider};
 use super::{budgets, defaults, limits, policies, providers};
 
+/// Weights are shares of picks; their sum must stay a small number.
+const WEIGHT_MAX: u32 = 1_000_000;
+
 /// What models and deployments are read with.
 pub struct Context<'a> {
     /// The gateway's own policies.
@@ -221,7 +224,7 @@ fn deployment(name: &str, section: &Section<'_>, context: &Context<'_>) -> Optio
     }
     let output_tokens_max = section.read("max_output_tokens", Item::count_from_one);
     let input_tokens_max = section.read("max_input_tokens", Item::count_from_one);
-    let weight = section.read("weight", Item::count).unwrap_or(1);
+    let weight = section.read("weight", |item| item.count_within(0, WEIGHT_MAX)).unwrap_or(1);
     let order = section.read("order", Item::count).unwrap_or(0);
     let limits = section.read("limits", limits::read).unwrap_or_default();
     let budgets = section.read("budget", |item| budgets::read(item, context.budgets)).unwrap_or_default();

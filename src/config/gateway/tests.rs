@@ -95,6 +95,21 @@ fn loaded(text: &str) -> GatewayConfig {
     resolve(text).unwrap_or_else(|diagnostics| panic!("{diagnostics}"))
 }
 
+/// Everything that is said about a gateway.toml, changed by `sets`.
+#[track_caller]
+pub(super) fn check(sets: &[&str], text: &str, expected: &str) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("gateway.toml");
+    fs::write(&path, text).expect("a file");
+    let options = Options { sets: sets.iter().map(|set| (*set).to_owned()).collect(), prices: None };
+    let said = match load_gateway(&path, &options) {
+        Ok(loaded) => loaded.warnings.render(false),
+        Err(diagnostics) => diagnostics.render(false),
+    };
+    let said = said.replace(&format!("{}/", directory.path().display()), "");
+    assert!(said == expected, "<<<{}\n{said}>>>END", std::thread::current().name().and_then(|name| name.rsplit(':').next()).unwrap_or_default());
+}
+
 const MINI: &str = "[models.mini]\ndeployments = [{ id = \"mini-1\", provider = \"openai\", model = \"gpt-4o-mini\" }]\n";
 
 #[test]

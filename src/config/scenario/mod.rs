@@ -1,5 +1,7 @@
 //! scenario.toml: traffic, a world, and variants of one gateway, resolved into what the simulator runs. Runs nothing.
 
+#[cfg(test)]
+mod error_tests;
 mod expect;
 #[cfg(test)]
 mod tests;
