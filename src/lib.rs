@@ -1,7 +1,9 @@
 //! gwsim.
 extern crate alloc;
+pub mod cli;
 pub mod config;
 pub mod gateway;
 pub mod price;
+pub mod report;
 pub mod sim;
 pub mod traffic;

@@ -1,1 +1,7 @@
-fn main() {}
+//! The binary: arguments, what they ask for, an exit code.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    gwsim::cli::main()
+}

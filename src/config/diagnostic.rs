@@ -127,6 +127,11 @@ impl Diagnostics {
         &self.sources[source.0 as usize].text
     }
 
+    /// All texts with their names, in the order in which they were taken in.
+    pub fn sources(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.sources.iter().map(|source| (source.name.as_str(), source.text.as_str()))
+    }
+
     /// The name of a source.
     pub fn name(&self, source: SourceId) -> &str {
         &self.sources[source.0 as usize].name

@@ -10,7 +10,6 @@ use super::observe::{Bill, Context, Observer, Totals};
 use super::queue::{Class, Queue, Ticket};
 use super::upstream::{Prompt, Upstream, WorldError};
 use super::world::World;
-use crate::gateway::Gateway;
 use crate::gateway::command::Command;
 use crate::gateway::failure::{Failure, FailureClass};
 use crate::gateway::id::{RequestId, Slot};
@@ -18,6 +17,7 @@ use crate::gateway::in_flight::{Action, Call, Event, InFlight};
 use crate::gateway::journal::{CallClosed, Ended, Fact, Journal};
 use crate::gateway::plan::Plan;
 use crate::gateway::time::{Span, Time};
+use crate::gateway::{Gateway, Outstanding};
 use crate::traffic::trace::{Batch, LeftAfter, Row};
 
 /// One configuration in one world.
@@ -78,8 +78,8 @@ struct Open {
     has_ended: bool,
     /// The end of its drain; [`Time::MAX`] without.
     drained_at: Time,
-    /// The driver's own time-out between chunks ran out.
-    idled: bool,
+    /// A time-out ran out that the driver watches: between two chunks, or for a stream as a whole.
+    has_timed_out: bool,
 }
 
 /// The one pending event of a request.
@@ -88,7 +88,7 @@ enum What {
     Looked,
     Opens,
     Ends,
-    Idles,
+    TimesOut,
     DrainEnds,
     Wakes,
     Leaves,
@@ -148,10 +148,11 @@ impl<O: Observer> Driver<O> {
     /// Runs until nothing is in flight any more, checks the books and gives what was observed.
     ///
     /// # Panics
-    /// If something was lost: a request without an end, a call that nobody closed.
+    /// If something was lost: a request without an end, a call that nobody closed, a hold or a place that nobody returned.
     pub fn finish(mut self) -> (O, Totals) {
         self.run_until(Time::MAX);
         assert_eq!(self.free.len(), self.entries.len(), "no request is left in flight");
+        assert_eq!(self.gateway.outstanding(), Outstanding::default(), "no hold, place, waiter or flight is left");
         self.totals.check();
         (self.observer, self.totals)
     }
@@ -292,12 +293,12 @@ impl<O: Observer> Driver<O> {
                     Some(failure) => Event::Failed { call, failure, received, usage: None },
                 }
             }
-            (what @ (What::Idles | What::DrainEnds), Some(open)) => {
-                open.idled = what == What::Idles;
-                let class = if open.idled { FailureClass::Timeout } else { FailureClass::Cut };
+            (what @ (What::TimesOut | What::DrainEnds), Some(open)) => {
+                open.has_timed_out = what == What::TimesOut;
+                let class = if open.has_timed_out { FailureClass::Timeout } else { FailureClass::Cut };
                 Event::Failed { call: open.call.call, failure: Failure::new(class), received, usage: None }
             }
-            (What::Opens | What::Ends | What::Idles | What::DrainEnds, None) => unreachable!("events of a call are dropped with it"),
+            (What::Opens | What::Ends | What::TimesOut | What::DrainEnds, None) => unreachable!("events of a call are dropped with it"),
         };
         self.step(slot, event);
     }
@@ -318,8 +319,8 @@ impl<O: Observer> Driver<O> {
             Action::Call(call) => self.call(slot, call),
             Action::Drain { until, tokens_max } => {
                 let open = entry.open.as_mut().expect("only an open call is drained");
-                let by_tokens = if open.fate.stream { open.fate.made_at(tokens_max) } else { Time::MAX };
-                open.drained_at = until.min(by_tokens);
+                // A plain answer has no tokens to count before it is whole: its drain ends with the core's own deadline.
+                open.drained_at = if open.fate.stream { until.min(open.fate.made_at(tokens_max)) } else { Time::MAX };
             }
             Action::Finish(_) => entry.is_finished = true,
         }
@@ -342,7 +343,7 @@ impl<O: Observer> Driver<O> {
         };
         let fate = self.upstream.call(self.now, call.deployment, call.nth, call.max_tokens, &prompt);
         entry.context.called = Some(call.deployment);
-        entry.open = Some(Open { call, fate, has_opened: false, has_ended: false, drained_at: Time::MAX, idled: false });
+        entry.open = Some(Open { call, fate, has_opened: false, has_ended: false, drained_at: Time::MAX, has_timed_out: false });
         self.totals.calls += 1;
     }
 
@@ -390,7 +391,7 @@ impl Entry {
             if open.has_opened {
                 let idle_at = open.fate.idle_at(plan.model(open.call.model).timeouts.idle);
                 if idle_at != Time::MAX {
-                    or(idle_at, Class::Wake, What::Idles);
+                    or(idle_at, Class::Wake, What::TimesOut);
                 }
             }
             if open.drained_at != Time::MAX {
@@ -398,7 +399,9 @@ impl Entry {
             }
         }
         if let Some((at, _)) = self.flight.deadline() {
-            or(at, Class::Wake, What::Wakes);
+            // Once a stream has opened, the driver says how much had come when its time was up.
+            let has_opened = self.open.as_ref().is_some_and(|open| open.has_opened);
+            or(at, Class::Wake, if has_opened { What::TimesOut } else { What::Wakes });
         }
         if let Some(left_after) = self.left_after.filter(|_| !self.has_left && !self.is_finished) {
             let at = client::leaves_at(left_after, self.context.arrived_at, self.open.as_ref().map(|open| &open.fate));
@@ -459,7 +462,7 @@ impl About<'_> {
         let end = match closed.ended {
             _ if open.has_ended => End::ByItself,
             Ended::TimedOut => End::TimedOut(now),
-            _ if open.idled => End::TimedOut(now),
+            _ if open.has_timed_out => End::TimedOut(now),
             _ => End::Closed(now),
         };
         let deployment = open.call.deployment;

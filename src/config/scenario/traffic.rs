@@ -24,6 +24,8 @@ pub struct TrafficSpec {
     pub models: Vec<(String, String)>,
     /// The max_tokens of rows that state none.
     pub max_tokens: Option<u32>,
+    /// Made up, not recorded: reports say so.
+    pub synthetic: bool,
 }
 
 /// How rows become requests, as far as it does not depend on the variant.
@@ -67,10 +69,11 @@ pub fn read(section: &Section<'_>, directory: &Path, gateways: &[&GatewayConfig]
     let unknown_key = section.read("unknown_keys", |item| item.choice(&unknown_keys));
     let models = section.read("map", |item| map(item, gateways)).unwrap_or_default();
     let max_tokens = section.read("max_tokens", Item::count_from_one);
+    let synthetic = section.read("synthetic", Item::boolean).unwrap_or(false);
     if let Some(item) = section.item("overlay") {
         item.report(problem::not_supported_yet(item.key_place, "an overlay", "remove it, or write its columns into the trace"));
     }
-    Some((TrafficSpec { trace: trace?, options, models, max_tokens }, DraftClients { clients, unknown_key }))
+    Some((TrafficSpec { trace: trace?, options, models, max_tokens, synthetic }, DraftClients { clients, unknown_key }))
 }
 
 fn trace(item: Item<'_>, directory: &Path, section: &Section<'_>) -> Option<PathBuf> {

@@ -1,0 +1,164 @@
+//! The arguments as close as possible to what is typed, and the help that teaches them. Decides nothing: commands resolve what stands here.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Price an LLM gateway configuration on your own traffic before it runs
+#[derive(Debug, Parser)]
+#[command(name = "gwsim", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(after_help = "\
+Examples:
+  gwsim run scenarios/quickstart.toml
+  gwsim run scenarios/quickstart.toml --set 'cache.ttl=10m' --seeds 10
+  gwsim check gateway.toml
+  gwsim trace info traces/quickstart.csv.gz
+
+Exit codes: 0 pass, 1 internal, 2 usage or config, 3 an expectation failed, 4 inconclusive,
+5 incomplete data. Results go to stdout, everything else to stderr.")]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Price the variants of a scenario on its traffic
+    Run(RunArguments),
+    /// Check a scenario or a gateway.toml: all errors at once
+    Check(CheckArguments),
+    /// Look at and convert recorded traffic
+    #[command(subcommand)]
+    Trace(TraceCommand),
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// `gwsim run`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Replays the scenario's traffic through every variant, prints what each costs and why, and writes
+report.json, series.csv and series.parquet to DIR/NAME/, NAME being the scenario's name.
+
+Examples:
+  gwsim run scenarios/quickstart.toml
+  gwsim run s.toml --set 'attempts.per_request=2' --set 'models.\"gpt-4o-mini\".fallbacks=[]'
+  gwsim run s.toml --seeds 10 --format json | jq '.variants[].bill.mean'
+
+Exit codes: 0 pass, 2 something in the scenario, its files or the trace is wrong,
+3 an [[expect]] of the scenario failed.")]
+pub struct RunArguments {
+    /// The scenario: traffic, world, variants
+    pub scenario: PathBuf,
+    /// Change a setting in all variants; PATH is a dotted TOML key, VALUE is TOML or a plain word
+    #[arg(long, value_name = "PATH=VALUE")]
+    pub set: Vec<String>,
+    /// Run every variant under so many seeds, counting from the first [default: the scenario's]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub seeds: Option<u32>,
+    /// The first seed: the same seed draws the same luck [default: 1]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// A price list in place of the built-in one: gwsim's CSV or LiteLLM's JSON
+    #[arg(long, value_name = "FILE")]
+    pub prices: Option<PathBuf>,
+    /// Where reports are kept
+    #[arg(long, value_name = "DIR", default_value = "reports")]
+    pub out: PathBuf,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+}
+
+/// `gwsim check`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Prints nothing but one line if all is well. A file with [traffic] is a scenario, any other a
+gateway.toml. Errors show the line with a caret, why it matters and what to write instead.
+
+Example:
+  gwsim check gateway.toml && gwsim run scenario.toml")]
+pub struct CheckArguments {
+    /// A scenario or a gateway.toml
+    pub file: PathBuf,
+    /// Change a setting first; PATH is a dotted TOML key, VALUE is TOML or a plain word
+    #[arg(long, value_name = "PATH=VALUE")]
+    pub set: Vec<String>,
+    /// A price list in place of the built-in one: gwsim's CSV or LiteLLM's JSON
+    #[arg(long, value_name = "FILE")]
+    pub prices: Option<PathBuf>,
+}
+
+/// `gwsim trace`.
+#[derive(Debug, Subcommand)]
+pub enum TraceCommand {
+    /// What is in a trace, and what it lacks
+    Info(InfoArguments),
+    /// Write a trace in gwsim's own format
+    Convert(ConvertArguments),
+}
+
+/// How a trace is read.
+#[derive(Debug, Args)]
+pub struct ReadArguments {
+    /// The trace's format where its columns don't tell: gwsim, azure, mooncake or burstgpt
+    #[arg(long, value_name = "FORMAT")]
+    pub input_format: Option<String>,
+    /// The instant that relative times count from, such as 2026-11-20T00:00:00Z [default: 1970-01-01T00:00:00Z]
+    #[arg(long, value_name = "TIME")]
+    pub epoch: Option<String>,
+    /// Tokens in a block of the prefix, where the file does not say
+    #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub block_size: Option<u32>,
+}
+
+/// `gwsim trace info`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Reads CSV, JSON Lines and Parquet, plain or compressed (.gz, .zst); traces/README.md has the
+columns. A row that is wrong stops with its line; rows out of order are counted and reported.
+
+Examples:
+  gwsim trace info traces/quickstart.csv.gz
+  gwsim trace info conversation_trace.jsonl.gz --format json")]
+pub struct InfoArguments {
+    /// The trace
+    pub file: PathBuf,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+    #[command(flatten)]
+    /// How to read it.
+    pub read: ReadArguments,
+}
+
+/// `gwsim trace convert`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The name of OUT says what is written: .csv, .jsonl or .parquet, the first two also with .gz or
+.zst. Only columns that hold a value are written.
+
+Examples:
+  gwsim trace convert AzureLLMInferenceTrace_code.csv azure.parquet
+  gwsim trace convert --sort log.jsonl sorted.jsonl.zst")]
+pub struct ConvertArguments {
+    /// The trace to read
+    pub input: PathBuf,
+    /// The trace to write
+    pub output: PathBuf,
+    /// Sort the rows by time; without it, rows out of order are an error
+    #[arg(long)]
+    pub sort: bool,
+    #[command(flatten)]
+    /// How to read it.
+    pub read: ReadArguments,
+}

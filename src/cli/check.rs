@@ -1,0 +1,48 @@
+//! `gwsim check`: whether a scenario or a gateway.toml is valid, with all that is wrong in it at once.
+
+use super::args::CheckArguments;
+use super::{Exit, Failure, Printer};
+use crate::config::diagnostic::Diagnostics;
+use crate::config::{self, Checked, Loaded, Options};
+use crate::report::numbers::count;
+
+/// Checks a file and prints one line about it if it is valid.
+///
+/// # Errors
+/// If it is not: all of its errors.
+pub fn check(arguments: &CheckArguments, printer: &mut Printer) -> Result<Exit, Failure> {
+    let options = Options { sets: arguments.set.clone(), prices: arguments.prices.clone() };
+    let path = &arguments.file;
+    let facts = match loaded(config::load_either(path, &options), printer)? {
+        Checked::Scenario(scenario) => {
+            let (variants, seeds) = (scenario.variants.len() as u64, scenario.seeds.len() as u64);
+            format!("a scenario of {} under {}", counted(variants, "variant"), counted(seeds, "seed"))
+        }
+        Checked::Gateway(gateway) => {
+            let (models, deployments) = (gateway.plan.models.len() as u64, gateway.plan.deployments.len() as u64);
+            format!("a gateway of {} on {}", counted(models, "model"), counted(deployments, "deployment"))
+        }
+    };
+    printer.result(&format!("{}: valid, {facts}\n", path.display()))?;
+    Ok(Exit::Pass)
+}
+
+/// The value, its warnings printed; or all errors as a failure.
+pub(super) fn loaded<T>(result: Result<Loaded<T>, Diagnostics>, printer: &Printer) -> Result<T, Failure> {
+    match result {
+        Ok(Loaded { value, warnings }) => {
+            if !warnings.is_empty() {
+                printer.note(warnings.render(printer.errors_in_color).trim_end());
+            }
+            Ok(value)
+        }
+        Err(diagnostics) => {
+            printer.note(diagnostics.render(printer.errors_in_color).trim_end());
+            Err(Failure::told(Exit::Usage))
+        }
+    }
+}
+
+fn counted(number: u64, what: &str) -> String {
+    format!("{} {what}{}", count(number), if number == 1 { "" } else { "s" })
+}

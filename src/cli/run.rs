@@ -1,0 +1,85 @@
+//! `gwsim run`: the variants of a scenario on its traffic. Resolves arguments and scenario into a job, and shows and keeps what comes out.
+
+use std::sync::Arc;
+use std::thread;
+
+use super::args::{Format, RunArguments};
+use super::check::loaded;
+use super::simulate::{Job, simulate};
+use super::{Exit, Failure, Printer, assumptions, digest};
+use crate::config::scenario::{Scenario, ScenarioVariant};
+use crate::config::{self, Options};
+use crate::report::expect::{Bound, Expectation};
+use crate::report::{Origin, Report, table, write};
+use crate::sim::driver::Variant;
+use crate::sim::experiment::Experiment;
+
+/// Runs a scenario, prints what came out and keeps the report.
+///
+/// # Errors
+/// If the scenario, one of its files or its traffic is wrong, or the report can't be written.
+pub fn run(arguments: &RunArguments, printer: &mut Printer) -> Result<Exit, Failure> {
+    let (job, expectations) = resolve(arguments, printer)?;
+    let report = simulate(job, printer)?;
+    conclude(report, &expectations, arguments, printer)
+}
+
+fn resolve(arguments: &RunArguments, printer: &Printer) -> Result<(Job, Vec<Expectation>), Failure> {
+    let options = Options { sets: arguments.set.clone(), prices: arguments.prices.clone() };
+    let loaded_with = config::load_scenario(&arguments.scenario, &options);
+    let texts = loaded_with.as_ref().map(|loaded| digest::of_sources(&loaded.warnings)).unwrap_or_default();
+    let scenario = loaded(loaded_with, printer)?;
+    let seeds = seeds(arguments, &scenario);
+    let Scenario { name, traffic, variants, expectations, .. } = scenario;
+    let unreadable = |error: std::io::Error| Failure::usage(format!("{}: can't read it: {error}", traffic.trace.display()));
+    let mut inputs = texts;
+    inputs.push(digest::of_file("trace", &traffic.trace).map_err(unreadable)?);
+    let assumptions = assumptions::of(&variants);
+    let prices = variants.first().map(|variant| variant.gateway.price_list.clone()).unwrap_or_default();
+    let variants = variants.into_iter().map(variant).collect();
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let origin = if traffic.synthetic { Origin::Synthetic } else { Origin::Recorded };
+    let experiment = Experiment { variants, seeds, threads };
+    let job = Job { name, experiment, traffic, origin, inputs, prices, assumptions };
+    Ok((job, expectations.into_iter().map(expectation).collect()))
+}
+
+/// The scenario's seeds, or as many from where the command line says.
+fn seeds(arguments: &RunArguments, scenario: &Scenario) -> Vec<u64> {
+    let first = arguments.seed.unwrap_or_else(|| scenario.seeds.first().copied().unwrap_or(1));
+    let count = arguments.seeds.map_or(scenario.seeds.len() as u64, u64::from);
+    (0..count).map(|i| first.saturating_add(i)).collect()
+}
+
+fn variant(variant: ScenarioVariant) -> Variant {
+    let ScenarioVariant { name, gateway, world, clients } = variant;
+    Variant { name, plan: Arc::new(gateway.plan), setup: gateway.commands.into(), world: Arc::new(world), clients: Arc::new(clients) }
+}
+
+fn expectation(expectation: config::scenario::Expectation) -> Expectation {
+    let bound = match expectation.bound {
+        config::scenario::Bound::CostAtMost(most) => Bound::CostAtMost(most),
+        config::scenario::Bound::CostAtLeast(least) => Bound::CostAtLeast(least),
+        config::scenario::Bound::AnsweredAtLeast { per_million } => Bound::AnsweredAtLeast { per_million },
+        config::scenario::Bound::AnsweredAtMost { per_million } => Bound::AnsweredAtMost { per_million },
+    };
+    Expectation { variant: expectation.variant, bound }
+}
+
+fn conclude(mut report: Report, expectations: &[Expectation], arguments: &RunArguments, printer: &mut Printer) -> Result<Exit, Failure> {
+    report.judge(expectations);
+    let directory = write::write(&report, &arguments.out).map_err(Failure::internal)?;
+    match arguments.format {
+        Format::Text => printer.result(&table::render(&report))?,
+        Format::Json => {
+            let mut json = Vec::new();
+            write::write_json(&report, &mut json).map_err(Failure::internal)?;
+            printer.result(&String::from_utf8_lossy(&json))?;
+        }
+    }
+    printer.note(format!("report: {}", directory.display()));
+    for verdict in report.expectations.iter().filter(|verdict| !verdict.holds) {
+        printer.note(format!("error: expectation failed: variant `{}`: expected {}, found {}", verdict.variant, verdict.expected, verdict.found));
+    }
+    Ok(if report.is_as_expected() { Exit::Pass } else { Exit::Failed })
+}

@@ -1,0 +1,95 @@
+//! The time series of all variants and seeds as one table of columns, in CSV and Parquet. Knows no report beside it.
+//!
+//! Money stands in two columns: `..._usd` is exact, a decimal string with 12 decimals; `..._microusd` is the nearest integer, for plotting.
+//! The cumulative columns are rounded from exact sums, so they never drift.
+
+use std::io::Write;
+
+use polars::prelude::{Column, CsvWriter, DataFrame, NamedFrom, ParquetWriter, PolarsResult, SerWriter, Series as Values};
+
+use super::Variant;
+use super::numbers::rounded;
+use super::series::Bucket;
+use crate::gateway::money::Money;
+
+/// The rows of every variant's every seed, in order of time.
+pub(super) fn build(variants: &[Variant]) -> PolarsResult<DataFrame> {
+    let mut rows = Rows::default();
+    for variant in variants {
+        for run in &variant.runs {
+            let mut cumulative = Money::ZERO;
+            for (start, bucket) in run.series.buckets() {
+                cumulative += bucket.cost;
+                rows.variant.push(variant.name.clone());
+                rows.integers.push([run.seed, start.0 / 1_000_000_000, run.series.width().0 / 1_000_000_000]);
+                rows.counts.push(counts(bucket).map(|(_, count)| count));
+                rows.money.push(money(bucket, cumulative).map(|(_, amount)| amount));
+            }
+        }
+    }
+    rows.into_frame()
+}
+
+/// Writes the table as CSV.
+pub(super) fn write_csv(frame: &mut DataFrame, to: impl Write) -> PolarsResult<()> {
+    CsvWriter::new(to).finish(frame)
+}
+
+/// Writes the table as Parquet, compressed with Zstandard.
+pub(super) fn write_parquet(frame: &mut DataFrame, to: impl Write) -> PolarsResult<()> {
+    ParquetWriter::new(to).finish(frame).map(drop)
+}
+
+fn counts(bucket: &Bucket) -> [(&'static str, u64); 10] {
+    [
+        ("requests", bucket.requests),
+        ("served", bucket.served),
+        ("cached", bucket.cached),
+        ("refused", bucket.refused),
+        ("failed", bucket.failed),
+        ("abandoned", bucket.abandoned),
+        ("calls", bucket.calls),
+        ("retries", bucket.retries),
+        ("fallbacks", bucket.fallbacks),
+        ("rate_limited", bucket.rate_limited),
+    ]
+}
+
+fn money(bucket: &Bucket, cumulative: Money) -> [(&'static str, Money); 7] {
+    let [wasted, undelivered, base, premium, prompt_cache] = bucket.causes();
+    [("cost", bucket.cost), ("cumulative_cost", cumulative), base, premium, prompt_cache, wasted, undelivered]
+}
+
+#[derive(Default)]
+struct Rows {
+    variant: Vec<String>,
+    integers: Vec<[u64; 3]>,
+    counts: Vec<[u64; 10]>,
+    money: Vec<[Money; 7]>,
+}
+
+impl Rows {
+    fn into_frame(self) -> PolarsResult<DataFrame> {
+        let mut columns = vec![column("variant", self.variant)];
+        for (i, name) in ["seed", "start_s", "width_s"].into_iter().enumerate() {
+            columns.push(column(name, self.integers.iter().map(|row| row[i]).collect::<Vec<u64>>()));
+        }
+        let empty = Bucket::default();
+        for (i, (name, _)) in counts(&empty).into_iter().enumerate() {
+            columns.push(column(name, self.counts.iter().map(|row| row[i]).collect::<Vec<u64>>()));
+        }
+        for (i, (name, _)) in money(&empty, Money::ZERO).into_iter().enumerate() {
+            let exact: Vec<String> = self.money.iter().map(|row| row[i].decimal().to_string()).collect();
+            let near: Vec<i64> = self.money.iter().map(|row| i64::try_from(rounded(row[i], 6)).unwrap_or(i64::MAX)).collect();
+            columns.extend([column(&format!("{name}_usd"), exact), column(&format!("{name}_microusd"), near)]);
+        }
+        DataFrame::new(self.counts.len(), columns)
+    }
+}
+
+fn column<T>(name: &str, values: Vec<T>) -> Column
+where
+    Values: NamedFrom<Vec<T>, [T]>,
+{
+    Values::new(name.into(), values).into()
+}

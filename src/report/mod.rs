@@ -1,0 +1,195 @@
+//! What a run is reported as. Folds over what a driver observes, and writes the result; knows neither the drivers nor the configuration's text.
+//!
+//! Reading order: [`cause`] splits one call's bill; [`fold`] counts calls and requests into [`totals`] and a [`series`];
+//! [`Report`] gathers the runs of all variants; [`table`] shows it, [`write`] keeps it.
+
+pub mod cause;
+pub mod expect;
+pub mod fold;
+pub mod histogram;
+pub mod numbers;
+pub mod series;
+pub mod table;
+pub mod totals;
+pub mod write;
+
+mod frame;
+mod json;
+
+use crate::gateway::money::Money;
+use crate::gateway::plan::Plan;
+use crate::gateway::time::{Span, Time};
+use series::Series;
+use totals::Totals;
+
+/// Everything that a run of a scenario has to say.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// The scenario's name.
+    pub name: String,
+    /// What was read, in the order of reading.
+    pub inputs: Vec<Input>,
+    /// Whose prices, and of what date: `built-in list of 2026-11-22`.
+    pub prices: String,
+    /// What was replayed.
+    pub traffic: Traffic,
+    /// What the numbers rest on beside the inputs.
+    pub assumptions: Vec<Assumption>,
+    /// The variants, in the order of the scenario. Never empty.
+    pub variants: Vec<Variant>,
+    /// How the scenario's expectations came out.
+    pub expectations: Vec<expect::Verdict>,
+}
+
+/// A file that went into the run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Input {
+    /// What it is: `scenario`, `gateway`, `trace`, `prices`.
+    pub role: &'static str,
+    /// Its name, without directories.
+    pub file: String,
+    /// SHA-256 of its bytes, in hexadecimal: what `sha256sum` prints.
+    pub sha256: String,
+    /// Its length.
+    pub bytes: u64,
+}
+
+/// The traffic of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Traffic {
+    /// What it is called: the name of the trace's file.
+    pub name: String,
+    /// Recorded, or made up.
+    pub origin: Origin,
+    /// How many requests.
+    pub requests: u64,
+    /// The first arrival.
+    pub first: Time,
+    /// From the first arrival to the last.
+    pub span: Span,
+}
+
+/// Where traffic comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// Somebody's log.
+    Recorded,
+    /// A generator.
+    Synthetic,
+}
+
+/// Something that was assumed, not measured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assumption {
+    /// What: `prompt cache`.
+    pub what: String,
+    /// What was taken for it: `visible at arrival`.
+    pub value: String,
+    /// Where that comes from: `preset ledger`, `default`, `scenario`.
+    pub source: String,
+}
+
+/// One configuration and how it did.
+#[derive(Debug, Clone)]
+pub struct Variant {
+    /// Its name.
+    pub name: String,
+    /// The names behind the ids in its runs.
+    pub names: Names,
+    /// One run for each seed, in the order of seeds. Never empty.
+    pub runs: Vec<Run>,
+}
+
+/// One run of one variant.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// What its luck was drawn from.
+    pub seed: u64,
+    /// What was counted.
+    pub totals: Totals,
+    /// When it happened.
+    pub series: Series,
+}
+
+/// The names behind dense ids.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Names {
+    /// Model groups.
+    pub models: Vec<String>,
+    /// Deployments.
+    pub deployments: Vec<String>,
+    /// Virtual keys.
+    pub keys: Vec<String>,
+    /// Teams.
+    pub teams: Vec<String>,
+}
+
+impl Names {
+    /// The names of a plan's models and deployments. Keys and teams are the directory's.
+    pub fn of(plan: &Plan, keys: Vec<String>, teams: Vec<String>) -> Self {
+        let models = plan.models.iter().map(|model| model.name.clone()).collect();
+        let deployments = plan.deployments.iter().map(|deployment| deployment.name.clone()).collect();
+        Self { models, deployments, keys, teams }
+    }
+}
+
+impl Variant {
+    /// The totals of all seeds together.
+    ///
+    /// # Panics
+    /// If there is no run: a variant is made with its runs.
+    pub fn merged(&self) -> Totals {
+        let (first, others) = self.runs.split_first().expect("a variant has at least one run");
+        let mut merged = first.totals.clone();
+        others.iter().for_each(|run| merged.merge(&run.totals));
+        merged
+    }
+
+    /// The bill over the seeds: mean (rounded towards zero by less than a picodollar), least, most.
+    pub fn bill(&self) -> Spread {
+        Spread::of(self.runs.iter().map(|run| run.totals.bill))
+    }
+
+    /// Whether nothing that was counted differs from `other`, seed by seed.
+    pub fn is_identical(&self, other: &Self) -> bool {
+        self.runs.len() == other.runs.len()
+            && self.runs.iter().zip(&other.runs).all(|(mine, theirs)| mine.seed == theirs.seed && same_counts(&mine.totals, &theirs.totals))
+    }
+}
+
+/// An amount over several seeds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spread {
+    /// The mean.
+    pub mean: Money,
+    /// The least.
+    pub min: Money,
+    /// The most.
+    pub max: Money,
+}
+
+impl Spread {
+    fn of(amounts: impl Iterator<Item = Money> + Clone) -> Self {
+        let count = i128::try_from(amounts.clone().count()).expect("few seeds").max(1);
+        let sum: Money = amounts.clone().sum();
+        let min = amounts.clone().min().unwrap_or_default();
+        Self { mean: Money(sum.0 / count), min, max: amounts.max().unwrap_or_default() }
+    }
+}
+
+/// Equal but for rows of things that only one of the two has, and that nothing happened to.
+fn same_counts(a: &Totals, b: &Totals) -> bool {
+    let (mut a, mut b) = (a.clone(), b.clone());
+    for totals in [&mut a, &mut b] {
+        for rows in [&mut totals.asked, &mut totals.keys, &mut totals.teams] {
+            while rows.pop_if(|row| *row == totals::Demand::default()).is_some() {}
+        }
+        for rows in [&mut totals.called, &mut totals.deployments] {
+            while rows.pop_if(|row| *row == totals::Supply::default()).is_some() {}
+        }
+    }
+    a == b
+}
+
+#[cfg(test)]
+pub(crate) mod sample;

@@ -1,0 +1,334 @@
+//! The first screen: what each variant costs, why, and what that rests on, as plain text of at most 100 columns. Decides wording and layout only.
+
+use std::fmt::Write;
+
+use comfy_table::{CellAlignment, ContentArrangement, Table};
+
+use super::cause::{POSITIONS, Waste, position_name};
+use super::numbers::{change, count, decimals, dollars, latency, length, rounded, rounded_parts, share, usd};
+use super::totals::{DENIAL_NAMES, Totals};
+use super::{Origin, Report, Variant};
+use crate::gateway::failure::FailureClass;
+use crate::gateway::money::Money;
+use crate::gateway::time::Span;
+
+/// The widest line.
+const COLUMNS: u16 = 100;
+
+/// Traffic of at least so long says something about a day: a day's log begins and ends a little inside it.
+const A_DAY: Span = Span::from_secs(23 * 3_600);
+
+/// Traffic shorter than this says nothing about an hour.
+const TOO_SHORT: Span = Span::MINUTE;
+
+/// Renders a report for a terminal or a pipe; ends with a line break.
+pub fn render(report: &Report) -> String {
+    let merged: Vec<(&Variant, Totals)> = report.variants.iter().map(|variant| (variant, variant.merged())).collect();
+    let mut text = heading(report);
+    text.push_str(&verdict_table(report, &merged));
+    if let Some(note) = extrapolation_note(report.traffic.span) {
+        line(&mut text, "", &note);
+    }
+    text.push_str(&seeds_lines(report));
+    text.push('\n');
+    text.push_str(&cause_table(&merged));
+    text.push_str(&position_table(&merged));
+    text.push_str(&waste_lines(&merged));
+    text.push('\n');
+    for (variant, totals) in &merged {
+        line(&mut text, &variant.name, &conservation(totals));
+        if let Some(why) = reasons(totals) {
+            line(&mut text, "", &format!("   {why}"));
+        }
+    }
+    text.push_str(&ledger_lines(&merged));
+    text.push_str(&incident_lines(&merged));
+    text.push_str(&foundations(report));
+    text
+}
+
+fn heading(report: &Report) -> String {
+    let traffic = &report.traffic;
+    let origin = match traffic.origin {
+        Origin::Recorded => "recorded",
+        Origin::Synthetic => "synthetic",
+    };
+    let mut text = String::new();
+    let facts = format!("{} requests in {}, {origin}", count(traffic.requests), length(traffic.span));
+    line(&mut text, &report.name, &format!("{}, {facts}", traffic.name));
+    line(
+        &mut text,
+        "",
+        match traffic.origin {
+            Origin::Recorded => "TRUST D: not checked against a bill. Compare the variants; don't budget with the dollars.",
+            Origin::Synthetic => "Synthetic traffic has no grade. Compare the variants; don't budget with the dollars.",
+        },
+    );
+    text.push('\n');
+    text
+}
+
+/// The columns that say how much a time costs: a title, and what the trace's dollars are multiplied by (to, from).
+fn extrapolations(span: Span) -> Vec<(&'static str, Span)> {
+    match span {
+        span if span >= A_DAY => vec![("$/day", Span::from_secs(86_400)), ("$/month", Span::from_secs(30 * 86_400))],
+        span if span >= TOO_SHORT => vec![("$/hour", Span::from_secs(3_600))],
+        _ => vec![],
+    }
+}
+
+fn extrapolation_note(span: Span) -> Option<String> {
+    match extrapolations(span).len() {
+        2 if span <= Span::from_secs(86_400) => Some("$/day: the trace is taken for a day; $/month: 30 of them.".to_owned()),
+        2 => Some(format!("$/day: the trace's dollars spread over its {}; $/month: 30 such days.", length(span))),
+        1 => Some(format!("$/hour: the trace's dollars spread over its {}; too short to speak of days.", length(span))),
+        _ => None,
+    }
+}
+
+/// `amount` of a trace of `span` for a time of `target`.
+fn extrapolate(amount: Money, span: Span, target: Span) -> Money {
+    // A log of a day rarely reaches from midnight to midnight: between 23 and 24 hours it counts as one.
+    let span = if (A_DAY..Span::from_secs(86_400)).contains(&span) { Span::from_secs(86_400) } else { span };
+    let (span, target) = (i128::from(span.0 / 1_000_000).max(1), i128::from(target.0 / 1_000_000));
+    Money(amount.0 / span * target + amount.0 % span * target / span)
+}
+
+fn verdict_table(report: &Report, merged: &[(&Variant, Totals)]) -> String {
+    let span = report.traffic.span;
+    let bills: Vec<Money> = merged.iter().map(|(variant, _)| variant.bill().mean).collect();
+    let columns: Vec<(&str, Vec<Money>)> = std::iter::once(("$ trace", bills.clone()))
+        .chain(extrapolations(span).into_iter().map(|(title, target)| (title, bills.iter().map(|bill| extrapolate(*bill, span, target)).collect())))
+        .collect();
+    let titles = columns.iter().map(|(title, _)| *title).chain(["change", "answered", "p95", "other model", "retries", "429s"]);
+    let mut table = Lines::new("", titles);
+    for (i, (variant, totals)) in merged.iter().enumerate() {
+        let money = columns.iter().map(|(_, amounts)| {
+            let decimals = decimals(amounts.iter().copied().max().unwrap_or_default());
+            dollars(rounded(amounts[i], decimals), decimals)
+        });
+        let against = match merged.first() {
+            Some((first, _)) if i > 0 && variant.is_identical(first) => "identical".to_owned(),
+            Some(_) if i > 0 => change(bills[0], bills[i]),
+            _ => String::new(),
+        };
+        let runs = variant.runs.len() as u64;
+        let answered = totals.outcomes.answered();
+        let others = [
+            against,
+            share(answered, totals.requests),
+            totals.latency.quantile(950).map_or_else(|| "-".to_owned(), latency),
+            share(totals.other_model, answered),
+            count(totals.retries() / runs),
+            count(totals.rate_limited() / runs),
+        ];
+        table.add(&variant.name, money.chain(others));
+    }
+    table.render()
+}
+
+fn seeds_lines(report: &Report) -> String {
+    let mut text = String::new();
+    let seeds = report.variants.first().map_or(0, |variant| variant.runs.len());
+    if seeds > 1 {
+        line(&mut text, "", &format!("Means over {seeds} seeds; the trace's dollars from the cheapest to the dearest seed:"));
+        for variant in &report.variants {
+            let bill = variant.bill();
+            let spread =
+                if bill.min == bill.max { "the same under every seed".to_owned() } else { format!("{} to {}", usd(bill.min), usd(bill.max)) };
+            line(&mut text, &variant.name, &spread);
+        }
+    }
+    text
+}
+
+fn mean(amount: Money, variant: &Variant) -> Money {
+    Money(amount.0 / i128::try_from(variant.runs.len()).expect("few seeds"))
+}
+
+fn cause_table(merged: &[(&Variant, Totals)]) -> String {
+    let rows = merged.iter().map(|(variant, totals)| {
+        let causes = &totals.causes;
+        let parts = [causes.base, causes.premium, causes.prompt_cache, causes.wasted_total(), causes.undelivered];
+        (*variant, parts.map(|part| mean(part, variant)).to_vec())
+    });
+    money_table("$ by cause", &["base", "premium of place", "prompt cache", "wasted", "undelivered"], rows.collect())
+}
+
+fn position_table(merged: &[(&Variant, Totals)]) -> String {
+    if merged.iter().all(|(_, totals)| totals.by_position[1..].iter().all(|amount| *amount == Money::ZERO)) {
+        return String::new();
+    }
+    let rows = merged.iter().map(|(variant, totals)| (*variant, totals.by_position.map(|amount| mean(amount, variant)).to_vec()));
+    format!("\n{}", money_table("$ by call", &["first", "retry, same", "retry, other", "fallback"], rows.collect()))
+}
+
+/// A table of amounts and their sum. What is shown adds up as shown.
+fn money_table(title: &str, columns: &[&str], rows: Vec<(&Variant, Vec<Money>)>) -> String {
+    let largest = rows.iter().flat_map(|(_, parts)| parts.iter().copied().chain([parts.iter().copied().sum()])).max_by_key(|amount| amount.0.abs());
+    let decimals = decimals(largest.unwrap_or_default());
+    let mut table = Lines::new(title, columns.iter().copied().chain(["total"]));
+    for (variant, parts) in rows {
+        let total = parts.iter().copied().sum();
+        let units = rounded_parts(&parts, total, decimals).into_iter().chain([rounded(total, decimals)]);
+        let exact = parts.into_iter().chain([total]);
+        // Exactly nothing has no digits; what only rounds to nothing has.
+        table.add(
+            &variant.name,
+            exact.zip(units).map(|(amount, units)| if amount == Money::ZERO { "0".to_owned() } else { dollars(units, decimals) }),
+        );
+    }
+    table.render()
+}
+
+fn waste_lines(merged: &[(&Variant, Totals)]) -> String {
+    let mut text = String::new();
+    for (variant, totals) in merged.iter().filter(|(_, totals)| totals.causes.wasted_total() != Money::ZERO) {
+        let ways = Waste::ALL.into_iter().filter(|waste| totals.causes.wasted_by(*waste) != Money::ZERO).map(|waste| {
+            let by_position = &totals.causes.wasted[waste as usize];
+            let positions = POSITIONS.into_iter().filter(|position| by_position[*position as usize] != Money::ZERO);
+            let positions: Vec<String> =
+                positions.map(|position| format!("{} {}", position_name(position), usd(mean(by_position[position as usize], variant)))).collect();
+            format!("{} {} ({})", waste.name(), usd(mean(totals.causes.wasted_by(waste), variant)), positions.join(", "))
+        });
+        line(&mut text, &variant.name, &format!("wasted: {}", ways.collect::<Vec<_>>().join("; ")));
+    }
+    text
+}
+
+fn conservation(totals: &Totals) -> String {
+    let ends = &totals.outcomes;
+    let mut text = format!("in {} = served {} + cached {}", count(totals.requests), count(ends.served), count(ends.cached));
+    if ends.shared > 0 {
+        let _ = write!(text, " + shared {}", count(ends.shared));
+    }
+    let _ = write!(text, " + refused {} + failed {} + abandoned {}", count(ends.refused), count(ends.failed), count(ends.abandoned));
+    if let Some(open @ 1..) = totals.requests.checked_sub(ends.total()) {
+        let _ = write!(text, " + unanswered {}", count(open));
+    }
+    text
+}
+
+/// Why requests were refused or failed, the most frequent reason first.
+fn reasons(totals: &Totals) -> Option<String> {
+    let of = |what: &str, mut reasons: Vec<(&str, u64)>| {
+        reasons.retain(|(_, times)| *times > 0);
+        reasons.sort_by_key(|(_, times)| std::cmp::Reverse(*times));
+        let reasons: Vec<String> = reasons.into_iter().map(|(name, times)| format!("{name} {}", count(times))).collect();
+        if reasons.is_empty() { None } else { Some(format!("{what}: {}", reasons.join(", "))) }
+    };
+    let refused = of("refused", DENIAL_NAMES.into_iter().zip(totals.denials).collect());
+    let failed = of("failed", FailureClass::ALL.iter().map(|class| class.name()).zip(totals.failures).collect());
+    let both: Vec<String> = [refused, failed].into_iter().flatten().collect();
+    if both.is_empty() { None } else { Some(both.join("; ")) }
+}
+
+fn ledger_lines(merged: &[(&Variant, Totals)]) -> String {
+    let mut text = String::new();
+    if merged.iter().all(|(_, totals)| totals.ledger.total() == totals.bill && totals.ledger.presumed == Money::ZERO) {
+        line(&mut text, "Ledger", "the gateway's own books equal the bill in every variant, all of it confirmed");
+        return text;
+    }
+    for (variant, totals) in merged {
+        let (ledger, difference) = (&totals.ledger, mean(totals.ledger.total() - totals.bill, variant));
+        let against = match difference {
+            Money::ZERO => "equal to the bill".to_owned(),
+            more if more > Money::ZERO => format!("{} above the bill", usd(more)),
+            less => format!("{} below the bill", usd(-less)),
+        };
+        let (confirmed, presumed) = (mean(ledger.confirmed, variant), mean(ledger.presumed, variant));
+        line(&mut text, &variant.name, &format!("ledger: confirmed {}, presumed {}; {against}", usd(confirmed), usd(presumed)));
+    }
+    text
+}
+
+fn incident_lines(merged: &[(&Variant, Totals)]) -> String {
+    let mut text = String::new();
+    for (variant, totals) in merged {
+        let incidents = &totals.incidents;
+        let counted = [
+            ("cooldowns", incidents.cooldowns),
+            ("breakers opened", incidents.breakers_opened),
+            ("budget alerts", incidents.budget_alerts),
+            ("fallback alerts", incidents.fallback_alerts),
+            ("loop alerts", incidents.loop_alerts),
+            ("refusals only observed", incidents.observed_refusals),
+        ];
+        let mut facts: Vec<String> =
+            counted.into_iter().filter(|(_, times)| *times > 0).map(|(what, times)| format!("{what} {}", count(times))).collect();
+        if incidents.breaches > 0 {
+            facts.push(format!("budget windows overspent {} times, by {}", count(incidents.breaches), usd(incidents.breached)));
+        }
+        if incidents.cache_saved != Money::ZERO {
+            facts.push(format!("cache hits would have cost {}", usd(mean(incidents.cache_saved, variant))));
+        }
+        if !facts.is_empty() {
+            line(&mut text, &variant.name, &facts.join(", "));
+        }
+    }
+    text
+}
+
+fn foundations(report: &Report) -> String {
+    let mut text = String::new();
+    line(&mut text, "Prices", &report.prices);
+    for assumption in &report.assumptions {
+        line(&mut text, "Assumed", &format!("{} {} [{}]", assumption.what, assumption.value, assumption.source));
+    }
+    for verdict in &report.expectations {
+        let holds = if verdict.holds { "holds" } else { "FAILED" };
+        line(&mut text, "Expected", &format!("{}: {}: {holds}, found {}", verdict.variant, verdict.expected, verdict.found));
+    }
+    text
+}
+
+/// Adds `label: text`, broken at spaces so that no line is wider than the screen.
+fn line(to: &mut String, label: &str, text: &str) {
+    let whole = if label.is_empty() { text.to_owned() } else { format!("{label}: {text}") };
+    let mut width = 0;
+    for word in whole.split(' ') {
+        let length = word.chars().count();
+        if width > 0 && width + 1 + length > usize::from(COLUMNS) {
+            to.push_str("\n   ");
+            width = 3;
+        }
+        if width > 0 {
+            to.push(' ');
+            width += 1;
+        }
+        to.push_str(word);
+        width += length.max(usize::from(word.is_empty() && width == 0));
+    }
+    to.push('\n');
+}
+
+/// A table without borders: names to the left, numbers to the right.
+struct Lines(Table);
+
+impl Lines {
+    fn new<'a>(title: &str, columns: impl Iterator<Item = &'a str>) -> Self {
+        let mut table = Table::new();
+        table.load_style(comfy_table::presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(COLUMNS);
+        table.set_header(std::iter::once(title.to_owned()).chain(columns.map(str::to_owned)).collect::<Vec<_>>());
+        Self(table)
+    }
+
+    fn add(&mut self, name: &str, cells: impl Iterator<Item = String>) {
+        self.0.add_row(std::iter::once(name.to_owned()).chain(cells).collect::<Vec<_>>());
+    }
+
+    fn render(mut self) -> String {
+        for (i, column) in self.0.column_iter_mut().enumerate() {
+            column.set_padding(if i == 0 { (0, 0) } else { (2, 0) });
+            column.set_cell_alignment(if i == 0 { CellAlignment::Left } else { CellAlignment::Right });
+        }
+        let mut text: String = self.0.lines().flat_map(|line| [line.trim_end().to_owned(), "\n".to_owned()]).collect();
+        if !text.ends_with('\n') {
+            text.push('\n');
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,70 @@
+use super::*;
+use crate::report::sample;
+
+#[test]
+fn the_first_screen() {
+    insta::assert_snapshot!(render(&sample::report()), @r#"
+    Fallback escalation!: three.csv, 3 requests in 2 min, recorded
+    TRUST D: not checked against a bill. Compare the variants; don't budget with the dollars.
+
+                   $ trace  $/hour  change  answered    p95  other model  retries  429s
+    as configured  0.00371   0.111            66.7 %  2.0 s       50.0 %        0     1
+    $/hour: the trace's dollars spread over its 2 min; too short to speak of days.
+
+    $ by cause        base  premium of place  prompt cache  wasted  undelivered    total
+    as configured  0.00042           0.00329             0       0            0  0.00371
+
+    $ by call        first  retry, same  retry, other  fallback    total
+    as configured  0.00021            0             0   0.00350  0.00371
+
+    as configured: in 3 = served 2 + cached 0 + refused 1 + failed 0 + abandoned 0
+       refused: budget 1
+    Ledger: the gateway's own books equal the bill in every variant, all of it confirmed
+    Prices: built-in list of 2026-11-22
+    Assumed: prompt cache visible at arrival [preset ledger]
+    "#);
+}
+
+#[test]
+fn variants_are_compared_with_the_first() {
+    let mut report = sample::report();
+    let mut twin = report.variants[0].clone();
+    twin.name = "twin".into();
+    let mut free = twin.clone();
+    free.name = "a variant with a name that is longer than a column has room for, by far".into();
+    free.runs[0].totals.bill = Money(1_000_000_000);
+    report.variants.extend([twin, free]);
+    let text = render(&report);
+    insta::assert_snapshot!(text.lines().skip(3).take(6).collect::<Vec<_>>().join("\n"), @r#"
+                                 $ trace  $/hour     change  answered    p95  other model  retries  429s
+    as configured                0.00371   0.111               66.7 %  2.0 s       50.0 %        0     1
+    twin                         0.00371   0.111  identical    66.7 %  2.0 s       50.0 %        0     1
+    a variant with a name that   0.00100   0.030    -73.0 %    66.7 %  2.0 s       50.0 %        0     1
+    is longer than a column has
+    room for, by far
+    "#);
+    assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+}
+
+#[test]
+fn a_day_is_spoken_of_only_after_a_day() {
+    let titles = |seconds: u64| extrapolations(Span::from_secs(seconds)).into_iter().map(|(title, _)| title).collect::<Vec<_>>();
+    assert_eq!(titles(59), [""; 0]);
+    assert_eq!(titles(3_436), ["$/hour"]);
+    assert_eq!(titles(82_799), ["$/hour"]);
+    assert_eq!(titles(86_399), ["$/day", "$/month"]);
+    let day = |seconds| extrapolate(Money::usd(100), Span::from_secs(seconds), Span::from_secs(86_400));
+    assert_eq!([86_399, 86_400, 172_800].map(day), [Money::usd(100), Money::usd(100), Money::usd(50)]);
+}
+
+#[test]
+fn several_seeds_show_the_mean_and_the_range() {
+    let mut report = sample::report();
+    let mut second = report.variants[0].runs[0].clone();
+    second.seed = 2;
+    second.totals.bill += Money(2_000_000_000);
+    report.variants[0].runs.push(second);
+    let text = render(&report);
+    assert!(text.contains("as configured: $0.00371 to $0.00571"), "{text}");
+    assert!(text.contains("in 6 = served 4 + cached 0 + refused 2"), "{text}");
+}
