@@ -138,10 +138,17 @@ pub fn zero_limit(place: Place, key: &str) -> Problem {
 }
 
 /// More accounts than one hold can carry.
-pub fn too_many_budgets(place: Place, name: &str, count: usize, most: usize, most_of_key: usize) -> Problem {
-    Problem::error(place, format!("{count} budgets apply to one request of `{name}`; at most {most} may, {most_of_key} of them its own"))
-        .why("they are held together before each call")
-        .help("its own are those over everything, of its team, itself and their tags; then come the model's, the deployment's and the end user's")
+pub fn too_many_budgets(place: Place, name: &str, count: usize, most: usize) -> Problem {
+    Problem::error(place, format!("{count} budgets apply to every request of `{name}`; at most {most} may"))
+        .why("all are held together before each call")
+        .help("those over everything, of the team, of the key and of their tags are counted: remove some")
+}
+
+/// More accounts of a kind than have a place in a hold.
+pub fn too_many_budgets_of(place: Place, whose: &str, count: usize, most: usize) -> Problem {
+    Problem::error(place, format!("{count} budgets of {whose}; at most {most} may apply to one call"))
+        .why("all are held together before each call")
+        .help("remove some, or put one over everything: [budget] global = [...]")
 }
 
 /// A time zone that nobody knows.

@@ -67,6 +67,15 @@ pub fn read(item: Item<'_>, defaults: &BudgetDefaults) -> Option<Vec<BudgetSpec>
     Some(item.one_or_more()?.into_iter().filter_map(|item| one(item, defaults)).collect())
 }
 
+/// Reads at most one budget, in one of the places where a hold has room for no more.
+pub fn at_most_one(item: Item<'_>, defaults: &BudgetDefaults) -> Option<Vec<BudgetSpec>> {
+    let budgets = read(item, defaults)?;
+    if budgets.len() > 1 {
+        item.report(problem::too_many_budgets_of(item.place(), "one tag or end user", budgets.len(), 1));
+    }
+    Some(budgets)
+}
+
 /// Reads one budget.
 pub fn one(item: Item<'_>, defaults: &BudgetDefaults) -> Option<BudgetSpec> {
     let section = item.section()?;

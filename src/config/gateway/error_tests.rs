@@ -270,6 +270,40 @@ error: broken TOML: key with no value, expected `=`
 }
 
 #[test]
+fn a_call_has_room_for_two_budgets_of_its_model_and_deployment() {
+    check(
+        &[],
+        r#"[models.mini]
+deployments = [{ id = "mini-1", provider = "openai", model = "gpt-4o-mini" }]
+budget = [{ limit = "9 USD", every = "day" }, { limit = "99 USD", every = "month" }]
+[models.b]
+deployments = [{ id = "b-1", provider = "openai", model = "gpt-4o", budget = { limit = "9 USD", every = "day" } }]
+budget = [{ limit = "9 USD", every = "day" }, { limit = "99 USD", every = "month" }]
+[tags.a]
+budget = [{ limit = "9 USD", every = "day" }, { limit = "99 USD", every = "month" }]
+"#,
+        r#"error: 3 budgets of `b` and one of its deployments; at most 2 may apply to one call
+ --> gateway.toml:6:10
+  |
+6 | budget = [{ limit = "9 USD", every = "day" }, { limit = "99 USD", every = "month" }]
+  |          ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ all are held together before each call
+  |
+  = help: remove some, or put one over everything: [budget] global = [...]
+
+error: 2 budgets of one tag or end user; at most 1 may apply to one call
+ --> gateway.toml:8:10
+  |
+8 | budget = [{ limit = "9 USD", every = "day" }, { limit = "99 USD", every = "month" }]
+  |          ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ all are held together before each call
+  |
+  = help: remove some, or put one over everything: [budget] global = [...]
+
+2 errors
+"#,
+    );
+}
+
+#[test]
 fn secrets_do_not_belong_in_the_file() {
     check(
         &[],

@@ -24,7 +24,7 @@ use crate::gateway::command::Command;
 use crate::gateway::plan::{BudgetSpec, LoopDetector, Plan, RetryBudget};
 use crate::gateway::time::Span;
 
-use self::models::Models;
+use self::identities::KEY_BUDGETS_MAX;
 use self::policies::Policies;
 use self::providers::{Api, Provider, Secret};
 use super::diagnostic::{Diagnostics, Place};
@@ -111,7 +111,6 @@ fn read(root: &Section<'_>, list: &crate::price::PriceList) -> GatewayConfig {
             budgets: &budget_defaults,
             on_disconnect: policies.on_disconnect,
             global_budgets: budgets.global.len(),
-            request_budgets: request_budgets(&models) + usize::from(budgets.end_user.is_some()),
         },
     );
     GatewayConfig {
@@ -171,18 +170,12 @@ struct Budgets {
 impl Budgets {
     fn read(&mut self, section: &Section<'_>, defaults: &budgets::BudgetDefaults) {
         section.put("global", |item| budgets::read(item, defaults), &mut self.global);
+        if let (true, Some(place)) = (self.global.len() > KEY_BUDGETS_MAX, section.place_of("global")) {
+            section.report(problem::too_many_budgets(place, "global", self.global.len(), KEY_BUDGETS_MAX));
+        }
         section.put_some("end_user", |item| budgets::one(item, defaults), &mut self.end_user);
         section.put("late_usage_window", Item::span, &mut self.late_usage_window);
     }
-}
-
-/// The most budgets of a model and one of its deployments.
-fn request_budgets(models: &Models) -> usize {
-    let of_model = |model: &crate::gateway::plan::Model| {
-        let of_deployment = model.deployments.iter().map(|id| models.deployments[id.index()].budgets.len()).max();
-        model.budgets.len() + of_deployment.unwrap_or(0)
-    };
-    models.models.iter().map(of_model).max().unwrap_or(0)
 }
 
 fn loop_detector(item: Item<'_>) -> Option<Option<LoopDetector>> {

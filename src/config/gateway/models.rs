@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::gateway::failure::{FailureClass, FailureSet};
 use crate::gateway::id::{DeploymentId, ModelId};
 use crate::gateway::money::{Money, Rate};
-use crate::gateway::plan::{Deployment, Model};
+use crate::gateway::plan::{BudgetSpec, Deployment, Model};
 use crate::gateway::rate_card::{RateCard, Rates};
 use crate::price::ServiceTier;
 
@@ -13,6 +13,7 @@ use super::super::diagnostic::Place;
 use super::super::problem;
 use super::super::read::{Item, Section};
 use super::budgets::BudgetDefaults;
+use super::identities::CALL_BUDGETS_MAX;
 use super::policies::Policies;
 use super::prices::Prices;
 use super::providers::{Api, Provider};
@@ -174,11 +175,24 @@ impl Models {
             tier: section.read("tier", Item::count),
             // Without a deployment there is an error, and the plan is never used.
             reference: reference.unwrap_or_else(free_card),
-            budgets: section.read("budget", |item| budgets::read(item, context.budgets)).unwrap_or_default(),
+            budgets: self.model_budgets(item, section, &deployments, context),
             limits: section.read("limits", limits::read).unwrap_or_default(),
             deployments,
             retired: false,
         }
+    }
+
+    /// A model's budgets; with those of any of its deployments they must fit into a hold.
+    fn model_budgets(&self, item: Item<'_>, section: &Section<'_>, deployments: &[DeploymentId], context: &Context<'_>) -> Vec<BudgetSpec> {
+        let own = section.read("budget", |item| budgets::read(item, context.budgets)).unwrap_or_default();
+        let of_deployment = deployments.iter().map(|id| self.deployments[id.index()].budgets.len()).max().unwrap_or(0);
+        let count = own.len() + of_deployment;
+        if count > CALL_BUDGETS_MAX {
+            let place = section.place_of("budget").unwrap_or(item.key_place);
+            let whose = format!("`{}` and one of its deployments", item.key);
+            section.report(problem::too_many_budgets_of(place, &whose, count, CALL_BUDGETS_MAX));
+        }
+        own
     }
 
     fn read_fallbacks(&self, section: &Section<'_>, policies: &mut Policies, edges: &mut Edges) {

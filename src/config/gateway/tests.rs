@@ -8,6 +8,7 @@ use super::super::tree;
 use super::super::{Options, load_gateway};
 use super::GatewayConfig;
 use super::providers::{Api, Secret};
+use crate::gateway::Gateway;
 use crate::gateway::command::Command;
 use crate::gateway::failure::{FailureClass, FailureSet};
 use crate::gateway::id::ModelId;
@@ -16,7 +17,7 @@ use crate::gateway::plan::{
     Anchor, BudgetMode, BudgetWindow, CacheScope, DepthBy, Enforce, Leave, LimitKind, MaxTokens, OnShort, Presume, Queue, RetryBudget, Strategy, Walk,
 };
 use crate::gateway::rate_card::Usage;
-use crate::gateway::time::Span;
+use crate::gateway::time::{Span, Time};
 
 /// The example of the manual.
 const EXAMPLE: &str = r#"version = 1
@@ -404,6 +405,35 @@ fn a_price_list_is_a_file_too() {
     let options = Options { prices: Some(directory.path().join("nowhere.csv")), ..Options::default() };
     let said = load_gateway(&path, &options).expect_err("no such list").render(false);
     assert!(said.contains("nowhere.csv`: no such file"), "{said}");
+}
+
+/// Whether the core takes the commands.
+fn is_accepted(config: &GatewayConfig) -> bool {
+    let mut gateway = Gateway::new(&config.plan, 0);
+    config.commands.iter().all(|command| gateway.apply(&config.plan, Time(0), command.clone(), &mut ()).is_ok())
+}
+
+#[test]
+fn the_core_takes_the_commands_of_the_example() {
+    assert!(is_accepted(&loaded(EXAMPLE)));
+}
+
+#[test]
+fn as_many_budgets_are_accepted_as_the_core_accepts() {
+    let budgets = |count: usize| vec!["{ limit = \"9 USD\", every = \"day\" }"; count].join(", ");
+    for (global, team, key, tag) in (0..256).map(|i| (i % 4, i / 4 % 4, i / 16 % 4, i / 64)) {
+        let config = resolve(&format!(
+            "{MINI}[budget]\nglobal = [{}]\n[teams.t]\nbudget = [{}]\n[keys.k]\nteam = \"t\"\ntags = [\"a\"]\nbudget = [{}]\n[tags.a]\nbudget = [{}]\n",
+            budgets(global),
+            budgets(team),
+            budgets(key),
+            budgets(tag)
+        ));
+        match config {
+            Ok(config) => assert!(is_accepted(&config), "loaded {global} + {team} + {key} + {tag}, which the core refuses"),
+            Err(_) => assert!(tag > 1 || global + team + key + tag > 4, "refused {global} + {team} + {key} + {tag}"),
+        }
+    }
 }
 
 #[test]

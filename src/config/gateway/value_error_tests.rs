@@ -332,14 +332,14 @@ budget = [{ limit = "9 USD", every = "day" }, { limit = "99 USD", every = "month
 team = "t"
 budget = { limit = "5 USD", every = "day" }
 "#,
-        "error: 5 budgets apply to one request of `k`; at most 8 may, 4 of them its own
+        "error: 5 budgets apply to every request of `k`; at most 4 may
  --> gateway.toml:7:7
   |
 7 | [keys.k]
-  |       ^ they are held together before each call
+  |       ^ all are held together before each call
   |
-  = help: its own are those over everything, of its team, itself and their tags; then come the
-          model's, the deployment's and the end user's
+  = help: those over everything, of the team, of the key and of their tags are counted: remove
+          some
 
 1 error
 ",

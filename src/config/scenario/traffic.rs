@@ -67,6 +67,9 @@ pub fn read(section: &Section<'_>, directory: &Path, gateways: &[&GatewayConfig]
     }
     let unknown_keys = [("error", Unknown::Error), ("add", Unknown::Add), ("default", Unknown::Default)];
     let unknown_key = section.read("unknown_keys", |item| item.choice(&unknown_keys));
+    if let (Some(Unknown::Default), None, Some(place)) = (unknown_key, section.place_of("key"), section.place_of("unknown_keys")) {
+        section.report(problem::needs_other(place, "unknown_keys", "`key`"));
+    }
     let models = section.read("map", |item| map(item, gateways)).unwrap_or_default();
     let max_tokens = section.read("max_tokens", Item::count_from_one);
     let synthetic = section.read("synthetic", Item::boolean).unwrap_or(false);
