@@ -216,7 +216,7 @@ impl Diagnostics {
         } else if !problem.why.is_empty() {
             group = group.element(Level::NOTE.message(problem.why.as_str()));
         }
-        if problem.help.is_empty() { group } else { group.element(Level::HELP.message(problem.help.as_str())) }
+        if problem.help.is_empty() { group } else { group.element(Level::HELP.message(wrapped(&problem.help))) }
     }
 
     fn snippet(&self, place: Place) -> Snippet<'_, annotate_snippets::Annotation<'_>> {
@@ -241,6 +241,25 @@ impl fmt::Display for Diagnostics {
 }
 
 impl std::error::Error for Diagnostics {}
+
+/// Breaks lines between words, leaving room for the frame around a message.
+fn wrapped(text: &str) -> String {
+    const WIDTH: usize = COLUMNS - 14;
+    let mut lines: Vec<String> = Vec::new();
+    for line in text.lines() {
+        lines.push(String::new());
+        for word in line.split(' ') {
+            let last = lines.last_mut().expect("pushed above");
+            if !last.is_empty() && last.chars().count() + 1 + word.chars().count() > WIDTH {
+                lines.push(word.to_owned());
+            } else {
+                last.push_str(if last.is_empty() { "" } else { " " });
+                last.push_str(word);
+            }
+        }
+    }
+    lines.join("\n")
+}
 
 fn label(why: &str) -> Option<&str> {
     if why.is_empty() { None } else { Some(why) }

@@ -105,7 +105,7 @@ fn gateway(mut root: Node, path: &Path, options: &Options, sets: &[Assignment], 
         set::apply(&mut root, assignment, diagnostics);
     }
     let directory = path.parent().unwrap_or(Path::new(""));
-    gateway::resolve(&root, directory, options.prices.as_deref(), diagnostics)
+    gateway::resolve(root, directory, options.prices.as_deref(), diagnostics)
 }
 
 fn scenario(mut root: Node, path: &Path, options: &Options, sets: Vec<Assignment>, diagnostics: &mut Diagnostics) -> Option<Scenario> {
@@ -114,7 +114,7 @@ fn scenario(mut root: Node, path: &Path, options: &Options, sets: Vec<Assignment
     for assignment in &own {
         set::apply(&mut root, assignment, diagnostics);
     }
-    scenario::resolve(&root, path, options, &for_gateway, diagnostics)
+    scenario::resolve(root, path, options, &for_gateway, diagnostics)
 }
 
 fn finished<T>(loaded: Option<T>, diagnostics: Diagnostics) -> Result<Loaded<T>, Diagnostics> {

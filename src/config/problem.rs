@@ -6,7 +6,7 @@ use super::near::nearest;
 /// The parser's own words.
 pub fn broken_toml(place: Place, message: &str) -> Problem {
     let first = message.lines().next().unwrap_or("not TOML");
-    Problem::error(place, format!("broken TOML: {first}")).why("the file can't be read past this")
+    Problem::error(place, format!("broken TOML: {first}")).why("TOML does not allow this")
 }
 
 /// A key that nobody reads.
@@ -33,9 +33,9 @@ pub fn unknown_name<'a>(place: Place, kind: &str, name: &str, known: impl IntoIt
 /// A path of a `set` through a name that does not exist.
 pub fn set_through_nothing<'a>(place: Place, section: &str, name: &str, known: impl IntoIterator<Item = &'a str>) -> Problem {
     let near = nearest(name, known).map(|near| format!("did you mean `{near}`? "));
-    Problem::error(place, format!("`{name}` does not exist in {section}"))
+    Problem::error(place, format!("`{name}` does not exist in `{section}`"))
         .why("a path only changes what is there")
-        .help(format!("{}To add it, set the whole table: '{section}.{name}' = {{ ... }}", near.unwrap_or_default()))
+        .help(format!("{}To add it, set the whole table: '{section}.\"{name}\"' = {{ ... }}", near.unwrap_or_default()))
 }
 
 /// A path of a `set` through something that is no table.
@@ -50,8 +50,10 @@ pub fn set_beyond_list(place: Place, key: &str, length: usize) -> Problem {
 }
 
 /// A path that is not a dotted key.
-pub fn broken_path(place: Place, message: &str) -> Problem {
-    Problem::error(place, format!("not a path: {message}")).help("write a dotted key and quote names with dots: 'models.\"gpt-4.1\".fallbacks'")
+pub fn broken_path(place: Place, key: &str) -> Problem {
+    Problem::error(place, format!("not a path: `{key}`"))
+        .why("a path is a dotted key")
+        .help("quote names that have dots or spaces: 'models.\"gpt-4.1\".fallbacks'")
 }
 
 /// A value of the wrong kind.
@@ -67,7 +69,7 @@ pub fn malformed(place: Place, key: &str, expected: &str, why: &str, example: &s
 /// A number outside its range.
 pub fn out_of_range(place: Place, key: &str, least: i128, most: i128) -> Problem {
     let range = if most >= i128::from(u32::MAX) { format!("at least {least}") } else { format!("from {least} to {most}") };
-    Problem::error(place, format!("`{key}` must be {range}"))
+    Problem::error(place, format!("`{key}` must be {range}")).help(format!("for example: {key} = {}", least.max(1)))
 }
 
 /// A word that is none of those that may stand here.
@@ -103,8 +105,10 @@ pub fn duplicate(place: Place, kind: &str, name: &str, first: Place) -> Problem 
 pub fn no_price(place: Place, model: &str, list: &str, near: &[String]) -> Problem {
     let state = format!("[prices.models.\"{model}\"] with input and output, in USD per million tokens");
     let names: Vec<String> = near.iter().map(|name| format!("`{name}`")).collect();
-    let help = if names.is_empty() { format!("state it: {state}") } else { format!("did you mean {}?\nOr state it: {state}", names.join(" or ")) };
-    Problem::error(place, format!("no price for `{model}`")).why("it will not be taken as free").help(format!("it is not in {list}; {help}"))
+    let meant = if names.is_empty() { String::new() } else { format!("did you mean {}?\n", names.join(" or ")) };
+    Problem::error(place, format!("no price for `{model}`"))
+        .why("it will not be taken as free")
+        .help(format!("{meant}It is not in {list}; state it: {state}"))
 }
 
 /// A price that is negative or no number.
@@ -128,16 +132,23 @@ pub fn no_deployments(place: Place, model: &str) -> Problem {
 
 /// A limit that refuses everything.
 pub fn zero_limit(place: Place, key: &str) -> Problem {
-    Problem::error(place, format!("`{key}` must be at least 1"))
+    Problem::error(place, format!("`{key}` must be above 0"))
         .why("0 would refuse everything")
         .help("remove it for no limit; to stop a key: blocked = true")
 }
 
 /// More accounts than one hold can carry.
-pub fn too_many_budgets(place: Place, name: &str, count: usize, most: usize, most_of_key: usize) -> Problem {
-    Problem::error(place, format!("{count} budgets apply to one request of `{name}`; at most {most} may, {most_of_key} of them its own"))
-        .why("they are held together before each call")
-        .help("its own are those over everything, of its team, itself and their tags; then come the model's, the deployment's and the end user's")
+pub fn too_many_budgets(place: Place, name: &str, count: usize, most: usize) -> Problem {
+    Problem::error(place, format!("{count} budgets apply to every request of `{name}`; at most {most} may"))
+        .why("all are held together before each call")
+        .help("those over everything, of the team, of the key and of their tags are counted: remove some")
+}
+
+/// More accounts of a kind than have a place in a hold.
+pub fn too_many_budgets_of(place: Place, whose: &str, count: usize, most: usize) -> Problem {
+    Problem::error(place, format!("{count} budgets of {whose}; at most {most} may apply to one call"))
+        .why("all are held together before each call")
+        .help("remove some, or put one over everything: [budget] global = [...]")
 }
 
 /// A time zone that nobody knows.
@@ -149,7 +160,7 @@ pub fn unknown_timezone(place: Place, name: &str) -> Problem {
 pub fn secret_in_clear(place: Place, key: &str) -> Problem {
     Problem::error(place, format!("`{key}` must say where the secret is"))
         .why("secrets don't belong in this file")
-        .help(format!("for example: {key} = \"env:OPENAI_API_KEY\""))
+        .help(format!("name an environment variable or a file: {key} = \"env:NAME\" or \"file:PATH\""))
 }
 
 /// Something that is understood but cannot be done yet.
@@ -170,4 +181,9 @@ pub fn unused(place: Place, kind: &str, name: &str) -> Problem {
 /// A setting that only has a meaning beside another.
 pub fn needs_other(place: Place, key: &str, other: &str) -> Problem {
     Problem::error(place, format!("`{key}` needs {other}")).why("it would have no effect")
+}
+
+/// A format that this gwsim does not read.
+pub fn unknown_version(place: Place, known: u64) -> Problem {
+    Problem::error(place, "unknown version of the format").why(format!("this gwsim reads version {known}")).help(format!("version = {known}"))
 }

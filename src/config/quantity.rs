@@ -3,6 +3,9 @@
 use crate::gateway::money::Money;
 use crate::gateway::time::Span;
 
+/// More money than there is, and small enough that sums and thousandfolds of amounts are exact.
+const AMOUNT_MAX: i128 = 1_000_000_000_000_000 * Money::PER_USD;
+
 /// Nanoseconds in each unit of time.
 const UNITS: [(&str, i128); 8] = [
     ("ns", 1),
@@ -34,11 +37,12 @@ pub fn span(text: &str) -> Result<Span, String> {
         let Some((_, size)) = UNITS.iter().find(|(name, _)| *name == unit) else {
             return Err(if unit.is_empty() { "it has no unit".into() } else { format!("`{unit}` is not a unit of time") });
         };
-        nanos = nanos.checked_add(parts(number, *size)?).ok_or("it is longer than 584 years")?;
+        let part = parts(number, *size)?;
+        if part < 0 {
+            return Err("it is negative".into());
+        }
+        nanos = nanos.checked_add(part).ok_or("it is longer than 584 years")?;
         rest = after;
-    }
-    if nanos < 0 {
-        return Err("it is negative".into());
     }
     u64::try_from(nanos).map(Span).map_err(|_| "it is longer than 584 years".into())
 }
@@ -67,7 +71,11 @@ pub fn money(text: &str) -> Result<Money, String> {
         return Err("it does not say `USD`".into());
     };
     let amount = parts(number.trim_end(), Money::PER_USD)?;
-    if amount < 0 { Err("it is negative".into()) } else { Ok(Money(amount)) }
+    match amount {
+        ..0 => Err("it is negative".into()),
+        0..=AMOUNT_MAX => Ok(Money(amount)),
+        _ => Err("it is more than 10^15 USD".into()),
+    }
 }
 
 /// A ratio such as `0.05` or `1.5`, in thousandths.
@@ -151,7 +159,7 @@ mod tests {
         assert_eq!(span("1h30m"), Ok(Span::from_secs(5400)));
         assert_eq!(span("1.5 s"), Ok(Span::from_millis(1500)));
         assert_eq!(span("0s"), Ok(Span::ZERO));
-        for wrong in ["", "5", "5 parsecs", "-1s", "1e3s", "99999999999d", "0.1ns", "s"] {
+        for wrong in ["", "5", "1h-30m", "5 parsecs", "-1s", "1e3s", "99999999999d", "0.1ns", "s"] {
             assert!(span(wrong).is_err(), "{wrong}");
         }
     }
@@ -164,7 +172,7 @@ mod tests {
         assert_eq!(per_mille("1.5"), Ok(1500));
         assert_eq!(per_mille("0.05"), Ok(50));
         assert_eq!(bytes("256 MiB"), Ok(256 << 20));
-        for wrong in ["500", "$5", "-1 USD", "0.0000000000001 USD", "USD"] {
+        for wrong in ["500", "$5", "1000000000000001 USD", "-1 USD", "0.0000000000001 USD", "USD"] {
             assert!(money(wrong).is_err(), "{wrong}");
         }
         for wrong in ["0.0005", "-1", "inf", "1e3", ""] {

@@ -122,7 +122,7 @@ impl<'a> Section<'a> {
         for entry in &self.table.entries {
             if entry.implied {
                 let known = self.table.entries.iter().filter(|other| !other.implied).map(|other| other.key.as_str());
-                self.report(problem::set_through_nothing(entry.key_place, &self.name, &entry.key, known));
+                self.report(problem::set_through_nothing(entry.key_place, &self.table.path, &entry.key, known));
             } else {
                 items.push(self.of_entry(entry));
             }
@@ -182,7 +182,12 @@ impl<'a> Item<'a> {
     /// A table.
     pub fn section(self) -> Option<Section<'a>> {
         match &self.node.value {
-            Value::Table(table) => Some(Section::new(table, format!("`{}`", self.key), self.key_place, self.diagnostics)),
+            Value::Table(table) => Some(Section::new(
+                table,
+                format!("`{}`", if table.path.is_empty() { self.key } else { &table.path }),
+                self.key_place,
+                self.diagnostics,
+            )),
             _ => self.wrong("a table", "{ ... }"),
         }
     }
@@ -285,6 +290,11 @@ impl<'a> Item<'a> {
         self.whole(1, u32::MAX.into()).and_then(|number| u32::try_from(number).ok())
     }
 
+    /// A whole number within a range that is not wider than it needs to be.
+    pub fn count_within(self, least: u32, most: u32) -> Option<u32> {
+        self.whole(least.into(), most.into()).and_then(|number| u32::try_from(number).ok())
+    }
+
     /// A duration.
     pub fn span(self) -> Option<Span> {
         const EXPECTED: &str = "a duration with its unit";
@@ -335,13 +345,13 @@ impl<'a> Item<'a> {
     /// A ratio in thousandths.
     pub fn per_mille(self) -> Option<u32> {
         let text = self.number()?;
-        quantity::per_mille(&text).map_or_else(|why| self.malformed("a ratio", &why, "0.05"), Some)
+        quantity::per_mille(&text).map_or_else(|why| self.malformed("a ratio", &why, "1.5"), Some)
     }
 
     /// A share of a whole, in thousandths: from 0 to 1.
     pub fn share(self) -> Option<u32> {
         let per_mille = self.per_mille()?;
-        if per_mille > 1000 { self.malformed("a share from 0 to 1", "it is above 1", "0.05") } else { Some(per_mille) }
+        if per_mille > 1000 { self.malformed("a share from 0 to 1", "it is above 1", "0.5") } else { Some(per_mille) }
     }
 
     /// One of several words.

@@ -25,8 +25,8 @@ pub fn assignments(table: &Table, diagnostics: &Diagnostics) -> Vec<Assignment> 
     let mut found = Vec::new();
     for entry in &table.entries {
         match path_of_key(&entry.key, entry.key_place, diagnostics) {
-            Ok(path) => gather(path, &entry.node, diagnostics, &mut found),
-            Err(message) => diagnostics.report(problem::broken_path(entry.key_place, &message)),
+            Some(path) => gather(path, &entry.node, diagnostics, &mut found),
+            None => diagnostics.report(problem::broken_path(entry.key_place, &entry.key)),
         }
     }
     found
@@ -121,9 +121,9 @@ fn gather(path: Vec<(String, Place)>, node: &Node, diagnostics: &Diagnostics, fo
 }
 
 /// The parts of a key that is itself a dotted key, as in `set = { 'a.b' = 1 }`.
-pub fn path_of_key(key: &str, place: Place, diagnostics: &Diagnostics) -> Result<Vec<(String, Place)>, String> {
+fn path_of_key(key: &str, place: Place, diagnostics: &Diagnostics) -> Option<Vec<(String, Place)>> {
     let text = format!("{key} = 0");
-    let parsed = DeTable::parse(&text).map_err(|error| error.message().lines().next().unwrap_or_default().to_owned())?;
+    let parsed = DeTable::parse(&text).ok()?;
     // Within simple quotes each part can be pointed at; behind escapes only the whole key can.
     let quoted = diagnostics.text_at(place).get(1..).is_some_and(|written| written.starts_with(key));
     let mut path = Vec::new();
@@ -131,15 +131,15 @@ pub fn path_of_key(key: &str, place: Place, diagnostics: &Diagnostics) -> Result
     loop {
         let mut entries = table.iter();
         let (Some((part, value)), None) = (entries.next(), entries.next()) else {
-            return Err("it is more than one key".into());
+            return None;
         };
         let span = part.span();
         let part_place = if quoted { Place { start: place.start + 1 + span.start, end: place.start + 1 + span.end, ..place } } else { place };
         path.push((part.get_ref().to_string(), part_place));
         match value.get_ref() {
             DeValue::Table(inner) => table = inner,
-            DeValue::Integer(_) => return Ok(path),
-            _ => return Err("it holds a value".into()),
+            DeValue::Integer(_) => return Some(path),
+            _ => return None,
         }
     }
 }

@@ -36,6 +36,8 @@ pub enum Value {
 /// Keys and values in the order of the file.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Table {
+    /// Its path from the root, as messages and `set` have it; empty for the root, and before [`name_tables`].
+    pub path: String,
     /// The entries; keys are unique.
     pub entries: Vec<Entry>,
 }
@@ -94,6 +96,28 @@ pub fn parse(diagnostics: &Diagnostics, source: SourceId) -> Option<Node> {
     None
 }
 
+/// Tells every table within `node` its path. Done last, as changes by `set` put tables into other places.
+pub fn name_tables(node: &mut Node, path: &str) {
+    match &mut node.value {
+        Value::Table(table) => {
+            path.clone_into(&mut table.path);
+            for entry in &mut table.entries {
+                let key = quoted(&entry.key);
+                let inner = if path.is_empty() { key } else { format!("{path}.{key}") };
+                name_tables(&mut entry.node, &inner);
+            }
+        }
+        Value::List(nodes) => nodes.iter_mut().for_each(|node| name_tables(node, path)),
+        _ => {}
+    }
+}
+
+/// A key as a part of a path: quoted unless TOML lets it stand bare.
+fn quoted(key: &str) -> String {
+    let is_bare = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    if is_bare { key.to_owned() } else { format!("\"{key}\"") }
+}
+
 fn owned_table(table: &DeTable<'_>, source: SourceId) -> Table {
     let mut entries: Vec<Entry> = table
         .iter()
@@ -105,7 +129,7 @@ fn owned_table(table: &DeTable<'_>, source: SourceId) -> Table {
         })
         .collect();
     entries.sort_by_key(|entry| entry.key_place.start);
-    Table { entries }
+    Table { path: String::new(), entries }
 }
 
 fn owned_value(value: &DeValue<'_>, source: SourceId) -> Value {

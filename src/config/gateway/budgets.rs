@@ -4,10 +4,12 @@ use crate::gateway::money::Money;
 use crate::gateway::plan::{Anchor, BudgetMode, BudgetSpec, BudgetWindow, Enforce, OnShort};
 use crate::gateway::time::Span;
 
+use super::super::diagnostic::Place;
 use super::super::read::{Item, Section};
+use super::super::tree::Value;
 use super::super::{problem, quantity};
 use super::calendar::{self, PERIODS, Period};
-use super::defaults;
+use super::defaults::SLICES;
 
 /// What budgets have that do not say otherwise.
 #[derive(Debug, Clone)]
@@ -22,10 +24,15 @@ pub struct BudgetDefaults {
     pub alert_at_per_mille: Vec<u32>,
     /// The zone of calendar windows.
     pub timezone: String,
+    /// Where the zone is written, if it is.
+    pub timezone_place: Option<Place>,
 }
 
 /// Words for [`Enforce`].
 pub const ENFORCE: [(&str, Enforce); 2] = [("observe", Enforce::Observe), ("hard", Enforce::Hard)];
+
+/// Steps of a rolling window: more would be memory without a use.
+const SLICES_MAX: u32 = 1000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reset {
@@ -49,12 +56,24 @@ pub fn read_defaults(section: &Section<'_>, defaults: &mut BudgetDefaults) {
     section.put("mode", mode, &mut defaults.mode);
     section.put("on_short", on_short, &mut defaults.on_short);
     section.put("alert_at", levels, &mut defaults.alert_at_per_mille);
-    section.put("timezone", Item::name, &mut defaults.timezone);
+    if let Some((name, place)) = section.read("timezone", |item| Some((item.name()?, item.place()))) {
+        defaults.timezone = name;
+        defaults.timezone_place = Some(place);
+    }
 }
 
 /// Reads one budget or a list of them.
 pub fn read(item: Item<'_>, defaults: &BudgetDefaults) -> Option<Vec<BudgetSpec>> {
     Some(item.one_or_more()?.into_iter().filter_map(|item| one(item, defaults)).collect())
+}
+
+/// Reads at most one budget, in one of the places where a hold has room for no more.
+pub fn at_most_one(item: Item<'_>, defaults: &BudgetDefaults) -> Option<Vec<BudgetSpec>> {
+    let budgets = read(item, defaults)?;
+    if budgets.len() > 1 {
+        item.report(problem::too_many_budgets_of(item.place(), "one tag or end user", budgets.len(), 1));
+    }
+    Some(budgets)
 }
 
 /// Reads one budget.
@@ -71,7 +90,7 @@ pub fn one(item: Item<'_>, defaults: &BudgetDefaults) -> Option<BudgetSpec> {
         Some(limit)
     });
     let soft = section.item("soft");
-    let window = window(&section, &own.timezone);
+    let window = window(&section, &own);
     let (limit, window) = (limit?, window?);
     if let Some(soft) = soft {
         own.alert_at_per_mille.extend(soft_level(soft, limit));
@@ -88,12 +107,11 @@ fn soft_level(item: Item<'_>, limit: Money) -> Option<u32> {
         item.report(problem::malformed(item.place(), item.key, "at most the limit", "nothing is admitted past the limit", "\"40 USD\""));
         return None;
     }
-    // Both are below 2^127 / 1000 dollars' worth of picodollars in any real budget; beyond that the alert is at the limit.
-    let level = soft.0.checked_mul(1000).map_or(1000, |scaled| (scaled + limit.0 - 1) / limit.0);
-    u32::try_from(level).ok()
+    // Amounts are bounded where they are read: a thousandfold fits. At most the limit, so at most 1000.
+    u32::try_from((soft.0 * 1000 + limit.0 - 1) / limit.0).ok()
 }
 
-fn window(section: &Section<'_>, timezone: &str) -> Option<BudgetWindow> {
+fn window(section: &Section<'_>, defaults: &BudgetDefaults) -> Option<BudgetWindow> {
     let resets = [
         ("calendar", Reset::Calendar),
         ("fixed", Reset::Fixed),
@@ -132,9 +150,9 @@ fn window(section: &Section<'_>, timezone: &str) -> Option<BudgetWindow> {
             ));
             return None;
         };
-        let windows = calendar::windows(period, timezone);
+        let windows = calendar::windows(period, &defaults.timezone);
         if windows.is_none() {
-            section.report(problem::unknown_timezone(section.place_of("timezone").unwrap_or(section.place()), timezone));
+            section.report(problem::unknown_timezone(defaults.timezone_place.unwrap_or(section.place()), &defaults.timezone));
         }
         return windows;
     }
@@ -158,7 +176,11 @@ fn window(section: &Section<'_>, timezone: &str) -> Option<BudgetWindow> {
         Reset::FirstUse => BudgetWindow::Fixed(length, Anchor::FirstUse),
         Reset::Start => BudgetWindow::Fixed(length, Anchor::Start),
         Reset::Rolling => {
-            let slices = slices.map_or(Some(defaults::SLICES), Item::count_from_one)?;
+            let slices = slices.map_or(Some(SLICES), |item| item.count_within(1, SLICES_MAX))?;
+            if length.0 < u64::from(slices) {
+                section.report(problem::malformed(place, "every", "at least a nanosecond for each slice", "it is shorter", "\"1h\""));
+                return None;
+            }
             BudgetWindow::Rolling { length, slices }
         }
         Reset::Fixed | Reset::Calendar => BudgetWindow::Fixed(length, Anchor::Clock),
@@ -176,7 +198,7 @@ fn every(item: Item<'_>) -> Option<Every> {
     match quantity::span(text) {
         Ok(length) if length > Span::ZERO => Some(Every::Length(length)),
         _ => {
-            let why = format!("`{text}` is neither");
+            let why = format!("`{text}` is none of these");
             item.report(problem::malformed(item.place(), item.key, "hour, day, week, month, total or a duration", &why, "\"day\""));
             None
         }
@@ -203,6 +225,10 @@ fn mode(item: Item<'_>) -> Option<BudgetMode> {
 }
 
 fn on_short(item: Item<'_>) -> Option<OnShort> {
+    if item.node().value == Value::Text("clamp".into()) {
+        item.report(problem::malformed(item.place(), item.key, "a table to clamp", "how few tokens are worth a call?", "{ clamp = 16 }"));
+        return None;
+    }
     if !item.is_table() {
         return item.choice(&[("refuse", OnShort::Refuse), ("shrink", OnShort::Shrink)]);
     }
@@ -215,7 +241,11 @@ fn levels(item: Item<'_>) -> Option<Vec<u32>> {
     let items = item.list()?;
     let mut levels: Vec<u32> = Vec::new();
     for item in &items {
-        let level = item.share()?;
+        let level = item.per_mille()?;
+        if level > 1000 {
+            item.report(problem::malformed(item.place(), item.key, "levels up to 1", "nothing is admitted past the limit", "[0.8, 1.0]"));
+            return None;
+        }
         if level == 0 || levels.last().is_some_and(|last| *last >= level) {
             let why = if level == 0 { "it would alert at once" } else { "it is not above the one before" };
             item.report(problem::malformed(item.place(), item.key, "levels above 0 in ascending order", why, "[0.8, 1.0]"));

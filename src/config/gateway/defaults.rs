@@ -213,5 +213,6 @@ pub fn budget() -> BudgetDefaults {
         on_short: OnShort::Refuse,
         alert_at_per_mille: vec![800, 1000],
         timezone: "UTC".into(),
+        timezone_place: None,
     }
 }

@@ -1,7 +1,8 @@
 //! Teams, keys, tags and end users as the commands that create them. They are state of the gateway, not part of its plan.
 
+use crate::gateway::budget::ACCOUNTS_MAX;
 use crate::gateway::command::{Command, KeySpec, Overrides, TeamSpec};
-use crate::gateway::plan::OnDisconnect;
+use crate::gateway::plan::{BudgetSpec, OnDisconnect};
 
 use super::super::problem;
 use super::super::read::{Item, Section};
@@ -9,10 +10,11 @@ use super::budgets::BudgetDefaults;
 use super::models::Models;
 use super::{budgets, limits, policies};
 
-/// The most budgets that one call can be charged to: as many as a hold has places (`gateway::budget::ACCOUNTS_MAX`).
-const BUDGETS_MAX: usize = crate::gateway::budget::ACCOUNTS_MAX;
-/// Of these, kept free for the model's, the deployment's, the end user's and the request's tag (`gateway::directory` refuses keys that need them).
-const KEY_BUDGETS_MAX: usize = BUDGETS_MAX - 4;
+/// The most budgets on a key's path. Of the places in a hold, `gateway::directory` keeps four free: two for the model and its deployment, one each for
+/// the end user and the request's tag.
+pub const KEY_BUDGETS_MAX: usize = ACCOUNTS_MAX - 4;
+/// The most budgets of a model and its deployment together.
+pub const CALL_BUDGETS_MAX: usize = 2;
 
 /// What teams and keys are read with.
 pub struct Context<'a> {
@@ -24,13 +26,11 @@ pub struct Context<'a> {
     pub on_disconnect: OnDisconnect,
     /// Budgets over everything.
     pub global_budgets: usize,
-    /// The most budgets that a call has that its key does not decide: the model's, the deployment's, the end user's.
-    pub request_budgets: usize,
 }
 
 /// Reads `[teams]`, `[keys]`, `[tags]` and `[end_users]` into commands, in an order in which they can be carried out.
 pub fn read(root: &Section<'_>, context: &Context<'_>) -> Vec<Command> {
-    let budget = |item: Item<'_>| budgets::read(item, context.budgets);
+    let budget = |item: Item<'_>| budgets::at_most_one(item, context.budgets);
     let mut commands = Vec::new();
     let mut tag_budgets = Vec::new();
     for item in root.section("tags").iter().flat_map(Section::entries) {
@@ -38,6 +38,9 @@ pub fn read(root: &Section<'_>, context: &Context<'_>) -> Vec<Command> {
         let budgets = section.require("budget", "{ limit = \"50 USD\", every = \"day\" }", budget).unwrap_or_default();
         tag_budgets.push((item.key, budgets));
     }
+    let budgets_of_tags = |tags: &[String]| -> usize {
+        tags.iter().map(|tag| tag_budgets.iter().find(|(name, _): &&(&str, Vec<BudgetSpec>)| name == tag).map_or(0, |(_, own)| own.len())).sum()
+    };
     let mut blocked = Vec::new();
     let mut teams: Vec<(&str, TeamSpec)> = Vec::new();
     for item in root.section("teams").iter().flat_map(Section::entries) {
@@ -45,10 +48,13 @@ pub fn read(root: &Section<'_>, context: &Context<'_>) -> Vec<Command> {
         if section.read("blocked", Item::boolean) == Some(true) {
             blocked.push(Command::BlockTeam { name: item.key.into(), blocked: true });
         }
-        teams.push((item.key, team(&section, context)));
+        let spec = team(&section, context);
+        let count = context.global_budgets + spec.budgets.len() + budgets_of_tags(&spec.tags);
+        if count > KEY_BUDGETS_MAX {
+            section.report(problem::too_many_budgets(item.key_place, item.key, count, KEY_BUDGETS_MAX));
+        }
+        teams.push((item.key, spec));
     }
-    let budgets_of_tags =
-        |tags: &[String]| tags.iter().map(|tag| tag_budgets.iter().find(|(name, _)| name == tag).map_or(0, |(_, own)| own.len())).sum();
     let mut keys = Vec::new();
     for item in root.section("keys").iter().flat_map(Section::entries) {
         let Some(section) = item.section() else { continue };
@@ -57,10 +63,10 @@ pub fn read(root: &Section<'_>, context: &Context<'_>) -> Vec<Command> {
         }
         let spec = key(&section, &teams, context);
         let team = teams.iter().find(|(name, _)| Some(*name) == spec.team.as_deref()).map(|(_, team)| team);
-        let of_tags: usize = budgets_of_tags(&spec.tags) + team.map_or(0, |team| budgets_of_tags(&team.tags));
-        let own = context.global_budgets + spec.budgets.len() + team.map_or(0, |team| team.budgets.len()) + of_tags;
-        if own > KEY_BUDGETS_MAX || own + context.request_budgets > BUDGETS_MAX {
-            section.report(problem::too_many_budgets(item.key_place, item.key, own + context.request_budgets, BUDGETS_MAX, KEY_BUDGETS_MAX));
+        let of_team = team.map_or(0, |team| team.budgets.len() + budgets_of_tags(&team.tags));
+        let count = context.global_budgets + of_team + spec.budgets.len() + budgets_of_tags(&spec.tags);
+        if count > KEY_BUDGETS_MAX {
+            section.report(problem::too_many_budgets(item.key_place, item.key, count, KEY_BUDGETS_MAX));
         }
         keys.push(Command::PutKey { name: item.key.into(), spec });
     }
@@ -118,7 +124,7 @@ fn tags(item: Item<'_>) -> Option<Vec<String>> {
 fn overrides(section: &Section<'_>, on_disconnect: OnDisconnect) -> Overrides {
     let mut own = Overrides::default();
     if let Some(attempts) = section.section("attempts") {
-        attempts.put_some("per_request", Item::count_from_one, &mut own.attempts_per_request);
+        attempts.put_some("per_request", policies::attempts_cap, &mut own.attempts_per_request);
     }
     if let Some(fallback) = section.read("fallback", Item::section_or_off) {
         match fallback {

@@ -9,6 +9,9 @@ use super::super::read::{Item, Section};
 const DAY: Span = Span::from_secs(86_400);
 const HOUR: Span = Span::from_secs(3600);
 
+/// No provider and no gateway sees more requests or tokens in a period.
+const AMOUNT_MAX: u64 = 1_000_000_000_000;
+
 /// What each key limits, and per what.
 const RATES: [(&str, LimitKind, Span); 15] = [
     ("rps", LimitKind::Requests, Span::SECOND),
@@ -69,7 +72,7 @@ fn table(section: &Section<'_>) -> Vec<LimitSpec> {
 }
 
 fn amount(item: Item<'_>) -> Option<u64> {
-    let amount = item.whole(0, u64::MAX)?;
+    let amount = item.whole(0, AMOUNT_MAX)?;
     if amount == 0 {
         item.report(problem::zero_limit(item.place(), item.key));
         return None;

@@ -5,6 +5,8 @@
 mod budgets;
 mod calendar;
 pub mod defaults;
+#[cfg(test)]
+mod error_tests;
 mod identities;
 mod limits;
 mod models;
@@ -13,6 +15,8 @@ mod prices;
 pub mod providers;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod value_error_tests;
 
 use std::path::Path;
 
@@ -20,13 +24,13 @@ use crate::gateway::command::Command;
 use crate::gateway::plan::{BudgetSpec, LoopDetector, Plan, RetryBudget};
 use crate::gateway::time::Span;
 
-use self::models::Models;
+use self::identities::KEY_BUDGETS_MAX;
 use self::policies::Policies;
 use self::providers::{Api, Provider, Secret};
 use super::diagnostic::{Diagnostics, Place};
 use super::problem;
 use super::read::{Item, Section};
-use super::tree::{Node, Value};
+use super::tree::{self, Node, Value};
 
 /// The version of the format that this gwsim reads.
 const VERSION: u64 = 1;
@@ -68,9 +72,10 @@ pub struct Alerts {
 
 /// Resolves a tree. `None` if there were errors, which are all in `diagnostics` then. `directory` is what paths in the tree are relative to,
 /// `price_list` is a list from the command line that takes the place of the tree's own.
-pub fn resolve(root: &Node, directory: &Path, price_list: Option<&Path>, diagnostics: &mut Diagnostics) -> Option<GatewayConfig> {
+pub fn resolve(mut root: Node, directory: &Path, price_list: Option<&Path>, diagnostics: &mut Diagnostics) -> Option<GatewayConfig> {
     let before = diagnostics.error_count();
-    let list = prices::list(root, directory, price_list, diagnostics);
+    tree::name_tables(&mut root, "");
+    let list = prices::list(&root, directory, price_list, diagnostics);
     let Value::Table(table) = &root.value else { return None };
     let start = Place { end: root.place.start, ..root.place };
     let section = Section::new(table, "gateway.toml", start, diagnostics);
@@ -106,7 +111,6 @@ fn read(root: &Section<'_>, list: &crate::price::PriceList) -> GatewayConfig {
             budgets: &budget_defaults,
             on_disconnect: policies.on_disconnect,
             global_budgets: budgets.global.len(),
-            request_budgets: request_budgets(&models) + usize::from(budgets.end_user.is_some()),
         },
     );
     GatewayConfig {
@@ -130,7 +134,10 @@ fn read(root: &Section<'_>, list: &crate::price::PriceList) -> GatewayConfig {
 }
 
 fn version(item: Item<'_>) -> Option<u64> {
-    item.whole(VERSION, VERSION)
+    if item.node().value != Value::Whole(Some(VERSION.into())) {
+        item.report(problem::unknown_version(item.place(), VERSION));
+    }
+    Some(VERSION)
 }
 
 /// The providers of the file, and those that need no entry because their name says what they speak.
@@ -163,18 +170,12 @@ struct Budgets {
 impl Budgets {
     fn read(&mut self, section: &Section<'_>, defaults: &budgets::BudgetDefaults) {
         section.put("global", |item| budgets::read(item, defaults), &mut self.global);
+        if let (true, Some(place)) = (self.global.len() > KEY_BUDGETS_MAX, section.place_of("global")) {
+            section.report(problem::too_many_budgets(place, "global", self.global.len(), KEY_BUDGETS_MAX));
+        }
         section.put_some("end_user", |item| budgets::one(item, defaults), &mut self.end_user);
         section.put("late_usage_window", Item::span, &mut self.late_usage_window);
     }
-}
-
-/// The most budgets of a model and one of its deployments.
-fn request_budgets(models: &Models) -> usize {
-    let of_model = |model: &crate::gateway::plan::Model| {
-        let of_deployment = model.deployments.iter().map(|id| models.deployments[id.index()].budgets.len()).max();
-        model.budgets.len() + of_deployment.unwrap_or(0)
-    };
-    models.models.iter().map(of_model).max().unwrap_or(0)
 }
 
 fn loop_detector(item: Item<'_>) -> Option<Option<LoopDetector>> {

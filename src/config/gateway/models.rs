@@ -4,17 +4,23 @@ use std::collections::BTreeMap;
 
 use crate::gateway::failure::{FailureClass, FailureSet};
 use crate::gateway::id::{DeploymentId, ModelId};
-use crate::gateway::plan::{Deployment, Model};
+use crate::gateway::money::{Money, Rate};
+use crate::gateway::plan::{BudgetSpec, Deployment, Model};
+use crate::gateway::rate_card::{RateCard, Rates};
 use crate::price::ServiceTier;
 
 use super::super::diagnostic::Place;
 use super::super::problem;
 use super::super::read::{Item, Section};
 use super::budgets::BudgetDefaults;
+use super::identities::CALL_BUDGETS_MAX;
 use super::policies::Policies;
 use super::prices::Prices;
 use super::providers::{Api, Provider};
 use super::{budgets, defaults, limits, policies, providers};
+
+/// Weights are shares of picks; their sum must stay a small number.
+const WEIGHT_MAX: u32 = 1_000_000;
 
 /// What models and deployments are read with.
 pub struct Context<'a> {
@@ -168,12 +174,25 @@ impl Models {
             on_disconnect: policies.on_disconnect,
             tier: section.read("tier", Item::count),
             // Without a deployment there is an error, and the plan is never used.
-            reference: reference.unwrap_or_else(|| free_card()),
-            budgets: section.read("budget", |item| budgets::read(item, context.budgets)).unwrap_or_default(),
+            reference: reference.unwrap_or_else(free_card),
+            budgets: self.model_budgets(item, section, &deployments, context),
             limits: section.read("limits", limits::read).unwrap_or_default(),
             deployments,
             retired: false,
         }
+    }
+
+    /// A model's budgets; with those of any of its deployments they must fit into a hold.
+    fn model_budgets(&self, item: Item<'_>, section: &Section<'_>, deployments: &[DeploymentId], context: &Context<'_>) -> Vec<BudgetSpec> {
+        let own = section.read("budget", |item| budgets::read(item, context.budgets)).unwrap_or_default();
+        let of_deployment = deployments.iter().map(|id| self.deployments[id.index()].budgets.len()).max().unwrap_or(0);
+        let count = own.len() + of_deployment;
+        if count > CALL_BUDGETS_MAX {
+            let place = section.place_of("budget").unwrap_or(item.key_place);
+            let whose = format!("`{}` and one of its deployments", item.key);
+            section.report(problem::too_many_budgets_of(place, &whose, count, CALL_BUDGETS_MAX));
+        }
+        own
     }
 
     fn read_fallbacks(&self, section: &Section<'_>, policies: &mut Policies, edges: &mut Edges) {
@@ -195,9 +214,7 @@ impl Models {
     }
 }
 
-fn free_card() -> crate::gateway::rate_card::RateCard {
-    use crate::gateway::money::{Money, Rate};
-    use crate::gateway::rate_card::{RateCard, Rates};
+fn free_card() -> RateCard {
     RateCard::new(Rates::plain(Rate(0), Rate(0)), Vec::new(), Money::ZERO)
 }
 
@@ -221,7 +238,7 @@ fn deployment(name: &str, section: &Section<'_>, context: &Context<'_>) -> Optio
     }
     let output_tokens_max = section.read("max_output_tokens", Item::count_from_one);
     let input_tokens_max = section.read("max_input_tokens", Item::count_from_one);
-    let weight = section.read("weight", Item::count).unwrap_or(1);
+    let weight = section.read("weight", |item| item.count_within(0, WEIGHT_MAX)).unwrap_or(1);
     let order = section.read("order", Item::count).unwrap_or(0);
     let limits = section.read("limits", limits::read).unwrap_or_default();
     let budgets = section.read("budget", |item| budgets::read(item, context.budgets)).unwrap_or_default();

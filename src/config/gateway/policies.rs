@@ -52,6 +52,9 @@ const STRATEGIES: [(&str, Strategy); 6] = [
     ("lowest-usage", Strategy::LowestUsage),
 ];
 
+/// Any cap on attempts is at most this: everything has a bound.
+const ATTEMPTS_MAX: u32 = 1000;
+
 /// Whose policies are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
@@ -114,9 +117,9 @@ fn strategy(item: Item<'_>) -> Option<Strategy> {
 
 fn read_attempts(section: &Section<'_>, policies: &mut Policies) {
     let attempts = &mut policies.attempts;
-    section.put("per_request", Item::count_from_one, &mut attempts.per_request);
-    section.put("per_group", Item::count_from_one, &mut attempts.per_group);
-    section.put("per_deployment", Item::count_from_one, &mut attempts.per_deployment);
+    section.put("per_request", attempts_cap, &mut attempts.per_request);
+    section.put("per_group", attempts_cap, &mut attempts.per_group);
+    section.put("per_deployment", attempts_cap, &mut attempts.per_deployment);
     section.put("retry_on", Item::failures, &mut attempts.retry_on);
     section.put("retry_on_other", Item::failures, &mut attempts.retry_on_other);
     if let Some(by_class) = section.read("retries_by_class", |item| by_class(item, attempts.retries_by_class)) {
@@ -135,12 +138,17 @@ fn read_attempts(section: &Section<'_>, policies: &mut Policies) {
         read_backoff(&inner, &mut policies.backoff);
     }
     if let Some(inner) = section.section("transport") {
-        inner.put("retries", Item::count, &mut policies.transport.retries);
+        inner.put("retries", |item| item.count_within(0, ATTEMPTS_MAX), &mut policies.transport.retries);
         inner.put("retry_on", Item::failures, &mut policies.transport.retry_on);
         if let Some(backoff) = inner.section("backoff") {
             read_backoff(&backoff, &mut policies.transport.backoff);
         }
     }
+}
+
+/// A cap on attempts.
+pub fn attempts_cap(item: Item<'_>) -> Option<u32> {
+    item.count_within(1, ATTEMPTS_MAX)
 }
 
 fn read_backoff(section: &Section<'_>, backoff: &mut Backoff) {
@@ -156,7 +164,7 @@ fn read_backoff(section: &Section<'_>, backoff: &mut Backoff) {
 fn by_class(item: Item<'_>, mut counts: [Option<u32>; CLASSES]) -> Option<[Option<u32>; CLASSES]> {
     let section = item.section()?;
     for class in FailureClass::ALL {
-        section.put_some(class.name(), Item::count, &mut counts[*class as usize]);
+        section.put_some(class.name(), |item| item.count_within(0, ATTEMPTS_MAX), &mut counts[*class as usize]);
     }
     Some(counts)
 }
@@ -169,7 +177,7 @@ fn read_fallback(section: &Section<'_>, fallbacks: &mut Fallbacks) {
         Walk::DepthFirst { depth_max, depth_by, resume_origin } => (true, depth_max, depth_by, resume_origin),
     };
     section.put("walk", |item| item.choice(&walks), &mut nested);
-    section.put("depth_max", Item::count, &mut depth_max);
+    section.put("depth_max", |item| item.count_within(0, ATTEMPTS_MAX), &mut depth_max);
     section.put("depth_by", |item| item.choice(&[("level", DepthBy::Level), ("sibling", DepthBy::Sibling)]), &mut depth_by);
     section.put("resume_origin", Item::boolean, &mut resume_origin);
     fallbacks.walk = if nested { Walk::DepthFirst { depth_max, depth_by, resume_origin } } else { Walk::Flat };

@@ -1,5 +1,7 @@
 //! scenario.toml: traffic, a world, and variants of one gateway, resolved into what the simulator runs. Runs nothing.
 
+#[cfg(test)]
+mod error_tests;
 mod expect;
 #[cfg(test)]
 mod tests;
@@ -66,10 +68,11 @@ struct Draft {
 }
 
 /// Resolves a parsed scenario. `None` if there were errors, which are all in `diagnostics` then.
-pub fn resolve(root: &Node, path: &Path, options: &Options, sets: &[Assignment], diagnostics: &mut Diagnostics) -> Option<Scenario> {
+pub fn resolve(mut root: Node, path: &Path, options: &Options, sets: &[Assignment], diagnostics: &mut Diagnostics) -> Option<Scenario> {
     let directory = path.parent().unwrap_or(Path::new(""));
-    let base = gateway_tree(root, directory, diagnostics);
-    let drafts = drafts(root, diagnostics);
+    tree::name_tables(&mut root, "");
+    let base = gateway_tree(&root, directory, diagnostics);
+    let drafts = drafts(&root, diagnostics);
     let mut gateways = Vec::new();
     if let Some((base, base_directory)) = &base {
         for draft in &drafts {
@@ -77,7 +80,7 @@ pub fn resolve(root: &Node, path: &Path, options: &Options, sets: &[Assignment],
             for assignment in draft.sets.iter().chain(sets) {
                 set::apply(&mut tree, assignment, diagnostics);
             }
-            gateways.push(gateway::resolve(&tree, base_directory, options.prices.as_deref(), diagnostics));
+            gateways.push(gateway::resolve(tree, base_directory, options.prices.as_deref(), diagnostics));
         }
     }
     let Value::Table(table) = &root.value else { return None };

@@ -49,9 +49,11 @@ pub fn read(section: &Section<'_>, directory: &Path, gateways: &[&GatewayConfig]
     section.put("order", |item| item.choice(&[("strict", Order::Strict), ("sort", Order::Sort)]), &mut options.order);
     section.put("start", Item::instant, &mut options.epoch);
     options.block_size = section.read("block_size", Item::count_from_one);
-    let mut clients = Clients::default();
-    clients.default_model = section.read("model", |item| model(item, gateways));
-    clients.default_key = section.read("key", |item| key(item, gateways));
+    let mut clients = Clients {
+        default_model: section.read("model", |item| model(item, gateways)),
+        default_key: section.read("key", |item| key(item, gateways)),
+        ..Clients::default()
+    };
     section.put("stream", stream, &mut clients.stream);
     section.put("output_tokens_unrecorded", Item::count, &mut clients.output_tokens_unrecorded);
     clients.deadline = section.read("deadline", Item::span_above_zero);
@@ -65,6 +67,9 @@ pub fn read(section: &Section<'_>, directory: &Path, gateways: &[&GatewayConfig]
     }
     let unknown_keys = [("error", Unknown::Error), ("add", Unknown::Add), ("default", Unknown::Default)];
     let unknown_key = section.read("unknown_keys", |item| item.choice(&unknown_keys));
+    if let (Some(Unknown::Default), None, Some(place)) = (unknown_key, section.place_of("key"), section.place_of("unknown_keys")) {
+        section.report(problem::needs_other(place, "unknown_keys", "`key`"));
+    }
     let models = section.read("map", |item| map(item, gateways)).unwrap_or_default();
     let max_tokens = section.read("max_tokens", Item::count_from_one);
     let synthetic = section.read("synthetic", Item::boolean).unwrap_or(false);

@@ -15,6 +15,9 @@ use super::super::read::{Item, Section};
 use super::super::tree::Value;
 use super::expect;
 
+/// No provider sees more requests or tokens in a period.
+const AMOUNT_MAX: u64 = 1_000_000_000_000;
+
 /// Calls that a script may spell out.
 const STEPS_MAX: u64 = 100_000;
 
@@ -75,11 +78,10 @@ pub fn check_layers(section: Option<&Section<'_>>) {
 
 fn preset(section: Option<&Section<'_>>) -> Preset {
     let Some(section) = section else { return Preset::Realistic };
-    if let Some(item) = section.item("outcomes") {
-        match item.choice(&[("model", true), ("recorded", false)]) {
-            Some(false) => item.report(problem::not_supported_yet(item.place(), "outcomes = \"recorded\"", "write outcomes = \"model\"")),
-            Some(true) | None => {}
-        }
+    if let Some(item) = section.item("outcomes")
+        && item.choice(&[("model", true), ("recorded", false)]) == Some(false)
+    {
+        item.report(problem::not_supported_yet(item.place(), "outcomes = \"recorded\"", "write outcomes = \"model\""));
     }
     let presets = [("ledger", Preset::Ledger), ("realistic", Preset::Realistic)];
     section.read("preset", |item| item.choice(&presets)).unwrap_or(Preset::Realistic)
@@ -180,7 +182,7 @@ fn limiter(section: &Section<'_>, preset: Preset, start: Option<Limiter>) -> Lim
         ("itpm", Counted::InputTokens, Span::MINUTE),
         ("otpm", Counted::OutputTokens, Span::MINUTE),
     ] {
-        if let Some(amount) = section.read(key, |item| item.whole(1, u64::MAX)) {
+        if let Some(amount) = section.read(key, |item| item.whole(1, AMOUNT_MAX)) {
             limiter.limits.retain(|limit| (limit.counts, limit.period) != (counts, period));
             limiter.limits.push(ProviderLimit { counts, amount, period, refill });
         }
