@@ -1,0 +1,1 @@
+//! The key findings as small cases of their own.
