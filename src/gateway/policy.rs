@@ -102,6 +102,8 @@ pub struct Fallbacks {
     pub fallback_on: FailureSet,
     /// How fallbacks of fallbacks are walked.
     pub walk: Walk,
+    /// Which failure the client sees when fallbacks have failed as well.
+    pub shown: Shown,
     /// The most that a fallback may cost in its worst case, in thousandths of this request's worst case at the model asked for.
     pub price_ratio_max_per_mille: Option<u32>,
     /// Only groups of the same [`Model::tier`] as the one asked for.
@@ -133,6 +135,15 @@ pub enum DepthBy {
     Level,
     /// One for each level of nesting and each sibling tried before (LiteLLM 1.109 counts so).
     Sibling,
+}
+
+/// Which failure a client sees when more than one group has failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Shown {
+    /// That of the last group tried.
+    Last,
+    /// That of the group asked for; but if the last group had no deployment to call, then that (LiteLLM 1.109 answers so).
+    Asked,
 }
 
 /// When a deployment is left alone for a while.
