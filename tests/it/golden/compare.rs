@@ -116,7 +116,10 @@ fn compare_times(place: &str, outcome: &Outcome, seen: &Seen, found: &mut Vec<St
     let answered = seen.answered_at.zip(seen.calls.last());
     if let (Some([least, most]), Some((at, last))) = (outcome.trailing_ms, answered) {
         let trailing = millis(last.at, at);
-        if trailing < least - JITTER_MS - TOLERANCE_MS || trailing > most + JITTER_MS + TOLERANCE_MS {
+        // Putting together the error of several groups takes LiteLLM 0.35 s of work even without any sleep (c-default-fallbacks-ls), and up
+        // to 2.8 s on the recordings' busy machine (c-flat-F1-R0-500): that is no wait of the gateway's.
+        let works = seen.status != Some(200) && seen.calls.iter().any(|call| call.group != last.group);
+        if (!works && trailing < least - JITTER_MS - TOLERANCE_MS) || trailing > most + JITTER_MS + TOLERANCE_MS {
             found.push(format!("{place}: answered {trailing} ms after the last attempt left, recorded {least}..{most}"));
         }
     }

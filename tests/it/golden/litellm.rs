@@ -16,6 +16,7 @@
 //! | `context_window_fallbacks` | `fallbacks.context_window`; a group without an entry has none for such errors, once any has one (R 3, S 2) |
 //! | max_fallbacks N: router, else `litellm_settings`, 5 | `walk: DepthFirst { depth_max: N, depth_by: Sibling, resume_origin: true }` (R 1, S 2) |
 //! | any error leads to a fallback | `fallback_on`: all but a stream that broke off (R 1, S 2) |
+//! | the status when all fail: A's, but 429 if A or the last group had no deployment to call | `shown: Asked` (d-fbhop-*, d-hop-last-*; R 3 is imprecise) |
 //! | `disable_fallbacks` of a request | the key's `overrides.fallbacks: false` |
 //! | cooldown by default | `at_once`: 401, 404 and, where there are others, 429; else more than 50 % of at least 5 calls in 60 s (R 4) |
 //! | `router_settings.allowed_fails` or `allowed_fails_policy` | `allowed_fails`, `allowed_by_class`, `window` = `cooldown_time`; nothing `at_once`, no share (R 4) |
@@ -395,6 +396,7 @@ fn fallbacks(config: &Config, wishes: &Wishes, names: &[&str], name: &str) -> Re
             depth_by: DepthBy::Sibling,
             resume_origin: true,
         },
+        shown: Shown::Asked,
         price_ratio_max_per_mille: None,
         same_tier: false,
         alert_share_per_mille: 1000,
