@@ -141,10 +141,17 @@ fn wishes_of(sending: &Sending) -> Result<Wishes, String> {
     Ok(wishes)
 }
 
+/// The endpoints in the recordings; how each is called follows from the kind of model behind it.
+const PATHS: [&str; 6] =
+    ["/v1/chat/completions", "/v1/embeddings", "/v1/responses", "/v1/moderations", "/v1/images/generations", "/v1/messages"];
+
 fn asks(sendings: &[Sending]) -> Result<Vec<Ask>, String> {
     let ask = |sending: &Sending| {
         if sending.stop_after.is_some() || sending.key.is_some() {
             return Err("its client leaves, or has a key of its own".to_owned());
+        }
+        if let Some(path) = sending.path.as_deref().filter(|path| !PATHS.contains(path)) {
+            return Err(format!("{path} is not an endpoint that makes calls"));
         }
         let when = match sending.at_ms {
             Some(at) => When::At(Span::from_millis(at)),

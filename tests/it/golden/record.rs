@@ -46,7 +46,8 @@ pub struct Step {
     #[serde(default)]
     pub close: bool,
     pub prompt_tokens: Option<u32>,
-    pub completion_tokens: Option<u32>,
+    #[serde(rename = "completion_tokens")]
+    pub _completion_tokens: Option<u32>,
     pub chunks: Option<u32>,
     #[serde(default)]
     pub chunk_ms: u64,
