@@ -202,7 +202,7 @@ pub fn wait(gateway: &Gateway, needs: &Needs<'_>, policy: &Backoff, step: u32, r
 }
 
 /// The cap on calls that applies to a request.
-fn per_request(plan: &Plan, needs: &Needs<'_>) -> u32 {
+pub fn per_request(plan: &Plan, needs: &Needs<'_>) -> u32 {
     needs.path.overrides.attempts_per_request.unwrap_or(plan.model(needs.request.model).attempts.per_request)
 }
 

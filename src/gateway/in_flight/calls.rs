@@ -161,12 +161,12 @@ impl InFlight {
         let open = self.open.as_ref().expect("the event is of the open call");
         let (deployment, model) = (open.deployment, turn.plan.model(open.model));
         let transport = model.transport;
+        let path = turn.gateway.directory.path(self.path);
+        let needs = Needs { request: &self.request, path, deadline: self.deadline };
         let again = u32::from(self.progress.resends) < transport.retries
             && transport.retry_on.has(failure.class)
-            && u32::from(self.progress.calls) < model.attempts.per_request;
+            && u32::from(self.progress.calls) < router::per_request(turn.plan, &needs);
         if again {
-            let path = turn.gateway.directory.path(self.path);
-            let needs = Needs { request: &self.request, path, deadline: self.deadline };
             let step = u32::from(self.progress.resends);
             let ordinal = self.progress.picks();
             let until = turn.now + router::wait(turn.gateway, &needs, &transport.backoff, step, failure.retry_after, ordinal);
