@@ -89,6 +89,7 @@ pub struct Sending {
 pub struct Summary {
     pub random: Option<String>,
     pub calls: [u32; 2],
+    pub statuses: BTreeMap<String, [u32; 2]>,
     pub calls_per_dep: BTreeMap<String, [u32; 2]>,
 }
 
