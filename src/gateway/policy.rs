@@ -235,8 +235,10 @@ pub struct Breaker {
 /// How long things may take. `Span::MAX` means for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timeouts {
-    /// One call, from sending to the end of a plain answer or to the first byte of a stream.
+    /// A plain call, from sending to the end of its answer.
     pub call: Span,
+    /// A stream, from sending to its first byte.
+    pub first_byte: Span,
     /// A stream, from sending to its end.
     pub stream: Span,
     /// A gap between two chunks of a stream; measured by the driver.

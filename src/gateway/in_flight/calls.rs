@@ -83,7 +83,8 @@ impl InFlight {
         let Picked { deployment, max_tokens, .. } = picked;
         self.open = Some(Open { hold, deployment, model: picked.model, position, max_tokens, limits, since: now });
         self.state = State::Calling;
-        self.wake = (now + model.timeouts.call).min(self.deadline);
+        let patience = if self.request.stream { model.timeouts.first_byte } else { model.timeouts.call };
+        self.wake = (now + patience).min(self.deadline);
         let worst_case = picked.want.worst_case;
         journal.record(now, id, || Fact::Called(Called { call, model: picked.model, deployment, position, worst_case, max_tokens }));
         Action::Call(Call { call, model: picked.model, deployment, nth, max_tokens })
