@@ -27,11 +27,12 @@
 //! | `cooldown_time` (5 s), `Retry-After`, `litellm_params.cooldown_time` | `time`, `retry_after: true`, the deployment's `cooldown_time` (R 4) |
 //! | `disable_cooldowns`; embeddings | `time: 0` (R 4) |
 //! | `order` | `Deployment::order` (R 4) |
-//! | `timeout`: `litellm_params`, else `router_settings`, `litellm_settings.request_timeout`, 6000 s | `timeouts.call` and, for streams, `timeouts.idle`; `stream_timeout` in its place for streams (R 2) |
+//! | `timeout`: `litellm_params`, else `router_settings`, `litellm_settings.request_timeout`, 6000 s | `timeouts.call`; for streams `first_byte` and `idle`, where `stream_timeout` takes its place (R 2) |
 //! | the client leaves | `on_disconnect`: streams cancelled, everything else goes on (R 6) |
 //!
-//! Not in a plan, because gwsim has it for groups and keys and not for single requests: `num_retries` and `fallbacks` of a request, and
-//! `stream_timeout` beside `timeout`. The plan made here holds for requests that all carry the same [`Wishes`].
+//! Not in a plan, because gwsim has them for groups and keys and not for single requests: `num_retries` and `fallbacks` of a request. The plan
+//! made here holds for requests that all carry the same [`Wishes`]. Not expressible either: cooling an only deployment after 1,000 failures in a
+//! minute (S 3); num_retries and time-outs that differ within a group; a stream whose client has left is cut only when it opens (R 6).
 
 use std::collections::BTreeMap;
 
@@ -164,8 +165,6 @@ pub struct Wishes {
     pub fallbacks: Option<Vec<String>>,
     /// `disable_fallbacks` in the body.
     pub disable_fallbacks: bool,
-    /// `stream` in the body.
-    pub stream: bool,
 }
 
 /// Retries where nothing says how many: the OpenAI client's own default (R 1).
@@ -303,7 +302,7 @@ fn model(config: &Config, wishes: &Wishes, names: &[&str], name: &str) -> Result
         cooldown: cooldown(config, mode, retries),
         fallbacks,
         breaker: None,
-        timeouts: timeouts(config, wishes, name, &params)?,
+        timeouts: timeouts(config, name, &params)?,
         cache: None,
         max_tokens: MaxTokens { default: None, cap: None },
         on_disconnect: OnDisconnect {
@@ -442,13 +441,13 @@ fn cooldown(config: &Config, mode: Mode, retries: u32) -> Cooldown {
     }
 }
 
-/// R 2: `timeout` bounds an attempt, and in a stream its first byte and every gap after it, but not the whole stream.
-fn timeouts(config: &Config, wishes: &Wishes, name: &str, params: &[&Params]) -> Result<Timeouts, String> {
+/// R 2: `timeout` bounds an attempt; in a stream its first byte and every gap after it, unless `stream_timeout` does, but not the whole stream.
+fn timeouts(config: &Config, name: &str, params: &[&Params]) -> Result<Timeouts, String> {
     let own = same(name, "timeout", params.iter().map(|each| each.timeout))?;
     let stream = same(name, "stream_timeout", params.iter().map(|each| each.stream_timeout))?;
-    let settings = config.router_settings.timeout.or(config.litellm_settings.request_timeout);
-    let call = stream.filter(|_| wishes.stream).or(own).or(settings).unwrap_or(REQUEST_TIMEOUT);
-    Ok(Timeouts { call: seconds(call), stream: Span::MAX, idle: seconds(call), request: Span::MAX })
+    let call = own.or(config.router_settings.timeout).or(config.litellm_settings.request_timeout).unwrap_or(REQUEST_TIMEOUT);
+    let chunk = seconds(stream.unwrap_or(call));
+    Ok(Timeouts { call: seconds(call), first_byte: chunk, stream: Span::MAX, idle: chunk, request: Span::MAX })
 }
 
 /// The value that all deployments of a group share: gwsim has it for the group.

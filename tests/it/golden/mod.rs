@@ -150,14 +150,14 @@ fn wishes(sendings: &[Sending]) -> Result<Wishes, String> {
     let first = all.next().unwrap_or_else(|| Ok(Wishes::default()))?;
     for each in all {
         if each? != first {
-            return Err("its requests differ in num_retries, fallbacks or stream".into());
+            return Err("its requests differ in num_retries or fallbacks".into());
         }
     }
     Ok(first)
 }
 
 fn wishes_of(sending: &Sending) -> Result<Wishes, String> {
-    let mut wishes = Wishes { stream: sending.stream, ..Wishes::default() };
+    let mut wishes = Wishes::default();
     for (name, value) in &sending.body {
         match name.as_str() {
             "num_retries" => wishes.num_retries = value.as_u64().and_then(|retries| u32::try_from(retries).ok()),
