@@ -196,7 +196,7 @@ fn five_failures_of_more_than_half_the_calls_cool_and_one_allowed_fail_is_two() 
 
 #[test]
 fn max_fallbacks_bounds_chains_and_not_lists() {
-    let groups = [("A", 1), ("B", 1), ("C", 1), ("D", 1), ("E", 1), ("F", 1)];
+    let groups = [("A", 1), ("B", 1), ("C", 1), ("D", 1), ("E", 1), ("F", 1), ("G", 1), ("H", 1)];
     let settings = |more: &str| format!("router_settings: {{ num_retries: 0, {more} }}");
     let path = |more: &str| {
         let seen = scene(&groups, &settings(more)).always("*", status(500)).seen();
@@ -207,7 +207,9 @@ fn max_fallbacks_bounds_chains_and_not_lists() {
     assert_eq!(path("max_fallbacks: 1, fallbacks: [{ A: [B] }, { B: [C] }]"), "AB");
     assert_eq!(path("fallbacks: [{ A: [B, C] }, { B: [D, E] }, { C: [D, F] }]"), "ABDCFE");
     assert_eq!(path("max_fallbacks: 2, fallbacks: [{ A: [B, C] }, { B: [D, E] }, { C: [D, F] }]"), "ABDEC");
+    assert_eq!(path("fallbacks: [{ A: [B, C] }, { B: [D, E] }, { C: [F, G] }, { D: [H] }]"), "ABDHCFGE");
     assert_eq!(path("fallbacks: [{ A: [B] }, { B: [A] }]"), "AB");
+    assert_eq!(path("fallbacks: [{ A: [B] }, { B: [C] }, { C: [D] }, { D: [E] }, { E: [F] }, { F: [G] }, { G: [H] }]"), "ABCDEF");
 }
 
 #[test]

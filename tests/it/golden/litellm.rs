@@ -4,22 +4,25 @@
 //! | LiteLLM | gwsim |
 //! |---|---|
 //! | every chat group | `strategy: WeightedShuffle`, `pick: Blind` (R 4, R 7) |
-//! | num_retries N: request, else `litellm_params`, `router_settings`, `litellm_settings`, 2 | `attempts.per_group: N + 1`, per_deployment the same, per_request without a cap (R 1) |
+//! | num_retries N: request, else `litellm_params`, `router_settings`, `litellm_settings`, 2 | `attempts.per_group: N + 1` (R 1) |
+//! | no other cap on calls | `attempts.per_request` without a cap, `per_deployment` as large as the group's (R 1) |
 //! | errors that are retried | `attempts.retry_on`: 403, 408, 409, 429, 5xx, no answer; `retry_on_other`: 401; `only_if_healthy` (R 1, S 1) |
 //! | 401 and 403 leave the deployment out of the next pick | `attempts.avoid_after` (S 1) |
 //! | `retry_policy` | `attempts.retries_by_class`; not if the request says num_retries 0 (R 1, S 1) |
 //! | `litellm_params.max_retries` | nothing at all (R 1) |
 //! | waits | `backoff`: 0.5 s doubling up to 8 s + U(0, 0.75 s), `retry_after_max: 60 s`, `only_without_healthy`, `after_last` (R 2) |
 //! | `router_settings.retry_after` | `backoff.floor`; `litellm_settings.retry_after` means nothing (R 2) |
-//! | embeddings, moderations: the provider client's own 2 retries | `transport.retries: 2`, 0.5 s doubling less up to a quarter, Retry-After up to 60 s; moderations have no others (R 1) |
-//! | `fallbacks`, else `default_fallbacks` | `fallbacks.groups`, groups that there are not left out (R 3) |
+//! | embeddings, moderations: the provider client's own | `transport.retries: 2`, 0.5 s doubling less up to a quarter, Retry-After (R 1) |
+//! | moderations: no others | `attempts.per_group: 1` (R 1) |
+//! | `fallbacks`, else `default_fallbacks` | `fallbacks.groups`, without those that are not configured (R 3) |
 //! | `context_window_fallbacks` | `fallbacks.context_window`; a group without an entry has none for such errors, once any has one (R 3, S 2) |
 //! | max_fallbacks N: router, else `litellm_settings`, 5 | `walk: DepthFirst { depth_max: N, depth_by: Sibling, resume_origin: true }` (R 1, S 2) |
 //! | any error leads to a fallback | `fallback_on`: all but a stream that broke off (R 1, S 2) |
-//! | the status when all fail: A's, but 429 if A or the last group had no deployment to call | `shown: Asked` (d-fbhop-*, d-hop-last-*; R 3 is imprecise) |
+//! | the status when all fail: A's, or 429 if the last group had nothing to call | `fallbacks.shown: Asked` (d-fbhop-*, d-hop-last-*) |
 //! | `disable_fallbacks` of a request | the key's `overrides.fallbacks: false` |
 //! | cooldown by default | `at_once`: 401, 404 and, where there are others, 429; else more than 50 % of at least 5 calls in 60 s (R 4) |
-//! | `router_settings.allowed_fails` or `allowed_fails_policy` | `allowed_fails`, `allowed_by_class`, `window` = `cooldown_time`; nothing `at_once`, no share (R 4) |
+//! | `router_settings.allowed_fails`, `allowed_fails_policy` | `allowed_fails`, `allowed_by_class`, `window` = `cooldown_time` (R 4) |
+//! | the same | nothing `at_once`, no share (R 4) |
 //! | `litellm_settings.allowed_fails` | nothing (R 4) |
 //! | only deployments | exempt from all but 401 and 404; with allowed_fails only those without a fallback (R 4) |
 //! | the first failed attempt of a request counts | `counts: FirstOfRequest` (R 4) |
@@ -27,7 +30,8 @@
 //! | `cooldown_time` (5 s), `Retry-After`, `litellm_params.cooldown_time` | `time`, `retry_after: true`, the deployment's `cooldown_time` (R 4) |
 //! | `disable_cooldowns`; embeddings | `time: 0` (R 4) |
 //! | `order` | `Deployment::order` (R 4) |
-//! | `timeout`: `litellm_params`, else `router_settings`, `litellm_settings.request_timeout`, 6000 s | `timeouts.call`; for streams `first_byte` and `idle`, where `stream_timeout` takes its place (R 2) |
+//! | `timeout`: `litellm_params`, else `router_settings`, `litellm_settings.request_timeout`, 6000 s | `timeouts.call` (R 2) |
+//! | `stream_timeout`, else the same | `timeouts.first_byte`, `timeouts.idle` (R 2) |
 //! | the client leaves | `on_disconnect`: streams cancelled, everything else goes on (R 6) |
 //!
 //! Not in a plan, because gwsim has them for groups and keys and not for single requests: `num_retries` and `fallbacks` of a request. The plan

@@ -2,7 +2,9 @@
 //! replayed in virtual time from policies that [`litellm`] derives from each recorded config.
 //!
 //! The recordings are not part of the repository: without them (`../shared/golden`, or under `GWSIM_SHARED`) the replay is skipped with a notice.
-//! The most telling cases are stated once more in [`directed`], which needs nothing.
+//! The most telling cases are stated once more in [`directed`], which needs nothing. [`pinned`] says which recorded case holds which policy value.
+//!
+//! Which policy values are LiteLLM 1.109.1 is the table at the top of [`litellm`].
 
 mod compare;
 mod directed;
@@ -37,7 +39,7 @@ const DIFFERING: [(&str, &str); 0] = [];
 const DIFFERING_BY_CHANCE: [(&str, &str); 2] = [
     (
         "d-2dep-one500-R0",
-        "7 failures recorded where 5 cool; the same rule was recorded exactly in d-2dep-500-storm-R0. The 30 requests took 8 s, more than a cooldown",
+        "7 failures recorded where the 5th cools, as it does exactly in d-2dep-500-storm-R0; not explained, but its 30 requests took 8 s and a cooldown 5",
     ),
     (
         "d-2dep-fb-429-R0",
