@@ -102,6 +102,8 @@ pub struct Fallbacks {
     pub fallback_on: FailureSet,
     /// How fallbacks of fallbacks are walked.
     pub walk: Walk,
+    /// Which failure the client sees when fallbacks have failed as well.
+    pub shown: Shown,
     /// The most that a fallback may cost in its worst case, in thousandths of this request's worst case at the model asked for.
     pub price_ratio_max_per_mille: Option<u32>,
     /// Only groups of the same [`Model::tier`] as the one asked for.
@@ -133,6 +135,15 @@ pub enum DepthBy {
     Level,
     /// One for each level of nesting and each sibling tried before (LiteLLM 1.109 counts so).
     Sibling,
+}
+
+/// Which failure a client sees when more than one group has failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Shown {
+    /// That of the last group tried.
+    Last,
+    /// That of the group asked for; but if the last group had no deployment to call, then that (LiteLLM 1.109 answers so).
+    Asked,
 }
 
 /// When a deployment is left alone for a while.
@@ -224,8 +235,10 @@ pub struct Breaker {
 /// How long things may take. `Span::MAX` means for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timeouts {
-    /// One call, from sending to the end of a plain answer or to the first byte of a stream.
+    /// A plain call, from sending to the end of its answer.
     pub call: Span,
+    /// A stream, from sending to its first byte.
+    pub first_byte: Span,
     /// A stream, from sending to its end.
     pub stream: Span,
     /// A gap between two chunks of a stream; measured by the driver.

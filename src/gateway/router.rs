@@ -9,7 +9,7 @@ use super::failure::{Failure, FailureClass};
 use super::id::{DeploymentId, ModelId};
 use super::journal::{Denial, Fact, Journal, Skip};
 use super::pick::{Blocked, Needs, Picked, pick};
-use super::plan::{Backoff, DepthBy, Fallbacks, Model, Plan, Walk};
+use super::plan::{Backoff, DepthBy, Fallbacks, Model, Plan, Shown, Walk};
 use super::time::{Span, Time};
 
 /// How far a request has come: its group, its counters, and, once something has failed, its trail.
@@ -36,8 +36,10 @@ struct Trail {
     frames: Vec<Frame>,
     depth: u32,
     tries: Vec<Try>,
-    /// The first end that was met in this request's way, for its client.
+    /// The last end that was met in this request's way.
     last: Option<End>,
+    /// How the group asked for has ended, once another was entered.
+    asked: Option<End>,
     failures: u32,
     hop_failures: Vec<(ModelId, DeploymentId, Failure)>,
 }
@@ -129,9 +131,9 @@ pub fn next<J: Journal>(plan: &Plan, gateway: &Gateway, needs: &Needs<'_>, progr
     loop {
         match verdict {
             Verdict::Sleep { until, then } => return Next::Sleep { until, then },
-            Verdict::GiveUp => return Next::GiveUp(progress.end()),
+            Verdict::GiveUp => return Next::GiveUp(shown(plan, needs, progress)),
             Verdict::Leave if move_on(plan, gateway, needs, progress, now, journal) => verdict = Verdict::Try,
-            Verdict::Leave => return Next::GiveUp(progress.end()),
+            Verdict::Leave => return Next::GiveUp(shown(plan, needs, progress)),
             Verdict::Try => match pick(plan, gateway, needs, progress, now, journal) {
                 Ok(picked) => return Next::Call(picked),
                 Err(blocked) => verdict = blocked_by(plan, gateway, needs, progress, blocked, now),
@@ -200,7 +202,7 @@ pub fn wait(gateway: &Gateway, needs: &Needs<'_>, policy: &Backoff, step: u32, r
 }
 
 /// The cap on calls that applies to a request.
-fn per_request(plan: &Plan, needs: &Needs<'_>) -> u32 {
+pub fn per_request(plan: &Plan, needs: &Needs<'_>) -> u32 {
     needs.path.overrides.attempts_per_request.unwrap_or(plan.model(needs.request.model).attempts.per_request)
 }
 
@@ -261,13 +263,24 @@ fn move_on<J: Journal>(plan: &Plan, gateway: &Gateway, needs: &Needs<'_>, progre
     while let Some(group) = progress.next_group(plan, walk) {
         match skip(plan, gateway, needs, group) {
             None => {
-                progress.enter(plan, group);
+                progress.enter(plan, needs.request.model, group);
                 return true;
             }
             Some(reason) => journal.record(now, Some(needs.request.id), || Fact::Skipped { model: group, deployment: None, reason }),
         }
     }
     false
+}
+
+/// What the client sees of a request that nothing has answered.
+fn shown(plan: &Plan, needs: &Needs<'_>, progress: &Progress) -> End {
+    let last = progress.end();
+    let nobody = matches!(last, End::Failed(failure) if failure.class == FailureClass::NoDeployment);
+    let asked = progress.trail.as_ref().and_then(|trail| trail.asked);
+    match plan.model(needs.request.model).fallbacks.shown {
+        Shown::Asked if !nobody => asked.unwrap_or(last),
+        Shown::Asked | Shown::Last => last,
+    }
 }
 
 /// Why a fallback group is not entered, if it is not.
@@ -377,7 +390,7 @@ impl Progress {
         model.deployments.iter().enumerate().fold(0, |bits, (i, id)| bits | u64::from(avoided(*id)) << i)
     }
 
-    /// What the client would see if the request ended now.
+    /// The last end that was met.
     fn end(&self) -> End {
         let last = self.trail.as_ref().and_then(|trail| trail.last);
         last.unwrap_or(End::Failed(Failure::new(FailureClass::NoDeployment)))
@@ -387,7 +400,11 @@ impl Progress {
         self.trail.get_or_insert_with(Box::default)
     }
 
-    fn enter(&mut self, plan: &Plan, group: ModelId) {
+    fn enter(&mut self, plan: &Plan, asked: ModelId, group: ModelId) {
+        if self.group == asked {
+            let trail = self.trail();
+            trail.asked = trail.last;
+        }
         self.group = group;
         self.level = next_level(plan, plan.model(group), None).unwrap_or(0);
         self.attempts = 0;

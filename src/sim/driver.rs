@@ -146,6 +146,12 @@ impl<O: Observer> Driver<O> {
         Ok(())
     }
 
+    /// Runs until nothing is in flight any more and says when that is: for clients that send one request after the other.
+    pub fn run_to_rest(&mut self) -> Time {
+        self.run_until(Time::MAX);
+        self.now
+    }
+
     /// Runs until nothing is in flight any more, checks the books and gives what was observed.
     ///
     /// # Panics

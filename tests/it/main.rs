@@ -1,4 +1,5 @@
-//! One binary for all tests from outside: the command line as a user meets it, and the rules that the source keeps.
+//! One binary for all tests from outside: the command line as a user meets it, golden behaviour and dollars, and the rules that the source keeps.
 
 mod cli;
+mod golden;
 mod tidy;

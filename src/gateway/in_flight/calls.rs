@@ -83,7 +83,8 @@ impl InFlight {
         let Picked { deployment, max_tokens, .. } = picked;
         self.open = Some(Open { hold, deployment, model: picked.model, position, max_tokens, limits, since: now });
         self.state = State::Calling;
-        self.wake = (now + model.timeouts.call).min(self.deadline);
+        let patience = if self.request.stream { model.timeouts.first_byte } else { model.timeouts.call };
+        self.wake = (now + patience).min(self.deadline);
         let worst_case = picked.want.worst_case;
         journal.record(now, id, || Fact::Called(Called { call, model: picked.model, deployment, position, worst_case, max_tokens }));
         Action::Call(Call { call, model: picked.model, deployment, nth, max_tokens })
@@ -140,7 +141,7 @@ impl InFlight {
             _ => self.delivered,
         };
         match self.state {
-            State::Calling => self.failed_before_opening(turn, failure, broken, usage),
+            State::Calling => self.failed_before_opening(turn, failure, Ended::Failed(failure.class), broken, usage),
             _ => {
                 let ended = if self.gone && delivered > 0 { Ended::Delivered } else { Ended::Failed(failure.class) };
                 let report = self.judged(turn, failure);
@@ -150,27 +151,34 @@ impl InFlight {
         }
     }
 
-    fn failed_before_opening<J: Journal>(&mut self, turn: &mut Turn<'_, J>, failure: Failure, broken: Broken, usage: Option<Usage>) -> Action {
+    fn failed_before_opening<J: Journal>(
+        &mut self,
+        turn: &mut Turn<'_, J>,
+        failure: Failure,
+        ended: Ended,
+        broken: Broken,
+        usage: Option<Usage>,
+    ) -> Action {
         let open = self.open.as_ref().expect("the event is of the open call");
         let (deployment, model) = (open.deployment, turn.plan.model(open.model));
         let transport = model.transport;
+        let path = turn.gateway.directory.path(self.path);
+        let needs = Needs { request: &self.request, path, deadline: self.deadline };
         let again = u32::from(self.progress.resends) < transport.retries
             && transport.retry_on.has(failure.class)
-            && u32::from(self.progress.calls) < model.attempts.per_request;
+            && u32::from(self.progress.calls) < router::per_request(turn.plan, &needs);
         if again {
-            let path = turn.gateway.directory.path(self.path);
-            let needs = Needs { request: &self.request, path, deadline: self.deadline };
             let step = u32::from(self.progress.resends);
             let ordinal = self.progress.picks();
             let until = turn.now + router::wait(turn.gateway, &needs, &transport.backoff, step, failure.retry_after, ordinal);
             if until < self.deadline {
-                self.close_broken(turn, Ended::Failed(failure.class), broken, 0, 0, usage, Report::Neither);
+                self.close_broken(turn, ended, broken, 0, 0, usage, Report::Neither);
                 self.progress.resent(deployment);
                 return self.sleep(until, Then::Resend(deployment));
             }
         }
         let report = self.judged(turn, failure);
-        self.close_broken(turn, Ended::Failed(failure.class), broken, 0, 0, usage, report);
+        self.close_broken(turn, ended, broken, 0, 0, usage, report);
         self.progress.failed(deployment, model.attempts.avoid_after.has(failure.class));
         self.route(turn, Last::Failed(failure))
     }
@@ -178,15 +186,8 @@ impl InFlight {
     /// A call, a stream or a drain took too long, or the client's deadline has come.
     pub(super) fn timed_out<J: Journal>(&mut self, turn: &mut Turn<'_, J>) -> Action {
         let failure = Failure::new(FailureClass::Timeout);
-        let open = self.open.as_ref().expect("a call is open in these states");
-        let (deployment, model) = (open.deployment, turn.plan.model(open.model));
         match self.state {
-            State::Calling => {
-                let report = self.judged(turn, failure);
-                self.close_broken(turn, Ended::TimedOut, Broken::TimedOut, 0, 0, None, report);
-                self.progress.failed(deployment, model.attempts.avoid_after.has(failure.class));
-                self.route(turn, Last::Failed(failure))
-            }
+            State::Calling => self.failed_before_opening(turn, failure, Ended::TimedOut, Broken::TimedOut, None),
             _ => {
                 // How much had come is the driver's to say, with `Failed`; without it, all that was held may be billed.
                 let ended = if self.gone && self.delivered > 0 { Ended::Delivered } else { Ended::TimedOut };
