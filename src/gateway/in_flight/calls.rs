@@ -63,7 +63,7 @@ impl InFlight {
         if let Some(account) = gateway.budget.observed_short(picked.accounts.as_slice(), now, picked.want) {
             journal.record(now, id, || Fact::Refused { denial: Denial::Budget(account), observed: true });
         }
-        let hold = gateway.budget.hold(picked.accounts.as_slice(), now, picked.want, picked.cap);
+        let hold = gateway.budget.hold(picked.accounts.as_slice(), now, picked.want, picked.shrink);
         let limits = gateway.deployments[picked.deployment.index()].list();
         gateway.limits.take_rates(limits, now, pick::ask(&self.request, picked.max_tokens));
         gateway.limits.take_places(limits);
