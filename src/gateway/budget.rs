@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use super::command::CommandError;
 use super::id::{AccountId, DeploymentId, RequestId};
 use super::journal::{Alert, Certainty, Fact, Journal};
 use super::money::Money;
@@ -126,9 +127,13 @@ impl Budget {
     }
 
     /// Lets this process spend `amount` in all in the account's current window.
-    pub fn grant(&mut self, id: AccountId, now: Time, amount: Money) {
-        let account = &mut self.accounts[id.index()];
+    ///
+    /// # Errors
+    /// If there is no such account.
+    pub fn grant(&mut self, id: AccountId, now: Time, amount: Money) -> Result<(), CommandError> {
+        let account = self.accounts.get_mut(id.index()).ok_or(CommandError::UnknownAccount(id))?;
         account.granted = Some((account.index_at(now), amount));
+        Ok(())
     }
 
     /// An account's rules.
@@ -146,7 +151,9 @@ impl Budget {
     /// What counts against the account's limit at `now`: settled, and held. Of a rolling window that is all its steps.
     pub fn used(&self, id: AccountId, now: Time) -> (Money, Money) {
         let account = &self.accounts[id.index()];
-        account.counted(account.index_at(now)).fold((Money::ZERO, Money::ZERO), |(settled, held), window| (settled + window.settled, held + window.held))
+        account
+            .counted(account.index_at(now))
+            .fold((Money::ZERO, Money::ZERO), |(settled, held), window| (settled + window.settled, held + window.held))
     }
 
     /// Every window of an account that is still kept, oldest first.
