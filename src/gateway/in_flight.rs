@@ -189,6 +189,9 @@ struct Open {
     max_tokens: u32,
     limits: LimitListId,
     since: Time,
+    /// It has begun to answer.
+    opened: bool,
+    probe: bool,
 }
 
 /// What every step is given: the plan, the shared state, the time, and where facts go.
