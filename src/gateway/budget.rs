@@ -65,6 +65,8 @@ pub struct Window {
     pub breached: Money,
     end: Time,
     alerted: u32,
+    /// Holds that were taken in it and are open, those of nothing too.
+    open: u32,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -234,6 +236,7 @@ impl Budget {
             let shrinks = shrink && account.spec.enforce == Enforce::Hard && account.spec.on_short == OnShort::Shrink;
             let amount = if shrinks { amount.min(account.room(now).at_least_zero()) } else { amount };
             account.current.held += amount;
+            account.current.open += 1;
             *part = Part { account: *id, window: account.current.index, amount };
         }
         if let Some(slot) = self.free.pop() {
@@ -357,7 +360,7 @@ impl Account {
             BudgetWindow::Rolling { slices, .. } => index.saturating_sub(u64::from(slices)).max(self.first),
             _ => index,
         };
-        self.older.retain(|window| window.held != Money::ZERO || window.index >= keep_from);
+        self.older.retain(|window| window.open > 0 || window.index >= keep_from);
         if let BudgetWindow::Rolling { .. } = self.spec.window {
             // The levels that the steps before have reached were told of.
             let settled = self.settled_in(index);
@@ -452,6 +455,7 @@ impl Account {
         let before = self.over(part.window);
         let Some(window) = self.find(part.window) else { unreachable!("a window with an open hold is kept") };
         window.held -= part.amount;
+        window.open -= 1;
         window.settled += amount;
         self.tell(part, now, before, amount, journal);
     }
@@ -520,7 +524,7 @@ impl Account {
 
 impl Window {
     const fn new(index: u64, end: Time) -> Self {
-        Self { index, settled: Money::ZERO, held: Money::ZERO, breached: Money::ZERO, end, alerted: 0 }
+        Self { index, settled: Money::ZERO, held: Money::ZERO, breached: Money::ZERO, end, alerted: 0, open: 0 }
     }
 }
 

@@ -42,6 +42,9 @@ pub mod scope;
 pub mod stream;
 pub mod time;
 
+#[cfg(test)]
+mod tests;
+
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 

@@ -110,6 +110,12 @@ impl InFlight {
         Action::Relay
     }
 
+    /// The answer has begun and nobody sees it: from now on the call breaks as a stream does.
+    pub(super) fn opened_unseen(&mut self) -> Action {
+        self.open.as_mut().expect("a call is open while draining").opened = true;
+        Action::Wait
+    }
+
     /// The call has ended well: its usage is the bill.
     #[inline]
     pub(super) fn finished<J: Journal>(&mut self, turn: &mut Turn<'_, J>, usage: Usage) -> Action {

@@ -269,7 +269,8 @@ fn random_model(dice: &mut Dice, model: &mut Model, models: u64) {
         same_tier: dice.one_in(4),
         alert_share_per_mille: 50,
     };
-    model.cooldown = random_cooldown(dice, class_table(dice));
+    let allowed_by_class = class_table(dice);
+    model.cooldown = random_cooldown(dice, allowed_by_class);
     let counted = dice.set();
     let (failures, probes, successes) = (1 + dice.below(3) as u32, 1 + dice.below(2) as u32, 1 + dice.below(2) as u32);
     model.breaker = dice.one_in(3).then(|| Breaker { failures, counted, open_for: Span::from_secs(3), probes, successes });
@@ -370,7 +371,8 @@ pub(super) fn random_limit(dice: &mut Dice) -> LimitSpec {
         refill: dice.of(&[Refill::Bucket, Refill::Window(anchor)]),
         period: Span::from_secs(dice.of(&[1, 10])),
         count: dice.of(&[TokenCount::Reserve, TokenCount::After]),
-        queue: dice.one_in(2).then(|| Queue { length_max: dice.of(&[1, 10]), wait_max: dice.of(&[Span::from_secs(3), Span::MAX]) }),
+        // With no place at all and all the time of the world, a request would wait for ever.
+        queue: (amount > 0 && dice.one_in(2)).then(|| Queue { length_max: dice.of(&[1, 10]), wait_max: dice.of(&[Span::from_secs(3), Span::MAX]) }),
     }
 }
 
