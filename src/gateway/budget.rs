@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use super::command::CommandError;
 use super::id::{AccountId, DeploymentId, RequestId};
 use super::journal::{Alert, Certainty, Fact, Journal};
 use super::money::Money;
@@ -36,6 +37,7 @@ pub struct Budget {
     accounts: Vec<Account>,
     holds: Vec<HoldEntry>,
     free: Vec<u32>,
+    #[serde(with = "pairs")]
     presumed: BTreeMap<(RequestId, u32), Presumed>,
     presumed_order: VecDeque<(Time, RequestId, u32)>,
     settled: Settled,
@@ -63,6 +65,8 @@ pub struct Window {
     pub breached: Money,
     end: Time,
     alerted: u32,
+    /// Holds that were taken in it and are open, those of nothing too.
+    open: u32,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -72,6 +76,8 @@ struct Account {
     current: Window,
     /// Windows that are over but have open holds, or still count for a rolling limit. Oldest first.
     older: VecDeque<Window>,
+    /// The number of the first window under the present rules: those of earlier rules have lower ones.
+    first: u64,
     used_from: Option<Time>,
 }
 
@@ -96,6 +102,7 @@ struct Presumed {
     parts: HoldEntry,
     amount: Money,
     deployment: DeploymentId,
+    until: Time,
 }
 
 impl Budget {
@@ -112,7 +119,8 @@ impl Budget {
         if account.spec.window != spec.window {
             let closed = account.current;
             account.older.push_back(closed);
-            account.current = Window::new(closed.index + 1, Time(0));
+            account.first = closed.index + 1;
+            account.current = Window::new(account.first, Time(0));
             account.used_from = None;
         } else if account.spec.limit != spec.limit {
             account.current.alerted = 0;
@@ -121,10 +129,13 @@ impl Budget {
     }
 
     /// Lets this process spend `amount` in all in the account's current window.
-    pub fn grant(&mut self, id: AccountId, now: Time, amount: Money) {
-        let account = &mut self.accounts[id.index()];
-        account.roll(now);
-        account.granted = Some((account.current.index, amount));
+    ///
+    /// # Errors
+    /// If there is no such account.
+    pub fn grant(&mut self, id: AccountId, now: Time, amount: Money) -> Result<(), CommandError> {
+        let account = self.accounts.get_mut(id.index()).ok_or(CommandError::UnknownAccount(id))?;
+        account.granted = Some((account.index_at(now), amount));
+        Ok(())
     }
 
     /// An account's rules.
@@ -132,11 +143,19 @@ impl Budget {
         &self.accounts[id.index()].spec
     }
 
-    /// The account's window at `now`.
-    pub fn window(&mut self, id: AccountId, now: Time) -> Window {
-        let account = &mut self.accounts[id.index()];
-        account.roll(now);
-        account.current
+    /// The account's window at `now`; one that nothing was charged to yet is empty.
+    pub fn window(&self, id: AccountId, now: Time) -> Window {
+        let account = &self.accounts[id.index()];
+        let index = account.index_at(now);
+        if index == account.current.index { account.current } else { Window::new(index, account.window_at(now).1) }
+    }
+
+    /// What counts against the account's limit at `now`: settled, and held. Of a rolling window that is all its steps.
+    pub fn used(&self, id: AccountId, now: Time) -> (Money, Money) {
+        let account = &self.accounts[id.index()];
+        account
+            .counted(account.index_at(now))
+            .fold((Money::ZERO, Money::ZERO), |(settled, held), window| (settled + window.settled, held + window.held))
     }
 
     /// Every window of an account that is still kept, oldest first.
@@ -177,29 +196,36 @@ impl Budget {
         })
     }
 
-    /// How much is left for one more call on all of `accounts`, and what they say about calls that do not fit;
-    /// `None` if one of them refuses such calls.
-    pub fn remainder(&self, accounts: &[AccountId], now: Time) -> Option<(Money, OnShort)> {
-        let mut found: Option<(Money, OnShort)> = None;
+    /// What to do about a call that does not fit all of `accounts`: the least that is left on those that clamp, or [`OnShort::Shrink`] if
+    /// the others hold what they have left. `Err` names the account that refuses.
+    pub fn remainder(&self, accounts: &[AccountId], now: Time, want: Want) -> Result<(Money, OnShort), AccountId> {
+        let mut found = (Money::MAX, OnShort::Shrink);
         for id in accounts {
             let account = &self.accounts[id.index()];
-            if account.spec.enforce == Enforce::Observe {
+            if account.spec.enforce == Enforce::Observe || account.fits(now, want) {
                 continue;
             }
             let room = account.room(now);
-            if found.is_none_or(|(least, _)| room < least) {
-                found = Some((room, account.spec.on_short));
+            match account.spec.on_short {
+                _ if room <= Money::ZERO => return Err(*id),
+                OnShort::Refuse => return Err(*id),
+                OnShort::Shrink => {}
+                OnShort::Clamp { min } => {
+                    let least = if let (_, OnShort::Clamp { min: other }) = found { other.max(min) } else { min };
+                    found = (found.0.min(room), OnShort::Clamp { min: least });
+                }
             }
         }
-        found.filter(|(room, on_short)| *room > Money::ZERO && *on_short != OnShort::Refuse)
+        Ok(found)
     }
 
-    /// Sets `want` aside on all accounts. The caller has asked [`Self::short`] in the same step, or shrinks (`cap`) on purpose.
+    /// Sets `want` aside on all accounts. The caller has asked [`Self::short`] in the same step; with `shrink`, accounts that shrink and
+    /// have less hold what they have.
     ///
     /// # Panics
     /// If there are more than [`ACCOUNTS_MAX`] accounts: `directory` refuses such paths.
     #[inline]
-    pub fn hold(&mut self, accounts: &[AccountId], now: Time, want: Want, cap: Option<Money>) -> Hold {
+    pub fn hold(&mut self, accounts: &[AccountId], now: Time, want: Want, shrink: bool) -> Hold {
         assert!(accounts.len() <= ACCOUNTS_MAX, "the directory keeps paths short");
         let mut entry = HoldEntry { parts: [NO_PART; ACCOUNTS_MAX], len: accounts.len() as u32, worst_case: want.worst_case };
         for (part, id) in entry.parts.iter_mut().zip(accounts) {
@@ -207,8 +233,10 @@ impl Budget {
             account.roll(now);
             account.used_from.get_or_insert(now);
             let amount = account.amount(now, want);
-            let amount = cap.map_or(amount, |cap| amount.min(cap));
+            let shrinks = shrink && account.spec.enforce == Enforce::Hard && account.spec.on_short == OnShort::Shrink;
+            let amount = if shrinks { amount.min(account.room(now).at_least_zero()) } else { amount };
             account.current.held += amount;
+            account.current.open += 1;
             *part = Part { account: *id, window: account.current.index, amount };
         }
         if let Some(slot) = self.free.pop() {
@@ -251,14 +279,14 @@ impl Budget {
             self.presumed.remove(&(request, call));
         }
         if keep > Span::ZERO {
-            self.presumed.insert(call, Presumed { parts: receipt.entry, amount: receipt.amount, deployment });
+            self.presumed.insert(call, Presumed { parts: receipt.entry, amount: receipt.amount, deployment, until: now + keep });
             self.presumed_order.push_back((now, call.0, call.1));
         }
     }
 
     /// The deployment of a call whose presumed amount can still be corrected.
-    pub fn presumed_on(&self, request: RequestId, call: u32) -> Option<DeploymentId> {
-        self.presumed.get(&(request, call)).map(|presumed| presumed.deployment)
+    pub fn presumed_on(&self, request: RequestId, call: u32, now: Time) -> Option<DeploymentId> {
+        self.presumed.get(&(request, call)).filter(|presumed| now <= presumed.until).map(|presumed| presumed.deployment)
     }
 
     /// The quantile of output lengths that the first estimating account among `accounts` asks for, in thousandths.
@@ -303,7 +331,7 @@ pub struct Receipt {
 
 impl Account {
     fn new(spec: BudgetSpec) -> Self {
-        Self { spec, granted: None, current: Window::new(0, Time(0)), older: VecDeque::new(), used_from: None }
+        Self { spec, granted: None, current: Window::new(0, Time(0)), older: VecDeque::new(), first: 0, used_from: None }
     }
 
     /// What the account may admit in window `index`.
@@ -329,10 +357,16 @@ impl Account {
         let over = core::mem::replace(&mut self.current, Window::new(index, end));
         self.older.push_back(over);
         let keep_from = match self.spec.window {
-            BudgetWindow::Rolling { slices, .. } => index.saturating_sub(u64::from(slices)),
+            BudgetWindow::Rolling { slices, .. } => index.saturating_sub(u64::from(slices)).max(self.first),
             _ => index,
         };
-        self.older.retain(|window| window.held != Money::ZERO || window.index >= keep_from);
+        self.older.retain(|window| window.open > 0 || window.index >= keep_from);
+        if let BudgetWindow::Rolling { .. } = self.spec.window {
+            // The levels that the steps before have reached were told of.
+            let settled = self.settled_in(index);
+            let reached = self.spec.alert_at_per_mille.iter().take_while(|level| settled >= self.spec.limit.per_mille(**level));
+            self.current.alerted = reached.count() as u32;
+        }
         if let BudgetWindow::Fixed(_, Anchor::FirstUse) = self.spec.window {
             self.used_from = Some(now);
         }
@@ -342,48 +376,55 @@ impl Account {
     fn window_at(&self, now: Time) -> (u64, Time) {
         match &self.spec.window {
             BudgetWindow::Total => (self.current.index, Time::MAX),
-            BudgetWindow::Fixed(length, Anchor::Clock) => Self::aligned(*length, Time(0), now),
-            BudgetWindow::Fixed(length, Anchor::Start) => Self::aligned(*length, self.used_from.unwrap_or(now), now),
+            BudgetWindow::Fixed(length, Anchor::Clock) => self.aligned(*length, Time(0), now),
+            BudgetWindow::Fixed(length, Anchor::Start) => self.aligned(*length, self.used_from.unwrap_or(now), now),
             BudgetWindow::Fixed(length, Anchor::FirstUse) => match self.used_from {
                 None => (self.current.index, now + *length),
                 Some(_) => (self.current.index + 1, now + *length),
             },
             BudgetWindow::Calendar(calendar) => {
                 let index = calendar.window(now);
-                (index, calendar.end(index))
+                (self.first + index, calendar.end(index))
             }
-            BudgetWindow::Rolling { length, slices } => Self::aligned(Span(length.0.div_ceil(u64::from(*slices))), Time(0), now),
+            BudgetWindow::Rolling { length, slices } => self.aligned(Span(length.0.div_ceil(u64::from(*slices))), Time(0), now),
         }
     }
 
-    fn aligned(length: Span, start: Time, now: Time) -> (u64, Time) {
+    fn aligned(&self, length: Span, start: Time, now: Time) -> (u64, Time) {
         let length = length.0.max(1);
         let index = now.since(start).0 / length;
-        (index, start + Span(length.saturating_mul(index + 1)))
+        (self.first + index, start + Span(length.saturating_mul(index + 1)))
     }
 
     /// Spent and held in whatever counts against the limit at `now`.
     #[inline]
     fn used(&self, now: Time) -> Money {
-        let BudgetWindow::Rolling { slices, .. } = self.spec.window else {
-            if now < self.current.end || self.window_at(now).0 == self.current.index {
-                return self.current.settled + self.current.held;
-            }
-            return Money::ZERO;
+        if !matches!(self.spec.window, BudgetWindow::Rolling { .. }) {
+            return if self.index_at(now) == self.current.index { self.current.settled + self.current.held } else { Money::ZERO };
+        }
+        self.counted(self.index_at(now)).map(|window| window.settled + window.held).sum()
+    }
+
+    /// The windows that count against the limit while window `index` is the current one: itself, or the steps of a rolling one.
+    fn counted(&self, index: u64) -> impl Iterator<Item = &Window> {
+        let from = match self.spec.window {
+            BudgetWindow::Rolling { slices, .. } => index.saturating_sub(u64::from(slices)).max(self.first),
+            _ => index,
         };
-        let (index, _) = self.window_at(now);
-        let from = index.saturating_sub(u64::from(slices));
-        let all = self.older.iter().chain(core::iter::once(&self.current));
-        all.filter(|window| window.index >= from).map(|window| window.settled + window.held).sum()
+        self.older.iter().chain(core::iter::once(&self.current)).filter(move |window| (from..=index).contains(&window.index))
+    }
+
+    fn settled_in(&self, index: u64) -> Money {
+        self.counted(index).map(|window| window.settled).sum()
     }
 
     #[inline]
     fn room(&self, now: Time) -> Money {
-        let index = if self.granted.is_some() { self.window_at_or_current(now) } else { 0 };
-        self.limit(index) - self.used(now)
+        self.limit(self.index_at(now)) - self.used(now)
     }
 
-    fn window_at_or_current(&self, now: Time) -> u64 {
+    #[inline]
+    fn index_at(&self, now: Time) -> u64 {
         if now < self.current.end { self.current.index } else { self.window_at(now).0 }
     }
 
@@ -414,6 +455,7 @@ impl Account {
         let before = self.over(part.window);
         let Some(window) = self.find(part.window) else { unreachable!("a window with an open hold is kept") };
         window.held -= part.amount;
+        window.open -= 1;
         window.settled += amount;
         self.tell(part, now, before, amount, journal);
     }
@@ -437,7 +479,8 @@ impl Account {
             }
             journal.record(now, None, || Fact::Breached { account: part.account, window: part.window, over });
         }
-        if amount > Money::ZERO && part.window == self.current.index {
+        let counts = part.window == self.current.index || self.is_step(part.window);
+        if amount > Money::ZERO && counts {
             self.alert(part.account, now, journal);
         }
     }
@@ -445,7 +488,7 @@ impl Account {
     #[inline]
     fn alert<J: Journal>(&mut self, account: AccountId, now: Time, journal: &mut J) {
         while let Some(per_mille) = self.spec.alert_at_per_mille.get(self.current.alerted as usize).copied() {
-            if self.current.settled < self.spec.limit.per_mille(per_mille) {
+            if self.settled_in(self.current.index) < self.spec.limit.per_mille(per_mille) {
                 return;
             }
             self.current.alerted += 1;
@@ -453,12 +496,21 @@ impl Account {
         }
     }
 
-    /// By how much a window is above the limit, beyond the breaches counted already.
+    /// By how much a window is above the limit, beyond the breaches counted already. The steps of a rolling window are one.
     #[inline]
     fn over(&self, index: u64) -> Money {
-        let limit = self.limit(index);
-        let window = if index == self.current.index { Some(&self.current) } else { self.older.iter().find(|window| window.index == index) };
-        window.map_or(Money::ZERO, |window| (window.settled + window.held - limit - window.breached).at_least_zero())
+        let of = if self.is_step(index) { self.current.index } else { index };
+        if of == self.current.index && !matches!(self.spec.window, BudgetWindow::Rolling { .. }) {
+            let window = &self.current;
+            return (window.settled + window.held - self.limit(of) - window.breached).at_least_zero();
+        }
+        let used: Money = self.counted(of).map(|window| window.settled + window.held - window.breached).sum();
+        (used - self.limit(of)).at_least_zero()
+    }
+
+    /// Whether `index` is one of the steps that the rolling window counts now.
+    fn is_step(&self, index: u64) -> bool {
+        matches!(self.spec.window, BudgetWindow::Rolling { .. }) && self.counted(self.current.index).any(|window| window.index == index)
     }
 
     #[inline]
@@ -472,6 +524,26 @@ impl Account {
 
 impl Window {
     const fn new(index: u64, end: Time) -> Self {
-        Self { index, settled: Money::ZERO, held: Money::ZERO, breached: Money::ZERO, end, alerted: 0 }
+        Self { index, settled: Money::ZERO, held: Money::ZERO, breached: Money::ZERO, end, alerted: 0, open: 0 }
+    }
+}
+
+/// The map of presumed amounts as a list: its keys are pairs, which are no names in JSON.
+mod pairs {
+    use alloc::collections::BTreeMap;
+    use alloc::vec::Vec;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::{Presumed, RequestId};
+
+    type Presumptions = BTreeMap<(RequestId, u32), Presumed>;
+
+    pub(super) fn serialize<S: Serializer>(presumed: &Presumptions, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(presumed)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Presumptions, D::Error> {
+        Ok(Vec::deserialize(deserializer)?.into_iter().collect())
     }
 }

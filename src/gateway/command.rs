@@ -150,6 +150,8 @@ pub enum CommandError {
     UnknownTeam(String),
     /// No key has this name.
     UnknownKey(String),
+    /// There is no such account.
+    UnknownAccount(AccountId),
     /// More budgets apply to one request than a hold can carry.
     TooManyBudgets {
         /// How many there would be.

@@ -190,8 +190,11 @@ impl Directory {
 
     /// Adds or changes a team.
     pub(super) fn put_team(&mut self, name: &str, spec: TeamSpec, money: &mut Budget, rates: &mut Limits) -> Result<(), CommandError> {
-        let tags = self.tag_accounts_of(&spec.tags);
-        self.check_path(self.everyone.accounts().len() + spec.budgets.len() + tags)?;
+        let own = spec.budgets.len() + self.tag_accounts_of(&spec.tags);
+        let team = self.team(name);
+        let keys = self.keys.iter().filter(|key| team.is_some() && key.team == team);
+        let below = keys.map(|key| key.scope.accounts().len() + self.tag_accounts_of(&key.spec.tags)).max().unwrap_or(0);
+        self.check_path(self.everyone.accounts().len() + own + below)?;
         let id = self.team_names.intern(name) as usize;
         if id == self.teams.len() {
             self.teams.push(Team { spec: TeamSpec::default(), scope: Scope::default(), status: Status::default() });
@@ -238,6 +241,14 @@ impl Directory {
     /// Sets the budgets of a tag.
     pub(super) fn put_tag(&mut self, name: &str, budgets: &[BudgetSpec], money: &mut Budget, rates: &mut Limits) -> Result<(), CommandError> {
         check_one(budgets)?;
+        if !budgets.is_empty() {
+            let added = usize::from(self.tag_names.find(name).is_none_or(|tag| self.tags[tag as usize].is_empty()));
+            let has = |tags: &[String]| tags.iter().any(|other| other == name);
+            let team = |key: &Key| key.team.is_some_and(|team| has(&self.teams[team.index()].spec.tags));
+            let touched = self.keys.iter().filter(|key| has(&key.spec.tags) || team(key));
+            let longest = touched.map(|key| self.paths[key.path.0 as usize].accounts.len()).max().unwrap_or(0);
+            self.check_path(longest + added)?;
+        }
         let id = self.tag(name);
         put_accounts(&mut self.tags[id.index()], budgets, money);
         self.resolve_paths(rates);
@@ -308,7 +319,11 @@ impl Directory {
         path.add(&key.scope);
         let team_tags = team.map_or(&[][..], |team| &team.spec.tags);
         for tag in team_tags.iter().chain(&key.spec.tags).filter_map(|tag| self.tag_names.find(tag)) {
-            path.accounts.extend(&self.tags[tag as usize]);
+            for account in &self.tags[tag as usize] {
+                if !path.accounts.contains(account) {
+                    path.accounts.push(*account);
+                }
+            }
         }
         path.list = rates.list(&path.limits, old);
         if self.paths.get(key.path.0 as usize) != Some(&path) {
@@ -326,6 +341,7 @@ impl Path {
 }
 
 fn put_accounts(accounts: &mut Vec<AccountId>, budgets: &[BudgetSpec], money: &mut Budget) {
+    accounts.truncate(budgets.len());
     for (position, spec) in budgets.iter().enumerate() {
         match accounts.get(position) {
             Some(id) => money.change(*id, spec.clone()),

@@ -21,6 +21,7 @@ struct State {
     in_flight: u32,
     cooling_until: Time,
     recovery_untold: bool,
+    retired: bool,
     fails: Counter,
     calls: Counter,
     failed: u32,
@@ -81,19 +82,27 @@ impl Health {
         if self.deployments.len() < plan.deployments.len() {
             self.deployments.resize(plan.deployments.len(), State::default());
         }
+        for (state, deployment) in self.deployments.iter_mut().zip(&plan.deployments) {
+            state.retired = deployment.retired;
+        }
     }
 
-    /// Whether the deployment may be called: not cooling, and its breaker lets a call or a probe through.
+    /// Whether the deployment may be called: not retired (by a later plan than the request's, it may be), not cooling, and its breaker lets a call or a probe through.
     #[inline]
     pub fn may_call(&self, model: &Model, id: DeploymentId, now: Time) -> bool {
         let state = &self.deployments[id.index()];
-        now >= state.cooling_until && model.breaker.is_none_or(|policy| state.breaker.lets_through(policy, now))
+        !state.retired && now >= state.cooling_until && model.breaker.is_none_or(|policy| state.breaker.lets_through(policy, now))
     }
 
     /// When the first deployment of the group may be called again, if it is a cooldown or a breaker that holds them back.
     pub fn back_at(&self, model: &Model) -> Option<Time> {
-        let states = model.deployments.iter().map(|id| &self.deployments[id.index()]);
+        let states = model.deployments.iter().map(|id| &self.deployments[id.index()]).filter(|state| !state.retired);
         states.map(|state| if state.breaker.tripped { state.cooling_until.max(state.breaker.open_until) } else { state.cooling_until }).min()
+    }
+
+    /// Whether the plan in force has taken the deployment out.
+    pub fn is_retired(&self, id: DeploymentId) -> bool {
+        self.deployments[id.index()].retired
     }
 
     /// Calls in flight on the deployment.
@@ -120,23 +129,35 @@ impl Health {
         if minute.since == minute_of(now) { minute.count } else { 0 }
     }
 
-    /// A call leaves. While the breaker is half-open it is a probe.
+    /// A call leaves. While the breaker is half-open it is a probe: says whether it is.
     #[inline]
-    pub fn call<J: Journal>(&mut self, model: &Model, id: DeploymentId, now: Time, journal: &mut J) {
+    pub fn call<J: Journal>(&mut self, model: &Model, id: DeploymentId, now: Time, journal: &mut J) -> bool {
         let state = &mut self.deployments[id.index()];
         state.in_flight += 1;
         state.recovery_untold = false;
-        if model.breaker.is_some() && state.breaker.tripped {
+        let probe = model.breaker.is_some() && state.breaker.tripped && now >= state.breaker.open_until;
+        if probe {
             if state.breaker.probes_out == 0 && state.breaker.successes == 0 {
                 journal.record(now, None, || Fact::BreakerTurned { deployment: id, to: BreakerState::HalfOpen });
             }
             state.breaker.probes_out += 1;
         }
+        probe
     }
 
     /// A call has ended: its place in flight is free, and the deployment is judged by it.
     #[inline]
-    pub fn ended<J: Journal>(&mut self, plan: &Plan, model: &Model, id: DeploymentId, now: Time, report: Report, tokens: u64, journal: &mut J) {
+    #[allow(clippy::too_many_arguments, reason = "the end of a call is described by all of these, and a struct for one call site hides that")]
+    pub fn ended<J: Journal>(
+        &mut self,
+        plan: &Plan,
+        model: &Model,
+        id: DeploymentId,
+        now: Time,
+        (report, probe): (Report, bool),
+        tokens: u64,
+        journal: &mut J,
+    ) {
         let state = &mut self.deployments[id.index()];
         assert!(state.in_flight > 0, "a call ends once");
         state.in_flight -= 1;
@@ -153,7 +174,7 @@ impl Health {
             Report::Failure { .. } | Report::Neither => {}
         }
         if let Some(policy) = model.breaker {
-            state.breaker.judge(policy, id, now, report, journal);
+            state.breaker.judge(policy, id, now, (report, probe), journal);
         }
         match report {
             Report::Success { .. } => state.count_call(&model.cooldown, now, false),
@@ -182,7 +203,7 @@ impl Health {
         if counted {
             state.count_call(policy, now, true);
         }
-        if time == Span::ZERO || Self::is_exempt(model, class) {
+        if time == Span::ZERO || Self::is_exempt(plan, model, class) {
             return;
         }
         let cools = policy.at_once.has(class) || (counted && state.too_many(policy, class, now));
@@ -212,9 +233,10 @@ impl Health {
         }
     }
 
-    fn is_exempt(model: &Model, class: FailureClass) -> bool {
+    fn is_exempt(plan: &Plan, model: &Model, class: FailureClass) -> bool {
         let policy = &model.cooldown;
-        if model.deployments.len() > 1 || !policy.single_exempt.has(class) {
+        let siblings = model.deployments.iter().filter(|id| !plan.deployment(**id).retired).count() > 1;
+        if siblings || !policy.single_exempt.has(class) {
             return false;
         }
         match policy.single {
@@ -266,10 +288,11 @@ impl BreakerCell {
         !self.tripped || (now >= self.open_until && self.probes_out < policy.probes)
     }
 
-    fn judge<J: Journal>(&mut self, policy: Breaker, id: DeploymentId, now: Time, report: Report, journal: &mut J) {
-        let was_probe = self.tripped && self.probes_out > 0;
-        if was_probe {
-            self.probes_out -= 1;
+    fn judge<J: Journal>(&mut self, policy: Breaker, id: DeploymentId, now: Time, (report, probe): (Report, bool), journal: &mut J) {
+        // A probe that outlived its breaker's half-open time says no more than any other call.
+        let was_probe = probe && self.tripped;
+        if probe {
+            self.probes_out = self.probes_out.saturating_sub(1);
         }
         match report {
             Report::Success { .. } if was_probe => {

@@ -189,6 +189,9 @@ struct Open {
     max_tokens: u32,
     limits: LimitListId,
     since: Time,
+    /// It has begun to answer.
+    opened: bool,
+    probe: bool,
 }
 
 /// What every step is given: the plan, the shared state, the time, and where facts go.
@@ -301,6 +304,7 @@ impl InFlight {
             (_, Event::Released(wake)) => panic!("{wake:?} is drained in the step that makes it, before its request can move on"),
 
             (State::Calling, Event::Opened { call }) if self.is_current(call) => self.opened(turn),
+            (State::Draining, Event::Opened { call }) if self.is_current(call) => self.opened_unseen(),
             (_, Event::Opened { .. }) => Action::Wait,
 
             (State::Calling | State::Relaying | State::Draining, Event::Finished { call, usage }) if self.is_current(call) => {

@@ -56,11 +56,14 @@ impl Meter {
 
     /// Gives back `n` that were taken at `taken_at` and not used. A window that has ended since keeps what it counted.
     pub fn put_back(&mut self, now: Time, taken_at: Time, n: u64) {
+        let over = now.since(self.since) >= self.period || taken_at < self.since;
+        if matches!(self.refill, Refill::Window(_)) && over {
+            return;
+        }
         (self.since, self.level) = self.at(now);
         match self.refill {
             Refill::Bucket => self.level = (self.level + i128::from(n) * i128::from(self.period.0)).min(self.capacity()),
-            Refill::Window(_) if taken_at >= self.since => self.level = (self.level - i128::from(n)).max(0),
-            Refill::Window(_) => {}
+            Refill::Window(_) => self.level = (self.level - i128::from(n)).max(0),
         }
     }
 
@@ -178,19 +181,42 @@ impl Limits {
         id
     }
 
-    /// Changes a limit. What it has counted stays, unless what it counts has changed.
+    /// Changes a limit. What it has counted stays, unless its window has changed.
+    ///
+    /// # Panics
+    /// If it counts something else from now on: that is another limit ([`Self::counts_alike`]), or places taken here would be returned there.
     pub fn change(&mut self, id: LimitId, spec: LimitSpec) {
         let limit = &mut self.limits[id.index()];
         if limit.spec == spec {
             return;
         }
-        let same_count = (limit.spec.kind, limit.spec.refill, limit.spec.period) == (spec.kind, spec.refill, spec.period);
+        assert!((limit.spec.kind, limit.spec.count) == (spec.kind, spec.count), "another limit");
         let mut meter = Self::meter(&spec);
-        if same_count && matches!(spec.refill, Refill::Window(_)) {
-            (meter.since, meter.level, meter.used_ever) = (limit.meter.since, limit.meter.level, limit.meter.used_ever);
+        if (limit.spec.refill, limit.spec.period) == (spec.refill, spec.period) {
+            (meter.since, meter.used_ever) = (limit.meter.since, limit.meter.used_ever);
+            meter.level = match spec.refill {
+                // What is missing stays missing.
+                Refill::Bucket => limit.meter.level - limit.meter.capacity() + meter.capacity(),
+                Refill::Window(_) => limit.meter.level,
+            };
         }
         limit.meter = meter;
         limit.spec = spec;
+    }
+
+    /// Whether a limit can go on under `spec`.
+    pub(super) fn counts_alike(&self, id: LimitId, spec: &LimitSpec) -> bool {
+        let old = self.spec(id);
+        (old.kind, old.count) == (spec.kind, spec.count)
+    }
+
+    /// Gives places to those who wait, after limits have changed.
+    pub(super) fn assign_all(&mut self, ready: &mut VecDeque<(Slot, Wake)>) {
+        for id in 0..self.limits.len() {
+            if !self.limits[id].waiters.is_empty() {
+                self.assign(LimitId(id as u32), ready);
+            }
+        }
     }
 
     /// A list of limits that never changes: `old` if it is the same.

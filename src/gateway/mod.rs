@@ -42,6 +42,9 @@ pub mod scope;
 pub mod stream;
 pub mod time;
 
+#[cfg(test)]
+mod tests;
+
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
@@ -124,7 +127,7 @@ impl Gateway {
     /// Carries out a command.
     ///
     /// # Errors
-    /// If it names a team or key that there is not, or asks for more budgets on one path than a hold carries; nothing has changed then.
+    /// If it names a team, key or account that there is not, or asks for more budgets on one path than a hold carries; nothing has changed then.
     pub fn apply<J: Journal>(&mut self, plan: &Plan, now: Time, command: Command, journal: &mut J) -> Result<(), CommandError> {
         self.advance(now);
         debug_assert!(self.models.len() >= plan.models.len(), "the plan was adopted");
@@ -138,9 +141,10 @@ impl Gateway {
             Command::BlockTeam { name, blocked } => directory.block_team(&name, blocked)?,
             Command::DeleteKey { name } => directory.delete_key(&name)?,
             Command::DeleteTeam { name } => directory.delete_team(&name)?,
-            Command::Grant { account, amount } => budget.grant(account, now, amount),
+            Command::Grant { account, amount } => budget.grant(account, now, amount)?,
         }
         journal.record(now, None, || Fact::Commanded(command));
+        self.limits.assign_all(&mut self.ready);
         Ok(())
     }
 
@@ -152,6 +156,7 @@ impl Gateway {
         self.advance(now);
         assert!(plan.models.len() >= self.models.len() && plan.deployments.len() >= self.deployments.len(), "ids are append-only");
         self.fit(plan);
+        self.limits.assign_all(&mut self.ready);
         self.plans += 1;
         let number = self.plans;
         journal.record(now, None, || Fact::PlanAdopted(number));
@@ -237,7 +242,7 @@ impl Gateway {
 
     /// Usage of a call that was closed before: turns its presumed amount into the confirmed one, once.
     pub fn late_usage<J: Journal>(&mut self, plan: &Plan, now: Time, request: RequestId, call: u32, usage: Usage, journal: &mut J) {
-        let Some(deployment) = self.budget.presumed_on(request, call) else { return };
+        let Some(deployment) = self.budget.presumed_on(request, call, now) else { return };
         let confirmed = plan.deployment(deployment).rates.cost(usage);
         if let Some(presumed) = self.budget.correct(request, call, now, confirmed, journal) {
             journal.record(now, Some(request), || Fact::Corrected { call, presumed, confirmed });

@@ -46,8 +46,8 @@ pub struct Picked {
     pub max_tokens: u32,
     /// What to hold.
     pub want: Want,
-    /// Holds no more than this, whatever the call may cost (`on_short = "shrink"`).
-    pub cap: Option<Money>,
+    /// Accounts with `on_short = "shrink"` hold what they have left, whatever the call may cost.
+    pub shrink: bool,
     /// Where to hold it.
     pub accounts: Accounts,
 }
@@ -151,8 +151,11 @@ impl Accounts {
     #[inline]
     fn extend(&mut self, ids: &[AccountId]) {
         for id in ids {
-            self.ids[self.len] = *id;
-            self.len += 1;
+            // A tag may come with the request and with its key: it is charged once.
+            if !self.as_slice().contains(id) {
+                self.ids[self.len] = *id;
+                self.len += 1;
+            }
         }
     }
 
@@ -233,25 +236,24 @@ fn afford(plan: &Plan, gateway: &Gateway, needs: &Needs<'_>, group: ModelId, id:
         };
         Want { worst_case, estimate }
     };
-    let mut picked = Picked { model: group, deployment: id, max_tokens, want: want_for(max_tokens), cap: None, accounts };
-    let Some(account) = gateway.budget.short(accounts.as_slice(), now, picked.want) else { return Ok(picked) };
-    match gateway.budget.remainder(accounts.as_slice(), now) {
-        Some((room, OnShort::Shrink)) => {
-            picked.cap = Some(room);
-            Ok(picked)
-        }
-        Some((room, OnShort::Clamp { min })) => {
-            // The dearest output rate is the difference that one more token makes.
-            let input_only = rates.worst_case(request.input_tokens_max, 0);
-            let per_token = rates.worst_case(request.input_tokens_max, u64::from(request.choices)) - input_only;
-            let fits = if per_token > Money::ZERO { ((room - input_only).0 / per_token.0).max(0) } else { i128::from(max_tokens) };
-            picked.max_tokens = u32::try_from(fits).unwrap_or(u32::MAX).min(max_tokens);
-            picked.want = want_for(picked.max_tokens);
-            let enough = picked.max_tokens >= min.max(1) && gateway.budget.short(accounts.as_slice(), now, picked.want).is_none();
-            if enough { Ok(picked) } else { Err(account) }
-        }
-        Some((_, OnShort::Refuse)) | None => Err(account),
+    let mut picked = Picked { model: group, deployment: id, max_tokens, want: want_for(max_tokens), shrink: false, accounts };
+    if gateway.budget.short(accounts.as_slice(), now, picked.want).is_none() {
+        return Ok(picked);
     }
+    if let (room, OnShort::Clamp { min }) = gateway.budget.remainder(accounts.as_slice(), now, picked.want)? {
+        // The dearest output rate is the difference that one more token makes.
+        let input_only = rates.worst_case(request.input_tokens_max, 0);
+        let per_token = rates.worst_case(request.input_tokens_max, u64::from(request.choices)) - input_only;
+        let fits = if per_token > Money::ZERO { ((room - input_only).0 / per_token.0).max(0) } else { i128::from(max_tokens) };
+        picked.max_tokens = u32::try_from(fits).unwrap_or(u32::MAX).min(max_tokens);
+        picked.want = want_for(picked.max_tokens);
+        match gateway.budget.remainder(accounts.as_slice(), now, picked.want)? {
+            (_, OnShort::Shrink) if picked.max_tokens >= min.max(1) => {}
+            _ => return gateway.budget.short(accounts.as_slice(), now, want_for(max_tokens)).map_or(Ok(picked), Err),
+        }
+    }
+    picked.shrink = true;
+    Ok(picked)
 }
 
 /// The place in the group of the deployment that the strategy wants, among `open`.

@@ -89,7 +89,7 @@ pub enum Then {
     /// The group is left.
     Leave,
     /// The same call again, below the attempt.
-    Resend(DeploymentId),
+    Resend(DeploymentId, Failure),
 }
 
 /// What the request does next.
@@ -121,7 +121,15 @@ pub enum End {
 #[inline]
 pub fn next<J: Journal>(plan: &Plan, gateway: &Gateway, needs: &Needs<'_>, progress: &mut Progress, last: Last, now: Time, journal: &mut J) -> Next {
     let mut verdict = match last {
-        Last::Nothing | Last::Slept(Then::Retry | Then::Resend(_)) => Verdict::Try,
+        // Late wakes, queues and flights: nobody is there any more to be answered.
+        Last::Nothing | Last::Slept(_) if now >= needs.deadline => {
+            if progress.calls == 0 {
+                progress.trail().last = Some(End::Refused(Denial::DeadlinePassed));
+            }
+            Verdict::GiveUp
+        }
+        Last::Slept(Then::Retry) if progress.calls > 0 && !gateway.may_retry(plan, needs.request.model) => Verdict::Leave,
+        Last::Nothing | Last::Slept(Then::Retry | Then::Resend(..)) => Verdict::Try,
         Last::Slept(Then::Leave) => Verdict::Leave,
         Last::Failed(failure) => {
             progress.trail().last = Some(End::Failed(failure));
@@ -238,6 +246,11 @@ fn move_on<J: Journal>(plan: &Plan, gateway: &Gateway, needs: &Needs<'_>, progre
     if u32::from(progress.calls) >= per_request(plan, needs) {
         return false;
     }
+    if progress.calls > 0 && !gateway.may_retry(plan, needs.request.model) {
+        let skipped = Fact::Skipped { model: progress.group, deployment: None, reason: Skip::RetryBudget };
+        journal.record(now, Some(needs.request.id), || skipped);
+        return false;
+    }
     let model = plan.model(progress.group);
     if let Some(level) = next_level(plan, model, Some(progress.level)) {
         (progress.level, progress.attempts) = (level, 0);
@@ -253,11 +266,6 @@ fn move_on<J: Journal>(plan: &Plan, gateway: &Gateway, needs: &Needs<'_>, progre
         End::Refused(Denial::TooLong) => Some(FailureClass::ContextWindow),
         End::Refused(_) => None,
     };
-    if progress.calls > 0 && !gateway.may_retry(plan, needs.request.model) {
-        let skipped = Fact::Skipped { model: progress.group, deployment: None, reason: Skip::RetryBudget };
-        journal.record(now, Some(needs.request.id), || skipped);
-        return false;
-    }
     let walk = asked.fallbacks.walk;
     progress.descend(plan, needs.request.model, walk, class);
     while let Some(group) = progress.next_group(plan, walk) {

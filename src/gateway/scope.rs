@@ -30,7 +30,8 @@ impl Scope {
         }
         for (position, spec) in limits.iter().enumerate() {
             match self.limits.get(position) {
-                Some(id) => rates.change(*id, *spec),
+                Some(id) if rates.counts_alike(*id, spec) => rates.change(*id, *spec),
+                Some(_) => self.limits[position] = rates.add(*spec),
                 None => self.limits.push(rates.add(*spec)),
             }
         }

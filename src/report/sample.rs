@@ -68,6 +68,7 @@ fn model(name: &str, deployment: u32, reference: RateCard) -> Model {
             content_policy: None,
             fallback_on: FailureSet::ALL,
             walk: Walk::Flat,
+            shown: Shown::Last,
             price_ratio_max_per_mille: None,
             same_tier: false,
             alert_share_per_mille: 50,
@@ -87,7 +88,7 @@ fn model(name: &str, deployment: u32, reference: RateCard) -> Model {
             single_exempt: FailureSet::NONE,
         },
         breaker: None,
-        timeouts: Timeouts { call: Span::MAX, stream: Span::MAX, idle: Span::MAX, request: Span::MAX },
+        timeouts: Timeouts { call: Span::MAX, first_byte: Span::MAX, stream: Span::MAX, idle: Span::MAX, request: Span::MAX },
         cache: None,
         max_tokens: MaxTokens { default: None, cap: None },
         on_disconnect: OnDisconnect {

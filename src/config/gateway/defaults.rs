@@ -19,6 +19,7 @@
 //! | `fallback.on` | `retry_on`, `unauthorized forbidden not_found no_deployment saturated context_window` | another group may answer |
 //! | `fallback.walk` | `"flat"` | the list written at the model is the list walked |
 //! | `fallback.depth_max`, `depth_by`, `resume_origin` | 2, `"level"`, `false` | only for `walk = "depth-first"` |
+//! | `fallback.shown` | `"last"` | the client sees the failure of the last group tried; `"asked"` shows that of the model asked for |
 //! | `fallback.max_price_ratio` | none | which fallbacks are worth their price is the user's to say |
 //! | `fallback.same_tier` | `false` | |
 //! | `fallback.alert_share` | 0.05 | a twentieth of the answers from elsewhere is no accident |
@@ -32,7 +33,7 @@
 //! | `cooldown.counts`, `cooldown.hops` | `"every"`, `"count"` | a failure is a failure |
 //! | `cooldown.single`, `single_exempt` | `"exempt_without_fallback"`, `"all"` | cooling all there is turns a spike into an outage |
 //! | `breaker` | off | if switched on: `failures = 5`, `counted` as the cooldown's, `open_for = "30s"`, `probes = 1`, `successes = 2` |
-//! | `timeouts.call` | `"120s"` | to the end of a plain answer, or to a stream's first byte |
+//! | `timeouts.call`, `first_byte` | `"120s"` | to the end of a plain answer; to a stream's first byte |
 //! | `timeouts.stream`, `idle`, `request` | `"600s"`, `"60s"`, `"600s"` | the OpenAI client library gives up after 600 s |
 //! | `cache` | off | if switched on: `ttl = "1h"`, `scope = "team"`, `single_flight = true`, `separate_streams = true`, `sliding`, `hits_count`, `remote` = false |
 //! | `cache.size_max` | `"256 MiB"` | |
@@ -56,7 +57,7 @@
 use crate::gateway::failure::{CLASSES, FailureClass, FailureSet};
 use crate::gateway::plan::{
     Attempts, Backoff, Breaker, BudgetMode, CachePolicy, CacheScope, Cooldown, Counts, Enforce, FailureShare, Fallbacks, Hops, Leave, LoopDetector,
-    MaxTokens, OnDisconnect, OnShort, Pick, RetryBudget, Single, Strategy, Timeouts, Transport, Walk,
+    MaxTokens, OnDisconnect, OnShort, Pick, RetryBudget, Shown, Single, Strategy, Timeouts, Transport, Walk,
 };
 use crate::gateway::time::Span;
 
@@ -97,7 +98,13 @@ pub fn policies() -> Policies {
         fallbacks: fallbacks(),
         cooldown: cooldown(),
         breaker: None,
-        timeouts: Timeouts { call: Span::from_secs(120), stream: Span::from_secs(600), idle: Span::from_secs(60), request: Span::from_secs(600) },
+        timeouts: Timeouts {
+            call: Span::from_secs(120),
+            first_byte: Span::from_secs(120),
+            stream: Span::from_secs(600),
+            idle: Span::from_secs(60),
+            request: Span::from_secs(600),
+        },
         cache: None,
         max_tokens: MaxTokens { default: None, cap: None },
         on_disconnect: on_disconnect(),
@@ -136,6 +143,7 @@ fn fallbacks() -> Fallbacks {
         content_policy: None,
         fallback_on: PASSING.and(CREDENTIALS).and(ELSEWHERE),
         walk: Walk::Flat,
+        shown: Shown::Last,
         price_ratio_max_per_mille: None,
         same_tier: false,
         alert_share_per_mille: 50,

@@ -2,8 +2,8 @@
 
 use crate::gateway::failure::{CLASSES, FailureClass};
 use crate::gateway::plan::{
-    Attempts, Backoff, Breaker, CachePolicy, CacheScope, Cooldown, Counts, DepthBy, Fallbacks, Hops, Leave, MaxTokens, OnDisconnect, Pick, Single,
-    Strategy, Timeouts, Transport, Walk,
+    Attempts, Backoff, Breaker, CachePolicy, CacheScope, Cooldown, Counts, DepthBy, Fallbacks, Hops, Leave, MaxTokens, OnDisconnect, Pick, Shown,
+    Single, Strategy, Timeouts, Transport, Walk,
 };
 use crate::gateway::time::Span;
 
@@ -86,6 +86,7 @@ pub fn read(parent: &Section<'_>, level: Level, policies: &mut Policies) {
     }
     if let Some(section) = parent.section("timeouts") {
         section.put("call", Item::span_or_never, &mut policies.timeouts.call);
+        section.put("first_byte", Item::span_or_never, &mut policies.timeouts.first_byte);
         section.put("stream", Item::span_or_never, &mut policies.timeouts.stream);
         section.put("idle", Item::span_or_never, &mut policies.timeouts.idle);
         section.put("request", Item::span_or_never, &mut policies.timeouts.request);
@@ -177,6 +178,7 @@ fn read_fallback(section: &Section<'_>, fallbacks: &mut Fallbacks) {
         Walk::DepthFirst { depth_max, depth_by, resume_origin } => (true, depth_max, depth_by, resume_origin),
     };
     section.put("walk", |item| item.choice(&walks), &mut nested);
+    section.put("shown", |item| item.choice(&[("last", Shown::Last), ("asked", Shown::Asked)]), &mut fallbacks.shown);
     section.put("depth_max", |item| item.count_within(0, ATTEMPTS_MAX), &mut depth_max);
     section.put("depth_by", |item| item.choice(&[("level", DepthBy::Level), ("sibling", DepthBy::Sibling)]), &mut depth_by);
     section.put("resume_origin", Item::boolean, &mut resume_origin);

@@ -3,7 +3,7 @@
 use super::{Action, Call, Hit, InFlight, Open, State, Turn};
 use crate::gateway::failure::{Failure, FailureClass};
 use crate::gateway::health::Report;
-use crate::gateway::journal::{CallClosed, Called, Certainty, Denial, Ended, Fact, Journal, Outcome, Position};
+use crate::gateway::journal::{CallClosed, Called, Certainty, Denial, Ended, Fact, Journal, Outcome, Position, Skip};
 use crate::gateway::limits::Ask;
 use crate::gateway::money::Money;
 use crate::gateway::pick::{self, Needs, Picked};
@@ -44,14 +44,24 @@ impl InFlight {
     }
 
     pub(super) fn slept<J: Journal>(&mut self, turn: &mut Turn<'_, J>) -> Action {
-        let Then::Resend(deployment) = self.then else { return self.route(turn, Last::Slept(self.then)) };
-        let Turn { plan, gateway, now, journal: _ } = turn;
+        let Then::Resend(deployment, failure) = self.then else { return self.route(turn, Last::Slept(self.then)) };
+        let Turn { plan, gateway, now, journal } = turn;
         let path = gateway.directory.path(self.path);
         let needs = Needs { request: &self.request, path, deadline: self.deadline };
-        match pick::again(plan, gateway, &needs, self.progress.group, deployment, *now) {
-            Ok(picked) => self.call(turn, picked, false),
-            Err(account) => self.refused(turn, Denial::Budget(account)),
+        let may = *now < self.deadline && gateway.may_retry(plan, self.request.model) && !gateway.health.is_retired(deployment);
+        if may {
+            match pick::again(plan, gateway, &needs, self.progress.group, deployment, *now) {
+                Ok(picked) => return self.call(turn, picked, false),
+                Err(account) => {
+                    let skipped = Fact::Skipped { model: self.progress.group, deployment: Some(deployment), reason: Skip::Budget(account) };
+                    journal.record(*now, Some(self.request.id), || skipped);
+                }
+            }
         }
+        // What cannot be sent again is a failed attempt like any other.
+        let avoid = plan.model(self.progress.group).attempts.avoid_after.has(failure.class);
+        self.progress.failed(deployment, avoid);
+        self.route(turn, Last::Failed(failure))
     }
 
     /// A call leaves: its worst case is held, its places are taken.
@@ -63,11 +73,11 @@ impl InFlight {
         if let Some(account) = gateway.budget.observed_short(picked.accounts.as_slice(), now, picked.want) {
             journal.record(now, id, || Fact::Refused { denial: Denial::Budget(account), observed: true });
         }
-        let hold = gateway.budget.hold(picked.accounts.as_slice(), now, picked.want, picked.cap);
+        let hold = gateway.budget.hold(picked.accounts.as_slice(), now, picked.want, picked.shrink);
         let limits = gateway.deployments[picked.deployment.index()].list();
         gateway.limits.take_rates(limits, now, pick::ask(&self.request, picked.max_tokens));
         gateway.limits.take_places(limits);
-        gateway.health.call(model, picked.deployment, now, *journal);
+        let probe = gateway.health.call(model, picked.deployment, now, *journal);
         let position = match self.last_called {
             None => Position::First,
             Some(_) if picked.model != self.request.model => Position::Fallback,
@@ -81,7 +91,7 @@ impl InFlight {
         let call = u32::from(self.progress.calls);
         self.last_called = Some(picked.deployment);
         let Picked { deployment, max_tokens, .. } = picked;
-        self.open = Some(Open { hold, deployment, model: picked.model, position, max_tokens, limits, since: now });
+        self.open = Some(Open { hold, deployment, model: picked.model, position, max_tokens, limits, since: now, opened: false, probe });
         self.state = State::Calling;
         let patience = if self.request.stream { model.timeouts.first_byte } else { model.timeouts.call };
         self.wake = (now + patience).min(self.deadline);
@@ -92,12 +102,19 @@ impl InFlight {
 
     #[inline]
     pub(super) fn opened<J: Journal>(&mut self, turn: &mut Turn<'_, J>) -> Action {
-        let open = self.open.as_ref().expect("a call is open while calling");
+        let open = self.open.as_mut().expect("a call is open while calling");
+        open.opened = true;
         self.state = State::Relaying;
         self.wake = (open.since + turn.plan.model(open.model).timeouts.stream).min(self.deadline);
         let call = u32::from(self.progress.calls);
         turn.journal.record(turn.now, Some(self.request.id), || Fact::Opened { call });
         Action::Relay
+    }
+
+    /// The answer has begun and nobody sees it: from now on the call breaks as a stream does.
+    pub(super) fn opened_unseen(&mut self) -> Action {
+        self.open.as_mut().expect("a call is open while draining").opened = true;
+        Action::Wait
     }
 
     /// The call has ended well: its usage is the bill.
@@ -132,9 +149,14 @@ impl InFlight {
 
     /// The call has failed, before it opened or after.
     pub(super) fn failed<J: Journal>(&mut self, turn: &mut Turn<'_, J>, failure: Failure, received: u32, usage: Option<Usage>) -> Action {
-        let broken = match self.state {
-            State::Calling => Broken::Failed(failure.class),
-            _ => Broken::Cut { received },
+        let opened = self.open.as_ref().is_some_and(|open| open.opened);
+        let broken = match (self.state, failure.class) {
+            // The driver has given up a drain at its caps, or a stream at the time between its chunks: to the provider a client that leaves.
+            (State::Draining, FailureClass::Cut) | (State::Relaying, FailureClass::Timeout) => {
+                Broken::Cancelled { stream: self.request.stream, received }
+            }
+            _ if opened => Broken::Cut { received },
+            _ => Broken::Failed(failure.class),
         };
         let delivered = match self.state {
             State::Relaying if !self.gone => received,
@@ -166,7 +188,8 @@ impl InFlight {
         let needs = Needs { request: &self.request, path, deadline: self.deadline };
         let again = u32::from(self.progress.resends) < transport.retries
             && transport.retry_on.has(failure.class)
-            && u32::from(self.progress.calls) < router::per_request(turn.plan, &needs);
+            && u32::from(self.progress.calls) < router::per_request(turn.plan, &needs)
+            && turn.gateway.may_retry(turn.plan, self.request.model);
         if again {
             let step = u32::from(self.progress.resends);
             let ordinal = self.progress.picks();
@@ -174,7 +197,7 @@ impl InFlight {
             if until < self.deadline {
                 self.close_broken(turn, ended, broken, 0, 0, usage, Report::Neither);
                 self.progress.resent(deployment);
-                return self.sleep(until, Then::Resend(deployment));
+                return self.sleep(until, Then::Resend(deployment, failure));
             }
         }
         let report = self.judged(turn, failure);
@@ -285,7 +308,7 @@ impl InFlight {
         let used = Ask { input: u64::from(usage.input), output: u64::from(usage.output) };
         gateway.limits.correct(open.limits, now, open.since, pick::ask(&self.request, open.max_tokens), used);
         gateway.limits.return_places(open.limits, &mut gateway.ready);
-        gateway.health.ended(plan, plan.model(open.model), open.deployment, now, report, usage.total(), *journal);
+        gateway.health.ended(plan, plan.model(open.model), open.deployment, now, (report, open.probe), usage.total(), *journal);
         self.used_input = self.used_input.saturating_add(usage.input);
         self.used_output = self.used_output.saturating_add(usage.output);
         let Open { deployment, model, position, .. } = open;

@@ -11,7 +11,8 @@ use crate::gateway::failure::{CLASSES, FailureClass, FailureSet};
 use crate::gateway::id::ModelId;
 use crate::gateway::journal::{CallClosed, Fact};
 use crate::gateway::plan::{
-    Attempts, Backoff, Cooldown, Counts, Fallbacks, Hops, Leave, MaxTokens, Model, OnDisconnect, Pick, Single, Strategy, Timeouts, Transport, Walk,
+    Attempts, Backoff, Cooldown, Counts, Fallbacks, Hops, Leave, MaxTokens, Model, OnDisconnect, Pick, Shown, Single, Strategy, Timeouts, Transport,
+    Walk,
 };
 use crate::sim::client::{ClientError, Clients, UnknownKey};
 use crate::sim::driver::{Driver, Variant};
@@ -55,6 +56,7 @@ fn model(name: &str, deployments: &[u32], plan: &Plan) -> Model {
             content_policy: None,
             fallback_on: FailureSet::ALL,
             walk: Walk::Flat,
+            shown: Shown::Last,
             price_ratio_max_per_mille: None,
             same_tier: false,
             alert_share_per_mille: 1_000,
@@ -74,7 +76,7 @@ fn model(name: &str, deployments: &[u32], plan: &Plan) -> Model {
             single_exempt: FailureSet::NONE,
         },
         breaker: None,
-        timeouts: Timeouts { call: Span::MAX, stream: Span::MAX, idle: Span::MAX, request: Span::MAX },
+        timeouts: Timeouts { call: Span::MAX, first_byte: Span::MAX, stream: Span::MAX, idle: Span::MAX, request: Span::MAX },
         cache: None,
         max_tokens: MaxTokens { default: None, cap: None },
         on_disconnect: OnDisconnect {
