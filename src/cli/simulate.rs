@@ -203,5 +203,5 @@ impl Observer for Listener {
 
 #[inline]
 fn about(context: &Context) -> About {
-    About { arrived: context.arrived_at, key: context.request.key, model: context.request.model }
+    About { arrived: context.arrived_at, key: context.key, model: context.model }
 }

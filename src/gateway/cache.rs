@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 
-use super::id::{KeyId, Map, RequestId, Slot, TeamId};
+use super::id::{KeyId, RequestId, Slot, TeamId};
 use super::in_flight::{CacheKey, Hit, Wake};
 use super::plan::{CachePolicy, CacheScope};
 use super::request::{Fingerprint, Request};
@@ -30,8 +30,9 @@ pub fn key(request: &Request, policy: &CachePolicy, scope: CacheScope, team: Opt
     };
     let stream = u64::from(policy.separate_streams && request.stream);
     let Fingerprint(a, b) = request.fingerprint;
-    let salt = mix(mix(mix(policy.namespace, tenant), u64::from(request.model.0) << 1 | stream), 0x9E37_79B9_7F4A_7C15);
-    CacheKey(Fingerprint(mix(a, salt), mix(b, salt.rotate_left(32))))
+    // Two different salts differ in both words, so equal keys mean equal content for equal tenants.
+    let salt = mix(mix(policy.namespace, tenant), u64::from(request.model.0) << 1 | stream);
+    CacheKey(Fingerprint(a ^ salt, b ^ salt.rotate_left(32)))
 }
 
 const fn key_number(key: KeyId) -> u64 {
@@ -211,10 +212,11 @@ impl From<Cache> for Stored {
     }
 }
 
-/// The key is already mixed, but word by word: traffic without identities has one first word for all its requests.
+/// Both words count: traffic without identities has one first word for all its requests.
 #[inline]
 const fn hash(key: CacheKey) -> u64 {
-    key.0.0 ^ key.0.1
+    let x = (key.0.0 ^ key.0.1.rotate_left(32)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    x ^ (x >> 32)
 }
 
 const fn bytes_of(hit: Hit) -> u64 {
@@ -223,10 +225,11 @@ const fn bytes_of(hit: Hit) -> u64 {
 
 /// Identical requests at one time: one leads, the others wait for its answer.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(from = "Vec<Flight>", into = "Vec<Flight>")]
+#[serde(from = "Vec<Option<Flight>>", into = "Vec<Option<Flight>>")]
 pub struct Flights {
-    flights: Vec<Flight>,
-    places: Map<CacheKey, u32>,
+    flights: Vec<Option<Flight>>,
+    free: Vec<u32>,
+    places: HashTable<u32>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -239,38 +242,44 @@ struct Flight {
 impl Flights {
     /// Joins the flight under `key`: `None` leads it, `Some` waits for the request named.
     pub fn join(&mut self, key: CacheKey, slot: Slot, request: RequestId) -> Option<RequestId> {
-        let next = self.flights.len() as u32;
-        let place = *self.places.entry(key).or_insert(next);
-        if place == next {
-            self.flights.push(Flight { key, leader: request, followers: VecDeque::new() });
-            return None;
+        if let Some(flight) = self.find(key) {
+            flight.followers.push_back((slot, request));
+            return Some(flight.leader);
         }
-        let flight = &mut self.flights[place as usize];
-        flight.followers.push_back((slot, request));
-        Some(flight.leader)
+        let flight = Some(Flight { key, leader: request, followers: VecDeque::new() });
+        let place = if let Some(place) = self.free.pop() {
+            self.flights[place as usize] = flight;
+            place
+        } else {
+            self.flights.push(flight);
+            self.flights.len() as u32 - 1
+        };
+        self.index(place, key);
+        None
     }
 
     /// Whether anybody waits for the leader of `key`.
     pub fn has_followers(&self, key: CacheKey) -> bool {
-        self.places.get(&key).is_some_and(|place| !self.flights[*place as usize].followers.is_empty())
+        let place = self.places.find(hash(key), |place| self.key_at(*place) == key);
+        place.and_then(|place| self.flights[*place as usize].as_ref()).is_some_and(|flight| !flight.followers.is_empty())
     }
 
     /// A follower waits no more.
     pub fn leave(&mut self, key: CacheKey, request: RequestId) {
-        if let Some(place) = self.places.get(&key) {
-            self.flights[*place as usize].followers.retain(|(_, follower)| *follower != request);
+        if let Some(flight) = self.find(key) {
+            flight.followers.retain(|(_, follower)| *follower != request);
         }
     }
 
     /// The leader was answered: so is everybody who waited.
     pub fn served(&mut self, key: CacheKey, hit: Hit, ready: &mut VecDeque<(Slot, Wake)>) {
-        let flight = self.land(key);
-        ready.extend(flight.followers.into_iter().map(|(slot, _)| (slot, Wake::Served(hit))));
+        let followers = self.land(key).followers;
+        ready.extend(followers.into_iter().map(|(slot, _)| (slot, Wake::Served(hit))));
     }
 
     /// The leader was not answered: the first who waited leads now.
     pub fn failed(&mut self, key: CacheKey, ready: &mut VecDeque<(Slot, Wake)>) {
-        let flight = &mut self.flights[self.places[&key] as usize];
+        let flight = self.find(key).expect("a leader's flight is open until it ends it");
         match flight.followers.pop_front() {
             Some((slot, request)) => {
                 let after = core::mem::replace(&mut flight.leader, request);
@@ -284,7 +293,7 @@ impl Flights {
 
     /// Flights that are open: zero when nothing is in flight.
     pub fn open(&self) -> usize {
-        self.flights.len()
+        self.places.len()
     }
 
     /// Forgets all flights: after a crash nobody is there to end them.
@@ -292,25 +301,45 @@ impl Flights {
         *self = Self::default();
     }
 
-    /// Ends a flight; the last one takes its place in the table.
+    /// Ends a flight.
     fn land(&mut self, key: CacheKey) -> Flight {
-        let place = self.places.remove(&key).expect("a leader's flight is open until it ends it");
-        let flight = self.flights.swap_remove(place as usize);
-        if let Some(moved) = self.flights.get(place as usize) {
-            self.places.insert(moved.key, place);
+        let flights = &self.flights;
+        let found = self.places.find_entry(hash(key), |place| flights[*place as usize].as_ref().is_some_and(|flight| flight.key == key));
+        let (place, _) = found.expect("a leader's flight is open until it ends it").remove();
+        self.free.push(place);
+        self.flights[place as usize].take().expect("an indexed flight is open")
+    }
+
+    fn find(&mut self, key: CacheKey) -> Option<&mut Flight> {
+        let place = self.places.find(hash(key), |place| self.key_at(*place) == key).copied()?;
+        self.flights[place as usize].as_mut()
+    }
+
+    fn index(&mut self, place: u32, key: CacheKey) {
+        let flights = &self.flights;
+        let hash_at = |place: &u32| flights[*place as usize].as_ref().map_or(0, |flight| hash(flight.key));
+        self.places.insert_unique(hash(key), place, hash_at);
+    }
+
+    fn key_at(&self, place: u32) -> CacheKey {
+        self.flights[place as usize].as_ref().expect("an indexed flight is open").key
+    }
+}
+
+impl From<Vec<Option<Flight>>> for Flights {
+    fn from(flights: Vec<Option<Flight>>) -> Self {
+        let mut restored = Self { flights, free: Vec::new(), places: HashTable::new() };
+        for place in 0..restored.flights.len() as u32 {
+            match &restored.flights[place as usize] {
+                Some(flight) => restored.index(place, flight.key),
+                None => restored.free.push(place),
+            }
         }
-        flight
+        restored
     }
 }
 
-impl From<Vec<Flight>> for Flights {
-    fn from(flights: Vec<Flight>) -> Self {
-        let places = flights.iter().map(|flight| flight.key).zip(0..).collect();
-        Self { flights, places }
-    }
-}
-
-impl From<Flights> for Vec<Flight> {
+impl From<Flights> for Vec<Option<Flight>> {
     fn from(flights: Flights) -> Self {
         flights.flights
     }

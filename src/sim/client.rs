@@ -180,7 +180,7 @@ impl Directory {
 
     /// The request that a row of a learnt batch stands for, and what observers and the world need to know about it.
     #[inline]
-    pub(super) fn request(&self, clients: &Clients, batch: &Batch, row: &Row, id: RequestId, slot: Slot, now: Time) -> Context {
+    pub(super) fn request(&self, clients: &Clients, batch: &Batch, row: &Row, id: RequestId, slot: Slot, now: Time) -> (Request, Context) {
         let key = row.key.map_or(self.default_key, |key| Some(self.keys[key.index()]));
         let model = row.model.map_or(self.default_model, |model| Some(self.models[model.index()]));
         let tag = if row.tags.is_empty() { None } else { batch.tags(row).first() };
@@ -201,8 +201,10 @@ impl Directory {
             fingerprint: Fingerprint(row.fingerprint.0[0], row.fingerprint.0[1]),
             deadline: clients.deadline.map(|span| now + span),
         };
-        Context {
-            request,
+        let context = Context {
+            id,
+            key: request.key,
+            model: request.model,
             arrived_at: now,
             first_token_at: None,
             called: None,
@@ -210,7 +212,8 @@ impl Directory {
             session: row.session,
             output_tokens: row.output_tokens.unwrap_or(clients.output_tokens_unrecorded),
             output_is_recorded: row.output_tokens.is_some(),
-        }
+        };
+        (request, context)
     }
 }
 

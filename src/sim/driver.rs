@@ -227,7 +227,7 @@ impl<O: Observer> Driver<O> {
     fn arrive(&mut self, batch: &Arc<Batch>, row: &Row, index: u32) {
         let slot = self.free.pop().unwrap_or_else(|| Slot(u32::try_from(self.entries.len()).expect("fewer than 2^32 requests in flight")));
         let id = RequestId(self.totals.arrived);
-        let context = self.directory.request(&self.variant.clients, batch, row, id, slot, self.now);
+        let (request, context) = self.directory.request(&self.variant.clients, batch, row, id, slot, self.now);
         self.totals.arrived += 1;
         self.totals.outputs_unrecorded += u64::from(!context.output_is_recorded);
         let entry = Entry {
@@ -244,7 +244,7 @@ impl<O: Observer> Driver<O> {
             row: index,
         };
         self.observer.arrived(self.now, &entry.context);
-        let event = Event::Arrived(entry.context.request);
+        let event = Event::Arrived(request);
         match self.entries.get_mut(slot.index()) {
             Some(place) => *place = entry,
             None => self.entries.push(entry),
@@ -337,7 +337,7 @@ impl<O: Observer> Driver<O> {
     fn call(&mut self, slot: Slot, call: Call) {
         let entry = &mut self.entries[slot.index()];
         assert!(entry.open.is_none(), "one call of a request is open at one time");
-        let Context { request, output_tokens, .. } = entry.context;
+        let (request, output_tokens) = (*entry.flight.request(), entry.context.output_tokens);
         let (blocks, block_size) = entry.batch.map_or((&[][..], 0), |batch| self.batches.blocks(batch, entry.row));
         let prompt = Prompt {
             request: request.id,
@@ -441,7 +441,7 @@ impl<O: Observer> Journal for Listener<'_, '_, O> {
     fn record(&mut self, now: Time, request: Option<RequestId>, fact: impl FnOnce() -> Fact) {
         let fact = fact();
         let context = self.about.as_ref().filter(|_| request.is_some()).map(|about| about.context);
-        assert!(request == context.map(|context| context.request.id), "a request's facts are recorded in its own steps");
+        assert!(request == context.map(|context| context.id), "a request's facts are recorded in its own steps");
         match &fact {
             Fact::CallClosed(closed) => {
                 let about = self.about.as_mut().expect("calls are closed in steps");

@@ -1,10 +1,9 @@
 //! How reports listen to a run, and what a run asserts about itself. Decides nothing that a request could notice.
 
-use crate::gateway::id::DeploymentId;
+use crate::gateway::id::{DeploymentId, KeyId, ModelId, RequestId};
 use crate::gateway::journal::{CallClosed, Fact, Outcome};
 use crate::gateway::money::Money;
 use crate::gateway::rate_card::Usage;
-use crate::gateway::request::Request;
 use crate::gateway::time::Time;
 use crate::traffic::trace::NameId;
 
@@ -40,8 +39,12 @@ impl Observer for () {
 /// One request in flight, as observers see it.
 #[derive(Debug, Clone, Copy)]
 pub struct Context {
-    /// What it asks for.
-    pub request: Request,
+    /// Its identity.
+    pub id: RequestId,
+    /// The virtual key that it came with.
+    pub key: KeyId,
+    /// The model asked for.
+    pub model: ModelId,
     /// When it arrived.
     pub arrived_at: Time,
     /// When the client had the first token of an upstream answer: of a plain answer, all of them.

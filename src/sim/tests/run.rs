@@ -129,7 +129,7 @@ struct Log(Vec<String>);
 
 impl Observer for Log {
     fn arrived(&mut self, now: Time, context: &Context) {
-        self.0.push(format!("{} {}: arrived", now.0 / 1_000_000, context.request.id.0));
+        self.0.push(format!("{} {}: arrived", now.0 / 1_000_000, context.id.0));
     }
 
     fn fact(&mut self, now: Time, context: Option<&Context>, fact: &Fact) {
@@ -141,11 +141,11 @@ impl Observer for Log {
             Fact::Closed => "closed".into(),
             _ => return,
         };
-        self.0.push(format!("{} {}: {text}", now.0 / 1_000_000, context.request.id.0));
+        self.0.push(format!("{} {}: {text}", now.0 / 1_000_000, context.id.0));
     }
 
     fn call(&mut self, now: Time, context: &Context, closed: &CallClosed, bill: &Bill) {
-        let (id, ended) = (context.request.id.0, closed.ended);
+        let (id, ended) = (context.id.0, closed.ended);
         self.0.push(format!("{} {id}: {ended:?}, {} delivered, {} billed", now.0 / 1_000_000, closed.delivered, bill.usage.output));
     }
 }

@@ -121,7 +121,7 @@ struct Watcher {
 impl Observer for Watcher {
     fn fact(&mut self, now: Time, context: Option<&Context>, fact: &Fact) {
         let Some(context) = context else { return };
-        let seen = &mut self.seen[usize::try_from(context.request.id.0).expect("a small number")];
+        let seen = &mut self.seen[usize::try_from(context.id.0).expect("a small number")];
         match *fact {
             Fact::Called(called) => seen.calls.push(SeenCall {
                 group: self.plan.model(called.model).name.clone(),
