@@ -47,7 +47,8 @@ const fn mix(a: u64, b: u64) -> u64 {
     x ^ (x >> 33)
 }
 
-/// The index of stored answers: least recently used out first.
+/// The index of stored answers. The oldest goes first, but one that was used since it was last looked at gets a second chance: close to least
+/// recently used, and a hit writes nothing but its own entry.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(from = "Stored", into = "Stored")]
 pub struct Cache {
@@ -60,12 +61,14 @@ pub struct Cache {
     oldest: u32,
 }
 
+/// One line of the processor's cache: a look-up costs one miss for the table and one for this.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[repr(align(64))]
 struct Entry {
     key: CacheKey,
     hit: Hit,
+    used: bool,
     expires: Time,
-    ttl: Span,
     newer: u32,
     older: u32,
 }
@@ -79,14 +82,12 @@ impl Cache {
     /// Changes the capacity; what does not fit any more goes.
     pub fn resize(&mut self, bytes_max: u64) {
         self.bytes_max = bytes_max;
-        while self.bytes > self.bytes_max {
-            self.remove(self.oldest);
-        }
+        self.make_room(0);
     }
 
-    /// The answer under `key`, if there is one that has not expired. A sliding one lives on from now.
+    /// The answer under `key`, if there is one that has not expired. With `sliding`, it lives on for so long from now.
     #[inline]
-    pub fn get(&mut self, key: CacheKey, now: Time, sliding: bool) -> Option<Hit> {
+    pub fn get(&mut self, key: CacheKey, now: Time, sliding: Option<Span>) -> Option<Hit> {
         let entries = &self.entries;
         let slot = *self.table.find(hash(key), |slot| entries[*slot as usize].key == key)?;
         let entry = &mut self.entries[slot as usize];
@@ -95,13 +96,17 @@ impl Cache {
             self.remove(slot);
             return None;
         }
-        if sliding {
-            entry.expires = now + entry.ttl;
+        if let Some(ttl) = sliding {
+            entry.expires = now + ttl;
         }
-        let hit = entry.hit;
-        self.unlink(slot);
-        self.link_newest(slot);
-        Some(hit)
+        entry.used = true;
+        Some(entry.hit)
+    }
+
+    /// Reads what a [`Self::get`] of `key` will read, so that a driver that knows what comes can have several such reads under way at one time.
+    #[inline]
+    pub fn warm(&self, key: CacheKey) -> bool {
+        self.table.find(hash(key), |slot| self.entries[*slot as usize].key == key).is_some()
     }
 
     /// Keeps an answer. One that is larger than the whole cache is not kept; an older one under the same key is replaced.
@@ -114,11 +119,8 @@ impl Cache {
         if let Some(slot) = self.table.find(hash(key), |slot| entries[*slot as usize].key == key).copied() {
             self.remove(slot);
         }
-        while self.bytes + size > self.bytes_max {
-            self.remove(self.oldest);
-        }
-        let entry = Entry { key, hit, expires: now + ttl, ttl, newer: NONE, older: NONE };
-        self.insert(entry);
+        self.make_room(size);
+        self.insert(Entry { key, hit, used: false, expires: now + ttl, newer: NONE, older: NONE });
     }
 
     /// Answers kept.
@@ -134,6 +136,19 @@ impl Cache {
     /// Bytes kept, as the capacity counts them.
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Lets the oldest go until `size` more bytes fit. Each entry gets its second chance once, so this ends.
+    fn make_room(&mut self, size: u64) {
+        while self.bytes + size > self.bytes_max {
+            let slot = self.oldest;
+            if core::mem::take(&mut self.entries[slot as usize].used) {
+                self.unlink(slot);
+                self.link_newest(slot);
+            } else {
+                self.remove(slot);
+            }
+        }
     }
 
     fn insert(&mut self, entry: Entry) {

@@ -63,6 +63,7 @@ use loops::Loops;
 use model_state::ModelState;
 use plan::Plan;
 use rate_card::Usage;
+use request::Request;
 use scope::Scope;
 use time::Time;
 
@@ -202,6 +203,18 @@ impl Gateway {
     /// The response cache.
     pub fn cache(&self) -> &Cache {
         &self.cache
+    }
+
+    /// Reads what the arrival of `request` will look up in the response cache. Changes nothing: a driver that knows what comes next can have
+    /// the memory of several requests fetched at one time.
+    #[inline]
+    pub fn warm(&self, plan: &Plan, request: &Request) {
+        let policy = plan.models.get(request.model.index()).and_then(|model| model.cache.as_ref());
+        if let (Some(policy), true) = (policy, self.directory.knows(request.key)) {
+            let path = self.directory.path(self.directory.path_of(request.key));
+            let key = cache::key(request, policy, path.overrides.cache_scope.unwrap_or(policy.scope), path.team);
+            core::hint::black_box(self.cache.warm(key));
+        }
     }
 
     /// What is left over.

@@ -17,6 +17,7 @@ use crate::gateway::id::{RequestId, Slot};
 use crate::gateway::in_flight::{Action, Call, Event, InFlight};
 use crate::gateway::journal::{CallClosed, Ended, Fact, Journal};
 use crate::gateway::plan::Plan;
+use crate::gateway::request::Request;
 use crate::gateway::time::{Span, Time};
 use crate::gateway::{Gateway, Outstanding};
 use crate::traffic::trace::{Batch, LeftAfter, Row};
@@ -95,6 +96,9 @@ enum What {
     Leaves,
 }
 
+/// Rows whose place in the response cache is read together, before the first of them arrives: their misses overlap.
+const ROWS_AHEAD: usize = 16;
+
 /// The same instant can't have more steps than this: a gateway that never comes to rest is a bug, not a slow run.
 const STEPS_AT_ONE_INSTANT_MAX: u32 = 100_000_000;
 
@@ -138,9 +142,17 @@ impl<O: Observer> Driver<O> {
         }
         self.directory.learn_keys(batch, &clients, &self.gateway)?;
         self.batches.push(Arc::clone(batch));
-        for (index, row) in (0..).zip(&batch.rows) {
-            self.run_until(row.at);
-            self.arrive(batch, row, index);
+        let mut upcoming = Vec::with_capacity(ROWS_AHEAD);
+        for (chunk, rows) in batch.rows.chunks(ROWS_AHEAD).enumerate() {
+            for (id, row) in (self.totals.arrived..).zip(rows) {
+                let (request, context) = self.directory.request(&clients, batch, row, RequestId(id), Slot(0), row.at);
+                self.gateway.warm(&self.variant.plan, &request);
+                upcoming.push((request, context));
+            }
+            for ((index, row), (request, context)) in (chunk * ROWS_AHEAD..).zip(rows).zip(upcoming.drain(..)) {
+                self.run_until(row.at);
+                self.arrive(row, index as u32, request, context);
+            }
         }
         self.batches.release_current();
         Ok(())
@@ -224,10 +236,9 @@ impl<O: Observer> Driver<O> {
         }
     }
 
-    fn arrive(&mut self, batch: &Arc<Batch>, row: &Row, index: u32) {
+    fn arrive(&mut self, row: &Row, index: u32, mut request: Request, context: Context) {
         let slot = self.free.pop().unwrap_or_else(|| Slot(u32::try_from(self.entries.len()).expect("fewer than 2^32 requests in flight")));
-        let id = RequestId(self.totals.arrived);
-        let (request, context) = self.directory.request(&self.variant.clients, batch, row, id, slot, self.now);
+        request.slot = slot;
         self.totals.arrived += 1;
         self.totals.outputs_unrecorded += u64::from(!context.output_is_recorded);
         let entry = Entry {

@@ -182,7 +182,7 @@ impl InFlight {
             return None;
         }
         let key: CacheKey = self.cache_key(turn.plan, turn.gateway)?;
-        let sliding = turn.plan.model(self.request.model).cache.is_some_and(|policy| policy.sliding);
+        let sliding = turn.plan.model(self.request.model).cache.filter(|policy| policy.sliding).map(|policy| policy.ttl);
         turn.gateway.cache.get(key, turn.now, sliding)
     }
 
