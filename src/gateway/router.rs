@@ -8,7 +8,7 @@ use super::draw::{self, Purpose};
 use super::failure::{Failure, FailureClass};
 use super::id::{DeploymentId, ModelId};
 use super::journal::{Denial, Fact, Journal, Skip};
-use super::pick::{Blocked, Needs, Picked, pick};
+use super::pick::{Blocked, Needs, Picked, on_level, pick};
 use super::plan::{Backoff, DepthBy, Fallbacks, Model, Plan, Walk};
 use super::time::{Span, Time};
 
@@ -224,7 +224,9 @@ fn blocked_by(plan: &Plan, gateway: &Gateway, needs: &Needs<'_>, progress: &mut 
         Blocked::PriceRatio => None,
         Blocked::Unhealthy | Blocked::Saturated => {
             let class = blocked.class().expect("these two have a class");
-            let back = gateway.health.back_at(model).filter(|_| blocked == Blocked::Unhealthy).map(|at| at.since(now));
+            let level = on_level(plan, model, progress.level);
+            let used = model.deployments.iter().enumerate().filter(|(i, _)| level & (1 << i) != 0).map(|(_, id)| *id);
+            let back = gateway.health.back_at(used).filter(|_| blocked == Blocked::Unhealthy).map(|at| at.since(now));
             Some(End::Failed(Failure { retry_after: back, ..Failure::new(class) }))
         }
     };

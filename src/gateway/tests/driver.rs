@@ -77,8 +77,7 @@ impl Run {
         let (journal, flights, stale) = (Vec::new(), Vec::new(), VecDeque::new());
         let arrivals_left = setup.arrivals;
         let (ledger, bills, now) = (Ledger::default(), BTreeMap::new(), START);
-        let mut run =
-            Self { setup, dice, now, plans: Vec::from([plan]), sizes, gateway, journal, flights, ledger, bills, stale, arrivals_left };
+        let mut run = Self { setup, dice, now, plans: Vec::from([plan]), sizes, gateway, journal, flights, ledger, bills, stale, arrivals_left };
         run.begin();
         let mut turns = 0;
         while run.arrivals_left > 0 || run.dice.below(20) > 0 && run.flights.iter().any(|flight| !flight.in_flight.is_closed()) {
