@@ -304,6 +304,16 @@ fn choose(plan: &Plan, gateway: &Gateway, needs: &Needs<'_>, progress: &Progress
 }
 
 impl Blocked {
+    /// What the journal says of a group passed over for this; the deployments without money were named one by one.
+    pub const fn skip(self) -> Option<Skip> {
+        match self {
+            Self::Unhealthy => Some(Skip::Unhealthy),
+            Self::TooLong => Some(Skip::TooLong),
+            Self::PriceRatio => Some(Skip::PriceRatio),
+            Self::Saturated | Self::Exhausted | Self::Short(_) => None,
+        }
+    }
+
     /// The failure class that this stands for, where the request goes on to fallbacks with it.
     pub const fn class(self) -> Option<FailureClass> {
         match self {

@@ -142,7 +142,7 @@ pub fn next<J: Journal>(plan: &Plan, gateway: &Gateway, needs: &Needs<'_>, progr
             Verdict::Leave => return Next::GiveUp(progress.end()),
             Verdict::Try => match pick(plan, gateway, needs, progress, now, journal) {
                 Ok(picked) => return Next::Call(picked),
-                Err(blocked) => verdict = blocked_by(plan, gateway, needs, progress, blocked, now),
+                Err(blocked) => verdict = blocked_by(plan, gateway, needs, progress, blocked, now, journal),
             },
         }
     }
@@ -213,7 +213,19 @@ pub fn per_request(plan: &Plan, needs: &Needs<'_>) -> u32 {
 }
 
 /// Nothing in this group can be called: what the client would see of that, and where to go.
-fn blocked_by(plan: &Plan, gateway: &Gateway, needs: &Needs<'_>, progress: &mut Progress, blocked: Blocked, now: Time) -> Verdict {
+fn blocked_by<J: Journal>(
+    plan: &Plan,
+    gateway: &Gateway,
+    needs: &Needs<'_>,
+    progress: &mut Progress,
+    blocked: Blocked,
+    now: Time,
+    journal: &mut J,
+) -> Verdict {
+    if let Some(reason) = blocked.skip() {
+        let skipped = Fact::Skipped { model: progress.group, deployment: None, reason };
+        journal.record(now, Some(needs.request.id), || skipped);
+    }
     let model = plan.model(progress.group);
     let called = progress.calls > 0;
     let end = match blocked {
