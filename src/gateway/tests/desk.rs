@@ -61,15 +61,20 @@ impl Desk {
     /// Says the words, and compares what is decided on them.
     #[track_caller]
     pub(super) fn check(&mut self, words: &str, expected: &str) {
-        for word in words.split(';') {
-            let word: Vec<&str> = word.split_whitespace().collect();
-            self.say(&word);
-        }
+        self.run(words);
         let told = self.told;
         self.told = self.journal.len();
         let decided: Vec<String> = self.journal[told..].iter().filter_map(|record| self.render(record)).collect();
         let expected: Vec<&str> = expected.split(';').map(str::trim).filter(|line| !line.is_empty()).collect();
         assert_eq!(decided, expected, "\n{}", decided.join("; "));
+    }
+
+    /// Says the words.
+    pub(super) fn run(&mut self, words: &str) {
+        for word in words.split(';') {
+            let word: Vec<&str> = word.split_whitespace().collect();
+            self.say(&word);
+        }
     }
 
     /// Nothing is left over.
@@ -82,6 +87,7 @@ impl Desk {
         let number = |text: &str| -> u32 { text.parse().expect("a number") };
         match word {
             ["ask", rest @ ..] => self.ask(rest),
+            [] => {}
             ["tick"] => self.gateway.tick(self.now, &mut self.journal),
             [seconds] if seconds.starts_with('+') => self.now = self.now + span(&seconds[1..]),
             [who, what, rest @ ..] => {

@@ -7,6 +7,7 @@ mod driver;
 mod health;
 mod laws;
 mod ledger;
+mod money;
 mod orders;
 mod plans;
 mod routing;
