@@ -64,7 +64,7 @@ impl Desk {
         self.run(words);
         let told = self.told;
         self.told = self.journal.len();
-        let decided: Vec<String> = self.journal[told..].iter().filter_map(|record| self.render(record)).collect();
+        let decided = self.decided_since(told);
         let expected: Vec<&str> = expected.split(';').map(str::trim).filter(|line| !line.is_empty()).collect();
         assert_eq!(decided, expected, "\n{}", decided.join("; "));
     }
@@ -75,6 +75,57 @@ impl Desk {
             let word: Vec<&str> = word.split_whitespace().collect();
             self.say(&word);
         }
+    }
+
+    /// What was decided since the record numbered `from`.
+    pub(super) fn decided_since(&self, from: usize) -> Vec<String> {
+        self.journal[from..].iter().filter_map(|record| self.render(record)).collect()
+    }
+
+    /// Tells a request an event by the words of the state table, which name the call.
+    pub(super) fn tell(&mut self, who: &str, event: &str) {
+        let slot = who.parse::<usize>().expect("a number") - 1;
+        let word: Vec<&str> = event.split_whitespace().collect();
+        let call = |text: &str| text.parse().expect("a number");
+        let failure = Failure::new(FailureClass::Internal);
+        let event = match word[..] {
+            ["opens", number] => Event::Opened { call: call(number) },
+            ["fail", number] => Event::Failed { call: call(number), failure, received: 0, usage: None },
+            ["billed", number] => Event::Failed { call: call(number), failure, received: 0, usage: Some(Usage::plain(100, 0)) },
+            ["early"] => Event::Woke,
+            _ => {
+                let mut word = word.clone();
+                word.insert(0, who);
+                return self.say(&word);
+            }
+        };
+        self.step(slot, event);
+        self.drain_ready();
+    }
+
+    /// Answers every open call until all requests are over.
+    pub(super) fn end_all(&mut self) {
+        for _ in 0..20 {
+            for slot in 0..self.flights.len() {
+                let flight = &self.flights[slot].0;
+                if !flight.is_closed() {
+                    let event = Event::Finished { call: flight.calls(), usage: Usage::plain(100, 1) };
+                    self.step(slot, event);
+                    self.drain_ready();
+                }
+                if let Some((at, _)) = self.flights[slot].0.deadline() {
+                    self.now = self.now.max(at);
+                    self.step(slot, Event::Woke);
+                    self.drain_ready();
+                }
+            }
+        }
+        assert!(self.flights.iter().all(|(flight, _)| flight.is_closed()), "all come to an end");
+    }
+
+    pub(super) fn arrive_again(&mut self) {
+        let request = *self.flights[0].0.request();
+        self.step(0, Event::Arrived(request));
     }
 
     /// Nothing is left over.

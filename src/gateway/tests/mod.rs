@@ -7,6 +7,8 @@ mod driver;
 mod health;
 mod laws;
 mod ledger;
+mod life;
+mod limiting;
 mod money;
 mod orders;
 mod plans;
