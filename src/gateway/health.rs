@@ -94,9 +94,9 @@ impl Health {
         !state.retired && now >= state.cooling_until && model.breaker.is_none_or(|policy| state.breaker.lets_through(policy, now))
     }
 
-    /// When the first deployment of the group may be called again, if it is a cooldown or a breaker that holds them back.
-    pub fn back_at(&self, model: &Model) -> Option<Time> {
-        let states = model.deployments.iter().map(|id| &self.deployments[id.index()]).filter(|state| !state.retired);
+    /// When the first of these deployments may be called again, if it is a cooldown or a breaker that holds them back.
+    pub fn back_at(&self, ids: impl Iterator<Item = DeploymentId>) -> Option<Time> {
+        let states = ids.map(|id| &self.deployments[id.index()]).filter(|state| !state.retired);
         states.map(|state| if state.breaker.tripped { state.cooling_until.max(state.breaker.open_until) } else { state.cooling_until }).min()
     }
 

@@ -273,6 +273,11 @@ impl InFlight {
         self.state == State::Over
     }
 
+    /// How many calls it has made; the number of its latest.
+    pub fn calls(&self) -> u32 {
+        u32::from(self.progress.calls)
+    }
+
     /// The request itself.
     pub fn request(&self) -> &Request {
         &self.request

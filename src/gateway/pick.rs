@@ -166,21 +166,32 @@ impl Accounts {
     }
 }
 
+/// The deployments of a priority level that are in use, as bits by their place in the group. A weight of zero is never picked, not even
+/// when nothing else is left, unless the whole level has no weight.
+#[inline]
+pub fn on_level(plan: &Plan, model: &Model, level: u32) -> u64 {
+    let (mut all, mut weighted) = (0, 0);
+    for (i, id) in model.deployments.iter().enumerate() {
+        let deployment = plan.deployment(*id);
+        if !deployment.retired && deployment.order == level {
+            all |= 1 << i;
+            weighted |= u64::from(deployment.weight > 0) << i;
+        }
+    }
+    if model.strategy == Strategy::WeightedShuffle && weighted != 0 { weighted } else { all }
+}
+
 /// The deployments that may be called now, as bits by their place in the group.
 #[inline]
 fn candidates(plan: &Plan, gateway: &Gateway, needs: &Needs<'_>, progress: &Progress, now: Time) -> Result<u64, Blocked> {
     let model = plan.model(progress.group);
     let per_deployment = model.attempts.per_deployment;
     let places = model.deployments.iter().enumerate();
-    let of_level = |(_, id): &(usize, &DeploymentId)| {
-        let deployment = plan.deployment(**id);
-        !deployment.retired && deployment.order == progress.level
-    };
     let filter = |bits: u64, blocked: Blocked, keep: &dyn Fn(DeploymentId) -> bool| {
         let kept = places.clone().filter(|(i, id)| bits & (1 << i) != 0 && keep(**id)).fold(0, |kept, (i, _)| kept | 1 << i);
         if kept == 0 { Err(blocked) } else { Ok(kept) }
     };
-    let all = places.clone().filter(of_level).fold(0, |bits, (i, _)| bits | 1 << i);
+    let all = on_level(plan, model, progress.level);
     let bits = filter(all, Blocked::Exhausted, &|id| progress.attempts_on(id) < per_deployment)?;
     let bits = filter(bits, Blocked::TooLong, &|id| needs.request.input_tokens <= plan.deployment(id).input_tokens_max)?;
     let bits = filter(bits, Blocked::Unhealthy, &|id| gateway.health.may_call(model, id, now))?;
@@ -293,6 +304,16 @@ fn choose(plan: &Plan, gateway: &Gateway, needs: &Needs<'_>, progress: &Progress
 }
 
 impl Blocked {
+    /// What the journal says of a group passed over for this; the deployments without money were named one by one.
+    pub const fn skip(self) -> Option<Skip> {
+        match self {
+            Self::Unhealthy => Some(Skip::Unhealthy),
+            Self::TooLong => Some(Skip::TooLong),
+            Self::PriceRatio => Some(Skip::PriceRatio),
+            Self::Saturated | Self::Exhausted | Self::Short(_) => None,
+        }
+    }
+
     /// The failure class that this stands for, where the request goes on to fallbacks with it.
     pub const fn class(self) -> Option<FailureClass> {
         match self {

@@ -8,7 +8,7 @@ use super::draw::{self, Purpose};
 use super::failure::{Failure, FailureClass};
 use super::id::{DeploymentId, ModelId};
 use super::journal::{Denial, Fact, Journal, Skip};
-use super::pick::{Blocked, Needs, Picked, pick};
+use super::pick::{Blocked, Needs, Picked, on_level, pick};
 use super::plan::{Backoff, DepthBy, Fallbacks, Model, Plan, Shown, Walk};
 use super::time::{Span, Time};
 
@@ -144,7 +144,7 @@ pub fn next<J: Journal>(plan: &Plan, gateway: &Gateway, needs: &Needs<'_>, progr
             Verdict::Leave => return Next::GiveUp(shown(plan, needs, progress)),
             Verdict::Try => match pick(plan, gateway, needs, progress, now, journal) {
                 Ok(picked) => return Next::Call(picked),
-                Err(blocked) => verdict = blocked_by(plan, gateway, needs, progress, blocked, now),
+                Err(blocked) => verdict = blocked_by(plan, gateway, needs, progress, blocked, now, journal),
             },
         }
     }
@@ -215,7 +215,19 @@ pub fn per_request(plan: &Plan, needs: &Needs<'_>) -> u32 {
 }
 
 /// Nothing in this group can be called: what the client would see of that, and where to go.
-fn blocked_by(plan: &Plan, gateway: &Gateway, needs: &Needs<'_>, progress: &mut Progress, blocked: Blocked, now: Time) -> Verdict {
+fn blocked_by<J: Journal>(
+    plan: &Plan,
+    gateway: &Gateway,
+    needs: &Needs<'_>,
+    progress: &mut Progress,
+    blocked: Blocked,
+    now: Time,
+    journal: &mut J,
+) -> Verdict {
+    if let Some(reason) = blocked.skip() {
+        let skipped = Fact::Skipped { model: progress.group, deployment: None, reason };
+        journal.record(now, Some(needs.request.id), || skipped);
+    }
     let model = plan.model(progress.group);
     let called = progress.calls > 0;
     let end = match blocked {
@@ -226,7 +238,9 @@ fn blocked_by(plan: &Plan, gateway: &Gateway, needs: &Needs<'_>, progress: &mut 
         Blocked::PriceRatio => None,
         Blocked::Unhealthy | Blocked::Saturated => {
             let class = blocked.class().expect("these two have a class");
-            let back = gateway.health.back_at(model).filter(|_| blocked == Blocked::Unhealthy).map(|at| at.since(now));
+            let level = on_level(plan, model, progress.level);
+            let used = model.deployments.iter().enumerate().filter(|(i, _)| level & (1 << i) != 0).map(|(_, id)| *id);
+            let back = gateway.health.back_at(used).filter(|_| blocked == Blocked::Unhealthy).map(|at| at.since(now));
             Some(End::Failed(Failure { retry_after: back, ..Failure::new(class) }))
         }
     };

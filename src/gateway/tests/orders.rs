@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use super::driver::Run;
 use super::plans::{random_budget, random_limit};
+use crate::gateway::Gateway;
 use crate::gateway::command::{Command, KeySpec, Overrides, TeamSpec};
 use crate::gateway::id::{AccountId, ModelId};
 use crate::gateway::money::Money;
@@ -74,15 +75,27 @@ pub(super) fn adopt(run: &mut Run) {
 fn apply(run: &mut Run, command: Command) {
     let grant = if let Command::Grant { account, amount } = &command { Some((*account, *amount)) } else { None };
     run.gateway.advance(run.now);
-    let before = run.gateway.snapshot();
+    let before = fails(&run.gateway, &command).then(|| serde_json::to_vec(&run.gateway.snapshot()).ok());
     let plan = &run.plans[run.plans.len() - 1];
     if run.gateway.apply(plan, run.now, command, &mut run.journal).is_err() {
-        let same = serde_json::to_vec(&before).ok() == serde_json::to_vec(&run.gateway.snapshot()).ok();
+        let same = before.is_none_or(|before| before == serde_json::to_vec(&run.gateway.snapshot()).ok());
         assert!(same, "a command that fails changes nothing");
         return;
     }
     run.ledger.learn(&run.gateway, run.now);
     if let Some((account, amount)) = grant {
         run.ledger.granted(account, amount, run.now);
+    }
+}
+
+/// Whether a command can fail: only then it is worth while to look what has changed.
+fn fails(gateway: &Gateway, command: &Command) -> bool {
+    match command {
+        Command::PutTeam { spec, .. } => !spec.budgets.is_empty() && !spec.tags.is_empty(),
+        Command::PutKey { spec, .. } => spec.team.as_ref().is_some_and(|team| gateway.directory().team(team).is_none()),
+        Command::PutEndUser { .. } | Command::Grant { .. } => false,
+        Command::PutTag { budgets, .. } => !budgets.is_empty(),
+        Command::BlockKey { name, .. } | Command::DeleteKey { name } => gateway.directory().key(name).is_none(),
+        Command::BlockTeam { name, .. } | Command::DeleteTeam { name } => gateway.directory().team(name).is_none(),
     }
 }
