@@ -79,6 +79,8 @@ struct Account {
     /// The number of the first window under the present rules: those of earlier rules have lower ones.
     first: u64,
     used_from: Option<Time>,
+    /// The spend in the current window at which the next alert is due.
+    next_level: Money,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,6 +128,7 @@ impl Budget {
             account.current.alerted = 0;
         }
         account.spec = spec;
+        account.arm();
     }
 
     /// Lets this process spend `amount` in all in the account's current window.
@@ -227,7 +230,12 @@ impl Budget {
     #[inline]
     pub fn hold(&mut self, accounts: &[AccountId], now: Time, want: Want, shrink: bool) -> Hold {
         assert!(accounts.len() <= ACCOUNTS_MAX, "the directory keeps paths short");
-        let mut entry = HoldEntry { parts: [NO_PART; ACCOUNTS_MAX], len: accounts.len() as u32, worst_case: want.worst_case };
+        let slot = self.free.pop().unwrap_or(self.holds.len() as u32);
+        if slot as usize == self.holds.len() {
+            self.holds.push(HoldEntry { parts: [NO_PART; ACCOUNTS_MAX], len: 0, worst_case: Money::ZERO });
+        }
+        let entry = &mut self.holds[slot as usize];
+        (entry.len, entry.worst_case) = (accounts.len() as u32, want.worst_case);
         for (part, id) in entry.parts.iter_mut().zip(accounts) {
             let account = &mut self.accounts[id.index()];
             account.roll(now);
@@ -239,12 +247,7 @@ impl Budget {
             account.current.open += 1;
             *part = Part { account: *id, window: account.current.index, amount };
         }
-        if let Some(slot) = self.free.pop() {
-            self.holds[slot as usize] = entry;
-            return Hold(slot);
-        }
-        self.holds.push(entry);
-        Hold(self.holds.len() as u32 - 1)
+        Hold(slot)
     }
 
     /// The worst case that a hold was taken for.
@@ -254,32 +257,29 @@ impl Budget {
 
     /// Charges `amount` and releases the hold. Breaches and alerts go to the journal.
     #[inline]
-    pub fn settle<J: Journal>(&mut self, hold: Hold, now: Time, amount: Money, certainty: Certainty, journal: &mut J) -> Receipt {
-        let entry = self.holds[hold.0 as usize];
-        self.free.push(hold.0);
+    pub fn settle<J: Journal>(&mut self, hold: Hold, now: Time, amount: Money, certainty: Certainty, journal: &mut J) -> Settlement {
         match certainty {
             Certainty::Confirmed => self.settled.confirmed += amount,
             Certainty::Presumed => self.settled.presumed += amount,
         }
+        let entry = &self.holds[hold.0 as usize];
         for part in &entry.parts[..entry.len as usize] {
-            self.accounts[part.account.index()].settle(*part, now, amount, journal);
+            self.accounts[part.account.index()].settle(part, now, amount, journal);
         }
-        Receipt { entry, amount }
+        self.free.push(hold.0);
+        Settlement { slot: hold.0, amount }
     }
 
-    /// Releases the hold: the call was never made, or bills nothing.
-    pub fn void<J: Journal>(&mut self, hold: Hold, now: Time, journal: &mut J) {
-        let _ = self.settle(hold, now, Money::ZERO, Certainty::Confirmed, journal);
-    }
-
-    /// Remembers a presumed settlement for `keep`, so that late usage can correct it.
-    pub fn remember(&mut self, receipt: Receipt, deployment: DeploymentId, call: (RequestId, u32), now: Time, keep: Span) {
+    /// Remembers a presumed settlement for `keep`, so that late usage can correct it. To be called before the next hold is taken.
+    pub fn remember(&mut self, settlement: Settlement, deployment: DeploymentId, call: (RequestId, u32), now: Time, keep: Span) {
+        debug_assert_eq!(self.free.last(), Some(&settlement.slot), "nothing was held in between");
         while let Some((_, request, call)) = self.presumed_order.front().copied().filter(|(at, ..)| *at + keep < now) {
             self.presumed_order.pop_front();
             self.presumed.remove(&(request, call));
         }
         if keep > Span::ZERO {
-            self.presumed.insert(call, Presumed { parts: receipt.entry, amount: receipt.amount, deployment, until: now + keep });
+            let parts = self.holds[settlement.slot as usize];
+            self.presumed.insert(call, Presumed { parts, amount: settlement.amount, deployment, until: now + keep });
             self.presumed_order.push_back((now, call.0, call.1));
         }
     }
@@ -305,7 +305,7 @@ impl Budget {
         self.settled.confirmed += amount;
         let entry = presumed.parts;
         for part in &entry.parts[..entry.len as usize] {
-            self.accounts[part.account.index()].correct(*part, now, amount - presumed.amount, journal);
+            self.accounts[part.account.index()].correct(part, now, amount - presumed.amount, journal);
         }
         Some(presumed.amount)
     }
@@ -316,22 +316,25 @@ impl Budget {
         let open: Vec<u32> = (0..self.holds.len() as u32).filter(|slot| !free.contains(slot)).collect();
         for slot in &open {
             let worst_case = self.holds[*slot as usize].worst_case;
-            let _ = self.settle(Hold(*slot), now, worst_case, Certainty::Presumed, journal);
+            self.settle(Hold(*slot), now, worst_case, Certainty::Presumed, journal);
         }
         open.len()
     }
 }
 
-/// A settlement that may still be corrected.
+/// What has just been settled, for [`Budget::remember`].
 #[derive(Debug, Clone, Copy)]
-pub struct Receipt {
-    entry: HoldEntry,
+pub struct Settlement {
+    slot: u32,
     amount: Money,
 }
 
 impl Account {
     fn new(spec: BudgetSpec) -> Self {
-        Self { spec, granted: None, current: Window::new(0, Time(0)), older: VecDeque::new(), first: 0, used_from: None }
+        let current = Window::new(0, Time(0));
+        let mut account = Self { spec, granted: None, current, older: VecDeque::new(), first: 0, used_from: None, next_level: Money::MAX };
+        account.arm();
+        account
     }
 
     /// What the account may admit in window `index`.
@@ -367,6 +370,7 @@ impl Account {
             let reached = self.spec.alert_at_per_mille.iter().take_while(|level| settled >= self.spec.limit.per_mille(**level));
             self.current.alerted = reached.count() as u32;
         }
+        self.arm();
         if let BudgetWindow::Fixed(_, Anchor::FirstUse) = self.spec.window {
             self.used_from = Some(now);
         }
@@ -451,49 +455,54 @@ impl Account {
     }
 
     #[inline]
-    fn settle<J: Journal>(&mut self, part: Part, now: Time, amount: Money, journal: &mut J) {
-        let before = self.over(part.window);
+    fn settle<J: Journal>(&mut self, part: &Part, now: Time, amount: Money, journal: &mut J) {
         let Some(window) = self.find(part.window) else { unreachable!("a window with an open hold is kept") };
         window.held -= part.amount;
         window.open -= 1;
         window.settled += amount;
-        self.tell(part, now, before, amount, journal);
+        self.tell(part, now, amount - part.amount, journal);
     }
 
-    fn correct<J: Journal>(&mut self, part: Part, now: Time, difference: Money, journal: &mut J) {
-        let before = self.over(part.window);
+    fn correct<J: Journal>(&mut self, part: &Part, now: Time, difference: Money, journal: &mut J) {
         // A window that nothing was open on any more is gone: its books are closed.
         let Some(window) = self.find(part.window) else { return };
         window.settled += difference;
-        self.tell(part, now, before, difference, journal);
+        self.tell(part, now, difference, journal);
     }
 
-    /// Journals what a new settlement in a window means: a breach of the limit, a level reached.
+    /// Journals what a change in a window means, which now counts `more` than before: a breach of the limit, a level reached.
     #[inline]
-    fn tell<J: Journal>(&mut self, part: Part, now: Time, before: Money, amount: Money, journal: &mut J) {
-        let after = self.over(part.window);
-        if after > before && self.spec.enforce == Enforce::Hard {
-            let over = after - before;
-            if let Some(window) = self.find(part.window) {
-                window.breached += over;
+    fn tell<J: Journal>(&mut self, part: &Part, now: Time, more: Money, journal: &mut J) {
+        if more > Money::ZERO && self.spec.enforce == Enforce::Hard {
+            let over = self.over(part.window).min(more);
+            if over > Money::ZERO {
+                if let Some(window) = self.find(part.window) {
+                    window.breached += over;
+                }
+                journal.record(now, None, || Fact::Breached { account: part.account, window: part.window, over });
             }
-            journal.record(now, None, || Fact::Breached { account: part.account, window: part.window, over });
         }
-        let counts = part.window == self.current.index || self.is_step(part.window);
-        if amount > Money::ZERO && counts {
+        let rolling = matches!(self.spec.window, BudgetWindow::Rolling { .. });
+        if (rolling || self.current.settled >= self.next_level) && (part.window == self.current.index || self.is_step(part.window)) {
             self.alert(part.account, now, journal);
         }
     }
 
-    #[inline]
     fn alert<J: Journal>(&mut self, account: AccountId, now: Time, journal: &mut J) {
         while let Some(per_mille) = self.spec.alert_at_per_mille.get(self.current.alerted as usize).copied() {
-            if self.settled_in(self.current.index) < self.spec.limit.per_mille(per_mille) {
+            if self.settled_in(self.current.index) < self.next_level {
                 return;
             }
             self.current.alerted += 1;
+            self.arm();
             journal.record(now, None, || Fact::Alerted(Alert::BudgetLevel { account, per_mille }));
         }
+    }
+
+    /// Works out the spend at which the next alert is due.
+    fn arm(&mut self) {
+        let level = self.spec.alert_at_per_mille.get(self.current.alerted as usize);
+        self.next_level = level.map_or(Money::MAX, |per_mille| self.spec.limit.per_mille(*per_mille));
     }
 
     /// By how much a window is above the limit, beyond the breaches counted already. The steps of a rolling window are one.

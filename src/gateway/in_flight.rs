@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 
 use super::Gateway;
 use super::budget::Hold;
-use super::cache;
 use super::command::Overrides;
 use super::directory::PathId;
 use super::failure::Failure;
@@ -153,6 +152,8 @@ pub struct InFlight {
     leads: bool,
     path: PathId,
     limit_lists: [LimitListId; 2],
+    /// The key of its answer, if its model has a cache that its virtual key uses.
+    key: Option<CacheKey>,
     began: Time,
     deadline: Time,
     wake: Time,
@@ -220,6 +221,7 @@ impl InFlight {
             leads: false,
             path: PathId(0),
             limit_lists: [LimitListId(0); 2],
+            key: None,
             began: Time(0),
             deadline: Time::MAX,
             wake: Time::MAX,
@@ -348,7 +350,7 @@ impl InFlight {
         let outcome = if self.gone { Outcome::Abandoned } else { outcome };
         if self.leads {
             self.leads = false;
-            let key = self.cache_key(plan, gateway).expect("only requests with a cache key lead");
+            let key = self.key.expect("only requests with a cache key lead");
             match hit {
                 Some(hit) => gateway.flights.served(key, hit, &mut gateway.ready),
                 None => gateway.flights.failed(key, &mut gateway.ready),
@@ -375,10 +377,9 @@ impl InFlight {
             let ask = self.ask(plan, &directory.path(self.path).overrides);
             let used = Ask { input: u64::from(self.used_input), output: u64::from(self.used_output) };
             for list in self.limit_lists {
-                limits.correct(list, now, self.began, ask, used);
+                limits.give_back(list, now, self.began, ask, used, ready);
             }
-        }
-        if self.placed {
+        } else if self.placed {
             for list in self.limit_lists {
                 limits.return_places(list, ready);
             }
@@ -393,16 +394,5 @@ impl InFlight {
         let most = || model.deployments.iter().map(|id| plan.deployment(*id).output_tokens_max).max().unwrap_or(0);
         let cap = overrides.max_tokens_cap.or(model.max_tokens.cap).unwrap_or(u32::MAX);
         pick::ask(&self.request, stated.unwrap_or_else(most).min(cap))
-    }
-
-    /// The key of this request's answer, if its model has a cache that its key uses.
-    #[inline]
-    fn cache_key(&self, plan: &Plan, gateway: &Gateway) -> Option<CacheKey> {
-        let policy = plan.model(self.request.model).cache.as_ref()?;
-        let path = gateway.directory.path(self.path);
-        if path.overrides.cache == Some(false) {
-            return None;
-        }
-        Some(cache::key(&self.request, policy, path.overrides.cache_scope.unwrap_or(policy.scope), path.team))
     }
 }

@@ -143,13 +143,6 @@ pub enum Room {
     Queue(LimitId),
 }
 
-/// Which limits a question is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Which {
-    Rates,
-    Concurrency,
-}
-
 /// All limits of a gateway.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Limits {
@@ -239,83 +232,83 @@ impl Limits {
         &self.limits[id.index()].spec
     }
 
-    /// Whether the rate limits on a list have room for `ask`.
+    /// Whether all limits on a list have room for `ask`.
     #[inline]
-    pub fn rates_fit(&self, list: LimitListId, now: Time, ask: Ask) -> Room {
-        self.room(list, now, ask, Which::Rates)
-    }
-
-    /// Whether the concurrency limits on a list have a place.
-    #[inline]
-    pub fn places_fit(&self, list: LimitListId, now: Time) -> Room {
-        self.room(list, now, Ask { input: 0, output: 0 }, Which::Concurrency)
-    }
-
-    fn room(&self, list: LimitListId, now: Time, ask: Ask, which: Which) -> Room {
+    pub fn fit(&self, list: LimitListId, now: Time, ask: Ask) -> Room {
+        let mut room = Room::Fits;
         for id in self.ids(list) {
             let limit = &self.limits[id.index()];
-            let concurrency = limit.spec.kind == LimitKind::Concurrency;
-            if concurrency != (which == Which::Concurrency) || limit.fits(now, ask) {
+            if limit.fits(now, ask) {
                 continue;
             }
-            return match limit.spec.queue {
-                Some(queue) if concurrency && limit.waiters.len() < queue.length_max as usize => Room::Queue(*id),
-                _ => Room::Full(*id),
-            };
-        }
-        Room::Fits
-    }
-
-    /// Counts `ask` on the rate limits on a list.
-    #[inline]
-    pub fn take_rates(&mut self, list: LimitListId, now: Time, ask: Ask) {
-        for id in &self.lists[list.index()] {
-            let limit = &mut self.limits[id.index()];
-            if limit.spec.kind != LimitKind::Concurrency {
-                let n = limit.counted_at_admission(ask);
-                if n > 0 {
-                    limit.meter.take(now, n);
+            match limit.spec.queue {
+                Some(queue) if limit.spec.kind == LimitKind::Concurrency && limit.waiters.len() < queue.length_max as usize => {
+                    // The first queue is the one to wait in, unless another limit refuses.
+                    if room == Room::Fits {
+                        room = Room::Queue(*id);
+                    }
                 }
+                _ => return Room::Full(*id),
             }
         }
+        room
     }
 
-    /// Takes a place at every concurrency limit on a list.
+    /// Counts `ask` on the rate limits on a list and takes a place at its concurrency limits.
     #[inline]
-    pub fn take_places(&mut self, list: LimitListId) {
+    pub fn take(&mut self, list: LimitListId, now: Time, ask: Ask) {
         for id in &self.lists[list.index()] {
             let limit = &mut self.limits[id.index()];
             if limit.spec.kind == LimitKind::Concurrency {
                 limit.in_use += 1;
+            } else {
+                limit.count(now, ask);
             }
         }
     }
 
-    /// Puts right what [`Self::take_rates`] counted at `taken_at`, now that the usage is known.
-    pub fn correct(&mut self, list: LimitListId, now: Time, taken_at: Time, ask: Ask, used: Ask) {
+    /// Which rate limit on a list has no room for `ask`, if one has not: for requests that have their places already.
+    pub fn rates_short(&self, list: LimitListId, now: Time, ask: Ask) -> Option<LimitId> {
+        let rates = self.ids(list).iter().copied().filter(|id| self.limits[id.index()].spec.kind != LimitKind::Concurrency);
+        rates.into_iter().find(|id| !self.limits[id.index()].fits(now, ask))
+    }
+
+    /// Counts `ask` on the rate limits on a list only: for requests that have their places already.
+    pub fn take_rates(&mut self, list: LimitListId, now: Time, ask: Ask) {
         for id in &self.lists[list.index()] {
             let limit = &mut self.limits[id.index()];
-            let Some(used) = limit.spec.kind.tokens(used) else { continue };
-            let taken = limit.counted_at_admission(ask);
-            if used > taken {
-                limit.meter.take(now, used - taken);
-            } else if used < taken {
-                limit.meter.put_back(now, taken_at, taken - used);
+            if limit.spec.kind != LimitKind::Concurrency {
+                limit.count(now, ask);
             }
         }
+    }
+
+    /// Undoes [`Self::take`]: puts right what was counted at `taken_at`, now that the usage is known, and returns the places, which whoever
+    /// waits is given.
+    #[inline]
+    pub fn give_back(&mut self, list: LimitListId, now: Time, taken_at: Time, ask: Ask, used: Ask, ready: &mut VecDeque<(Slot, Wake)>) {
+        for id in &self.lists[list.index()] {
+            self.limits[id.index()].correct(now, taken_at, ask, used);
+        }
+        self.return_places(list, ready);
     }
 
     /// Returns the places at the concurrency limits on a list and gives them to whoever waits.
+    #[inline]
     pub fn return_places(&mut self, list: LimitListId, ready: &mut VecDeque<(Slot, Wake)>) {
+        let mut waited_for = false;
         for id in &self.lists[list.index()] {
             let limit = &mut self.limits[id.index()];
             if limit.spec.kind == LimitKind::Concurrency {
                 assert!(limit.in_use > 0, "a place is returned once");
                 limit.in_use -= 1;
+                waited_for |= !limit.waiters.is_empty();
             }
         }
-        for place in 0..self.lists[list.index()].len() {
-            self.assign(self.lists[list.index()][place], ready);
+        if waited_for {
+            for place in 0..self.lists[list.index()].len() {
+                self.assign(self.lists[list.index()][place], ready);
+            }
         }
     }
 
@@ -390,6 +383,25 @@ impl Limit {
         }
         // A count that is taken afterwards admits while anything is left.
         self.meter.fits(now, self.counted_at_admission(ask).max(1))
+    }
+
+    #[inline]
+    fn count(&mut self, now: Time, ask: Ask) {
+        let n = self.counted_at_admission(ask);
+        if n > 0 {
+            self.meter.take(now, n);
+        }
+    }
+
+    #[inline]
+    fn correct(&mut self, now: Time, taken_at: Time, ask: Ask, used: Ask) {
+        let Some(used) = self.spec.kind.tokens(used) else { return };
+        let taken = self.counted_at_admission(ask);
+        if used > taken {
+            self.meter.take(now, used - taken);
+        } else if used < taken {
+            self.meter.put_back(now, taken_at, taken - used);
+        }
     }
 
     fn has_place(&self) -> bool {

@@ -53,10 +53,10 @@ use serde::{Deserialize, Serialize};
 use budget::Budget;
 use cache::{Cache, Flights};
 use command::{Command, CommandError};
-use directory::Directory;
+use directory::{Directory, PathId};
 use health::Health;
 use id::{EndUserId, KeyId, ModelId, RequestId, Slot, TagId};
-use in_flight::Wake;
+use in_flight::{CacheKey, Wake};
 use journal::{Fact, Journal};
 use limits::Limits;
 use loops::Loops;
@@ -209,12 +209,23 @@ impl Gateway {
     /// the memory of several requests fetched at one time.
     #[inline]
     pub fn warm(&self, plan: &Plan, request: &Request) {
-        let policy = plan.models.get(request.model.index()).and_then(|model| model.cache.as_ref());
-        if let (Some(policy), true) = (policy, self.directory.knows(request.key)) {
-            let path = self.directory.path(self.directory.path_of(request.key));
-            let key = cache::key(request, policy, path.overrides.cache_scope.unwrap_or(policy.scope), path.team);
+        if request.model.index() < plan.models.len()
+            && self.directory.knows(request.key)
+            && let Some(key) = self.cache_key(plan, request, self.directory.path_of(request.key))
+        {
             core::hint::black_box(self.cache.warm(key));
         }
+    }
+
+    /// The key of a request's answer, if its model has a cache that its virtual key uses.
+    #[inline]
+    pub(crate) fn cache_key(&self, plan: &Plan, request: &Request, path: PathId) -> Option<CacheKey> {
+        let policy = plan.model(request.model).cache.as_ref()?;
+        let path = self.directory.path(path);
+        if path.overrides.cache == Some(false) {
+            return None;
+        }
+        Some(cache::key(request, policy, path.overrides.cache_scope.unwrap_or(policy.scope), path.team))
     }
 
     /// What is left over.

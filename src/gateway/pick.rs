@@ -181,31 +181,31 @@ pub fn on_level(plan: &Plan, model: &Model, level: u32) -> u64 {
     if model.strategy == Strategy::WeightedShuffle && weighted != 0 { weighted } else { all }
 }
 
-/// The deployments that may be called now, as bits by their place in the group.
+/// The deployments that may be called now, as bits by their place in the group; or the last hurdle that any of them got to.
 #[inline]
 fn candidates(plan: &Plan, gateway: &Gateway, needs: &Needs<'_>, progress: &Progress, now: Time) -> Result<u64, Blocked> {
     let model = plan.model(progress.group);
-    let per_deployment = model.attempts.per_deployment;
-    let places = model.deployments.iter().enumerate();
-    let filter = |bits: u64, blocked: Blocked, keep: &dyn Fn(DeploymentId) -> bool| {
-        let kept = places.clone().filter(|(i, id)| bits & (1 << i) != 0 && keep(**id)).fold(0, |kept, (i, _)| kept | 1 << i);
-        if kept == 0 { Err(blocked) } else { Ok(kept) }
-    };
-    let all = on_level(plan, model, progress.level);
-    let bits = filter(all, Blocked::Exhausted, &|id| progress.attempts_on(id) < per_deployment)?;
-    let bits = filter(bits, Blocked::TooLong, &|id| needs.request.input_tokens <= plan.deployment(id).input_tokens_max)?;
-    let bits = filter(bits, Blocked::Unhealthy, &|id| gateway.health.may_call(model, id, now))?;
-    let mut bits = bits;
-    if progress.group != needs.request.model
-        && let Some(ratio) = price_ratio(plan, needs)
-    {
-        let asked = worst_case_asked(plan, needs.path, needs.request);
-        bits = filter(bits, Blocked::PriceRatio, &|id| worst_case(plan, needs, progress.group, id).0 * 1000 <= asked.0 * i128::from(ratio))?;
+    let ratio = if progress.group == needs.request.model { None } else { price_ratio(plan, needs) };
+    let ceiling = ratio.map(|ratio| worst_case_asked(plan, needs.path, needs.request).0 * i128::from(ratio));
+    let hurdles: [(Blocked, &dyn Fn(DeploymentId) -> bool); 5] = [
+        (Blocked::Exhausted, &|id| progress.attempts_on(id) < model.attempts.per_deployment),
+        (Blocked::TooLong, &|id| needs.request.input_tokens <= plan.deployment(id).input_tokens_max),
+        (Blocked::Unhealthy, &|id| gateway.health.may_call(model, id, now)),
+        (Blocked::PriceRatio, &|id| ceiling.is_none_or(|ceiling| worst_case(plan, needs, progress.group, id).0 * 1000 <= ceiling)),
+        (Blocked::Saturated, &|id| model.pick == Pick::Blind || has_room(plan, gateway, needs, progress.group, id, now)),
+    ];
+    let (mut open, mut furthest) = (0, 0);
+    let mut left = on_level(plan, model, progress.level);
+    while left != 0 {
+        let place = left.trailing_zeros();
+        left &= left - 1;
+        let id = model.deployments[place as usize];
+        match hurdles.iter().position(|(_, passes)| !passes(id)) {
+            None => open |= 1 << place,
+            Some(hurdle) => furthest = furthest.max(hurdle),
+        }
     }
-    if model.pick == Pick::Admissible {
-        bits = filter(bits, Blocked::Saturated, &|id| has_room(plan, gateway, needs, progress.group, id, now))?;
-    }
-    Ok(bits)
+    if open == 0 { Err(hurdles[furthest].0) } else { Ok(open) }
 }
 
 fn price_ratio(plan: &Plan, needs: &Needs<'_>) -> Option<u32> {
@@ -225,7 +225,7 @@ fn has_room(plan: &Plan, gateway: &Gateway, needs: &Needs<'_>, group: ModelId, i
     }
     let limits = scope.list();
     let ask = ask(needs.request, max_tokens(plan, needs.path, needs.request, group, id));
-    gateway.limits.rates_fit(limits, now, ask) == Room::Fits && gateway.limits.places_fit(limits, now) == Room::Fits
+    gateway.limits.fit(limits, now, ask) == Room::Fits
 }
 
 /// Finds what the call would hold, lowering its max_tokens or the hold where the accounts want that; or the account that has no room.

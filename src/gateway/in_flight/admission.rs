@@ -1,6 +1,6 @@
 //! From arrival to the first call: keys, limits, cache, single flight. Decides whether a request gets as far as routing.
 
-use super::{Action, CacheKey, Hit, InFlight, State, Turn};
+use super::{Action, Hit, InFlight, State, Turn};
 use crate::gateway::failure::{Failure, FailureClass};
 use crate::gateway::journal::{Alert, Denial, Fact, Journal, Outcome};
 use crate::gateway::limits::Room;
@@ -24,6 +24,7 @@ impl InFlight {
             Err(denial) => return self.refused_unknown(turn, denial),
         };
         self.limit_lists = [turn.gateway.directory.path(self.path).list, turn.gateway.models[request.model.index()].scope.list()];
+        self.key = turn.gateway.cache_key(turn.plan, &request, self.path);
         self.progress = Progress::new(turn.plan, request.model);
         let own = turn.now + model.timeouts.request;
         self.deadline = request.deadline.map_or(own, |deadline| deadline.min(own));
@@ -47,64 +48,44 @@ impl InFlight {
 
     /// Asks the limits of everyone, team, key and model; takes what it needs there, or waits, or is refused.
     fn enter_limits<J: Journal>(&mut self, turn: &mut Turn<'_, J>) -> Action {
-        if let Err(denial) = self.check_rates(turn) {
-            return self.refused(turn, denial);
-        }
+        let ask = self.ask(turn.plan, &turn.gateway.directory.path(self.path).overrides);
         let limits = &mut turn.gateway.limits;
-        for list in self.limit_lists {
-            match limits.places_fit(list, turn.now) {
-                Room::Fits => {}
-                Room::Full(limit) => {
-                    let queues = limits.spec(limit).queue.is_some();
-                    return self.refused(turn, if queues { Denial::QueueFull(limit) } else { Denial::Limited(limit) });
-                }
-                Room::Queue(limit) => {
-                    limits.wait(limit, self.request.slot, self.request.id, self.limit_lists);
-                    let longest = limits.spec(limit).queue.map_or(Span::ZERO, |queue| queue.wait_max);
-                    self.state = State::Queued;
-                    self.wake = (turn.now + longest).min(self.deadline);
-                    turn.journal.record(turn.now, Some(self.request.id), || Fact::Queued { limit });
-                    return Action::Wait;
-                }
+        let rooms = self.limit_lists.map(|list| limits.fit(list, turn.now, ask));
+        match (rooms[0], rooms[1]) {
+            (Room::Fits, Room::Fits) => {}
+            (Room::Full(limit), _) | (_, Room::Full(limit)) => {
+                let queues = limits.spec(limit).queue.is_some();
+                return self.refused(turn, if queues { Denial::QueueFull(limit) } else { Denial::Limited(limit) });
+            }
+            (Room::Queue(limit), _) | (_, Room::Queue(limit)) => {
+                limits.wait(limit, self.request.slot, self.request.id, self.limit_lists);
+                let longest = limits.spec(limit).queue.map_or(Span::ZERO, |queue| queue.wait_max);
+                self.state = State::Queued;
+                self.wake = (turn.now + longest).min(self.deadline);
+                turn.journal.record(turn.now, Some(self.request.id), || Fact::Queued { limit });
+                return Action::Wait;
             }
         }
         for list in self.limit_lists {
-            limits.take_places(list);
+            limits.take(list, turn.now, ask);
         }
-        self.placed = true;
-        self.take_rates(turn);
+        (self.placed, self.taken, self.began) = (true, true, turn.now);
         self.admitted(turn)
     }
 
     /// The places at the concurrency limits were given to it while it waited.
     pub(super) fn placed<J: Journal>(&mut self, turn: &mut Turn<'_, J>) -> Action {
         self.placed = true;
-        if let Err(denial) = self.check_rates(turn) {
-            return self.refused(turn, denial);
+        let ask = self.ask(turn.plan, &turn.gateway.directory.path(self.path).overrides);
+        let limits = &mut turn.gateway.limits;
+        if let Some(limit) = self.limit_lists.iter().find_map(|list| limits.rates_short(*list, turn.now, ask)) {
+            return self.refused(turn, Denial::Limited(limit));
         }
-        self.take_rates(turn);
+        for list in self.limit_lists {
+            limits.take_rates(list, turn.now, ask);
+        }
+        (self.taken, self.began) = (true, turn.now);
         self.admitted(turn)
-    }
-
-    fn check_rates<J: Journal>(&self, turn: &Turn<'_, J>) -> Result<(), Denial> {
-        let gateway = &*turn.gateway;
-        let ask = self.ask(turn.plan, &gateway.directory.path(self.path).overrides);
-        for list in self.limit_lists {
-            if let Room::Full(limit) | Room::Queue(limit) = gateway.limits.rates_fit(list, turn.now, ask) {
-                return Err(Denial::Limited(limit));
-            }
-        }
-        Ok(())
-    }
-
-    fn take_rates<J: Journal>(&mut self, turn: &mut Turn<'_, J>) {
-        let gateway = &mut *turn.gateway;
-        let ask = self.ask(turn.plan, &gateway.directory.path(self.path).overrides);
-        for list in self.limit_lists {
-            gateway.limits.take_rates(list, turn.now, ask);
-        }
-        self.taken = true;
-        self.began = turn.now;
     }
 
     /// Past the limits: the cache if hits count there, the loop detector, the flight of identical requests, and then a call.
@@ -119,7 +100,7 @@ impl InFlight {
             return self.refused(turn, Denial::Loop);
         }
         let Some(policy) = policy.filter(|_| !self.request.no_cache) else { return self.route(turn, Last::Nothing) };
-        let Some(key) = self.cache_key(turn.plan, turn.gateway) else { return self.route(turn, Last::Nothing) };
+        let Some(key) = self.key else { return self.route(turn, Last::Nothing) };
         if policy.single_flight && !self.request.no_store {
             if let Some(leader) = turn.gateway.flights.join(key, self.request.slot, self.request.id) {
                 self.state = State::Following;
@@ -171,7 +152,7 @@ impl InFlight {
     }
 
     pub(super) fn stop_following<J: Journal>(&self, turn: &mut Turn<'_, J>) {
-        if let Some(key) = self.cache_key(turn.plan, turn.gateway) {
+        if let Some(key) = self.key {
             turn.gateway.flights.leave(key, self.request.id);
         }
     }
@@ -181,7 +162,7 @@ impl InFlight {
         if self.request.no_cache {
             return None;
         }
-        let key: CacheKey = self.cache_key(turn.plan, turn.gateway)?;
+        let key = self.key?;
         let sliding = turn.plan.model(self.request.model).cache.filter(|policy| policy.sliding).map(|policy| policy.ttl);
         turn.gateway.cache.get(key, turn.now, sliding)
     }

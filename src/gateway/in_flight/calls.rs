@@ -75,8 +75,7 @@ impl InFlight {
         }
         let hold = gateway.budget.hold(picked.accounts.as_slice(), now, picked.want, picked.shrink);
         let limits = gateway.deployments[picked.deployment.index()].list();
-        gateway.limits.take_rates(limits, now, pick::ask(&self.request, picked.max_tokens));
-        gateway.limits.take_places(limits);
+        gateway.limits.take(limits, now, pick::ask(&self.request, picked.max_tokens));
         let probe = gateway.health.call(model, picked.deployment, now, *journal);
         let position = match self.last_called {
             None => Position::First,
@@ -122,7 +121,7 @@ impl InFlight {
     pub(super) fn finished<J: Journal>(&mut self, turn: &mut Turn<'_, J>, usage: Usage) -> Action {
         let open = self.open.as_ref().expect("the event is of the open call");
         let (deployment, group, since) = (open.deployment, open.model, open.since);
-        let key = self.cache_key(turn.plan, turn.gateway);
+        let key = self.key;
         let shared = self.gone && self.leads && key.is_some_and(|key| turn.gateway.flights.has_followers(key));
         let delivered = if self.gone && !shared { self.delivered } else { usage.output };
         let lost = self.gone && !shared && delivered == 0;
@@ -241,7 +240,7 @@ impl InFlight {
             State::Relaying => Phase::Streaming,
             State::New | State::Draining | State::Over => unreachable!("the table gives these no `client_left`"),
         };
-        let followed = self.leads && self.cache_key(turn.plan, turn.gateway).is_some_and(|key| turn.gateway.flights.has_followers(key));
+        let followed = self.leads && self.key.is_some_and(|key| turn.gateway.flights.has_followers(key));
         let path = turn.gateway.directory.path(self.path);
         let policy = path.overrides.on_disconnect.unwrap_or(turn.plan.model(self.progress.group).on_disconnect);
         let billing = self.open.as_ref().map(|open| turn.plan.deployment(open.deployment).billing);
@@ -301,13 +300,12 @@ impl InFlight {
         let Closing { ended, usage, amount, certainty, delivered, report } = closing;
         let (now, amount) = (*now, amount.unwrap_or(Money::ZERO));
         let call = u32::from(self.progress.calls);
-        let receipt = gateway.budget.settle(open.hold, now, amount, certainty, *journal);
+        let settlement = gateway.budget.settle(open.hold, now, amount, certainty, *journal);
         if certainty == Certainty::Presumed {
-            gateway.budget.remember(receipt, open.deployment, (self.request.id, call), now, plan.late_usage_window);
+            gateway.budget.remember(settlement, open.deployment, (self.request.id, call), now, plan.late_usage_window);
         }
         let used = Ask { input: u64::from(usage.input), output: u64::from(usage.output) };
-        gateway.limits.correct(open.limits, now, open.since, pick::ask(&self.request, open.max_tokens), used);
-        gateway.limits.return_places(open.limits, &mut gateway.ready);
+        gateway.limits.give_back(open.limits, now, open.since, pick::ask(&self.request, open.max_tokens), used, &mut gateway.ready);
         gateway.health.ended(plan, plan.model(open.model), open.deployment, now, (report, open.probe), usage.total(), *journal);
         self.used_input = self.used_input.saturating_add(usage.input);
         self.used_output = self.used_output.saturating_add(usage.output);
