@@ -54,11 +54,18 @@ const fn mix(a: u64, b: u64) -> u64 {
 pub struct Cache {
     bytes_max: u64,
     bytes: u64,
-    table: HashTable<u32>,
+    table: HashTable<Place>,
     entries: Vec<Entry>,
     free: Vec<u32>,
     newest: u32,
     oldest: u32,
+}
+
+/// Where the entry of a key is. The hash is kept beside it: neither a key that is not there nor a growing table reads entries.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    hash: u32,
+    slot: u32,
 }
 
 /// One line of the processor's cache: a look-up costs one miss for the table and one for this.
@@ -88,8 +95,7 @@ impl Cache {
     /// The answer under `key`, if there is one that has not expired. With `sliding`, it lives on for so long from now.
     #[inline]
     pub fn get(&mut self, key: CacheKey, now: Time, sliding: Option<Span>) -> Option<Hit> {
-        let entries = &self.entries;
-        let slot = *self.table.find(hash(key), |slot| entries[*slot as usize].key == key)?;
+        let slot = self.find(key)?;
         let entry = &mut self.entries[slot as usize];
         // Inclusive: an answer stored with a ttl of one hour is still good at one hour.
         if now > entry.expires {
@@ -106,7 +112,7 @@ impl Cache {
     /// Reads what a [`Self::get`] of `key` will read, so that a driver that knows what comes can have several such reads under way at one time.
     #[inline]
     pub fn warm(&self, key: CacheKey) -> bool {
-        self.table.find(hash(key), |slot| self.entries[*slot as usize].key == key).is_some()
+        self.find(key).is_some()
     }
 
     /// Keeps an answer. One that is larger than the whole cache is not kept; an older one under the same key is replaced.
@@ -115,8 +121,7 @@ impl Cache {
         if size > self.bytes_max || ttl == Span::ZERO {
             return;
         }
-        let entries = &self.entries;
-        if let Some(slot) = self.table.find(hash(key), |slot| entries[*slot as usize].key == key).copied() {
+        if let Some(slot) = self.find(key) {
             self.remove(slot);
         }
         self.make_room(size);
@@ -136,6 +141,13 @@ impl Cache {
     /// Bytes kept, as the capacity counts them.
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    #[inline]
+    fn find(&self, key: CacheKey) -> Option<u32> {
+        let hash = short_hash(key);
+        let is_it = |place: &Place| place.hash == hash && self.entries[place.slot as usize].key == key;
+        self.table.find(spread(hash), is_it).map(|place| place.slot)
     }
 
     /// Lets the oldest go until `size` more bytes fit. Each entry gets its second chance once, so this ends.
@@ -159,8 +171,8 @@ impl Cache {
             self.entries.push(entry);
             self.entries.len() as u32 - 1
         };
-        let entries = &self.entries;
-        self.table.insert_unique(hash(entry.key), slot, |slot| hash(entries[*slot as usize].key));
+        let place = Place { hash: short_hash(entry.key), slot };
+        self.table.insert_unique(spread(place.hash), place, |place| spread(place.hash));
         self.bytes += bytes_of(entry.hit);
         self.link_newest(slot);
     }
@@ -168,7 +180,7 @@ impl Cache {
     fn remove(&mut self, slot: u32) {
         let Entry { key, hit, .. } = self.entries[slot as usize];
         self.unlink(slot);
-        let found = self.table.find_entry(hash(key), |other| *other == slot);
+        let found = self.table.find_entry(spread(short_hash(key)), |place| place.slot == slot);
         found.expect("every entry is in the table").remove();
         self.bytes -= bytes_of(hit);
         self.free.push(slot);
@@ -225,6 +237,18 @@ impl From<Cache> for Stored {
         }
         Self { bytes_max: cache.bytes_max, entries }
     }
+}
+
+/// A hash that fits beside a slot.
+#[inline]
+const fn short_hash(key: CacheKey) -> u32 {
+    (hash(key) >> 32) as u32
+}
+
+/// The table takes its place from the low bits of a hash and its tag from the highest seven.
+#[inline]
+const fn spread(hash: u32) -> u64 {
+    (hash as u64) << 32 | hash as u64
 }
 
 /// Both words count: traffic without identities has one first word for all its requests.
