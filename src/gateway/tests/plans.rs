@@ -276,16 +276,7 @@ fn random_model(dice: &mut Dice, model: &mut Model, models: u64) {
     model.breaker = dice.one_in(3).then(|| Breaker { failures, counted, open_for: Span::from_secs(3), probes, successes });
     let time = |dice: &mut Dice| dice.of(&[Span::MAX, Span::from_secs(2), Span::from_secs(20)]);
     model.timeouts = Timeouts { call: time(dice), stream: time(dice), idle: Span::MAX, request: time(dice) };
-    model.cache = dice.one_in(2).then(|| CachePolicy {
-        ttl: dice.of(&[Span::ZERO, Span::from_secs(1), Span::from_secs(100)]),
-        sliding: dice.one_in(2),
-        scope: dice.of(&[CacheScope::Shared, CacheScope::Team, CacheScope::Key]),
-        namespace: 0,
-        single_flight: dice.one_in(2),
-        separate_streams: dice.one_in(2),
-        hits_count: dice.one_in(2),
-        remote: dice.one_in(4),
-    });
+    model.cache = dice.one_in(2).then(|| random_cache(dice));
     model.max_tokens = MaxTokens { default: dice.of(&[None, Some(50)]), cap: dice.of(&[None, Some(80)]) };
     let leave = |dice: &mut Dice| dice.of(&[Leave::Auto, Leave::Cancel, Leave::Drain, Leave::Ignore]);
     model.on_disconnect = OnDisconnect {
@@ -299,6 +290,19 @@ fn random_model(dice: &mut Dice, model: &mut Model, models: u64) {
     model.tier = dice.of(&[None, Some(1), Some(2)]);
     model.budgets = some(dice, 4, random_budget);
     model.limits = some(dice, 4, random_limit);
+}
+
+fn random_cache(dice: &mut Dice) -> CachePolicy {
+    CachePolicy {
+        ttl: dice.of(&[Span::ZERO, Span::from_secs(1), Span::from_secs(100)]),
+        sliding: dice.one_in(2),
+        scope: dice.of(&[CacheScope::Shared, CacheScope::Team, CacheScope::Key]),
+        namespace: 0,
+        single_flight: dice.one_in(2),
+        separate_streams: dice.one_in(2),
+        hits_count: dice.one_in(2),
+        remote: dice.one_in(4),
+    }
 }
 
 fn random_cooldown(dice: &mut Dice, allowed_by_class: [Option<u32>; CLASSES]) -> Cooldown {
@@ -361,7 +365,8 @@ pub(super) fn random_limit(dice: &mut Dice) -> LimitSpec {
     let kind = dice.of(&[Requests, InputTokens, OutputTokens, TotalTokens, Concurrency, Concurrency]);
     let amount = match kind {
         Requests => dice.of(&[1, 5, 30]),
-        Concurrency => dice.of(&[0, 1, 2, 5]),
+        // With no place at all and all the time of the world, a request would wait for ever.
+        Concurrency => dice.of(&[1, 2, 5]),
         InputTokens | OutputTokens | TotalTokens => dice.of(&[50, 500, 5000]),
     };
     let anchor = dice.of(&[Anchor::Clock, Anchor::FirstUse, Anchor::Start]);
@@ -371,8 +376,7 @@ pub(super) fn random_limit(dice: &mut Dice) -> LimitSpec {
         refill: dice.of(&[Refill::Bucket, Refill::Window(anchor)]),
         period: Span::from_secs(dice.of(&[1, 10])),
         count: dice.of(&[TokenCount::Reserve, TokenCount::After]),
-        // With no place at all and all the time of the world, a request would wait for ever.
-        queue: (amount > 0 && dice.one_in(2)).then(|| Queue { length_max: dice.of(&[1, 10]), wait_max: dice.of(&[Span::from_secs(3), Span::MAX]) }),
+        queue: dice.one_in(2).then(|| Queue { length_max: dice.of(&[1, 10]), wait_max: dice.of(&[Span::from_secs(3), Span::MAX]) }),
     }
 }
 
