@@ -276,7 +276,16 @@ fn random_model(dice: &mut Dice, model: &mut Model, models: u64) {
     model.breaker = dice.one_in(3).then(|| Breaker { failures, counted, open_for: Span::from_secs(3), probes, successes });
     let time = |dice: &mut Dice| dice.of(&[Span::MAX, Span::from_secs(2), Span::from_secs(20)]);
     model.timeouts = Timeouts { call: time(dice), stream: time(dice), idle: Span::MAX, request: time(dice) };
-    model.cache = dice.one_in(2).then(|| random_cache(dice));
+    model.cache = dice.one_in(2).then(|| CachePolicy {
+        ttl: dice.of(&[Span::ZERO, Span::from_secs(1), Span::from_secs(100)]),
+        sliding: dice.one_in(2),
+        scope: dice.of(&[CacheScope::Shared, CacheScope::Team, CacheScope::Key]),
+        namespace: 0,
+        single_flight: dice.one_in(2),
+        separate_streams: dice.one_in(2),
+        hits_count: dice.one_in(2),
+        remote: dice.one_in(4),
+    });
     model.max_tokens = MaxTokens { default: dice.of(&[None, Some(50)]), cap: dice.of(&[None, Some(80)]) };
     let leave = |dice: &mut Dice| dice.of(&[Leave::Auto, Leave::Cancel, Leave::Drain, Leave::Ignore]);
     model.on_disconnect = OnDisconnect {
@@ -290,19 +299,6 @@ fn random_model(dice: &mut Dice, model: &mut Model, models: u64) {
     model.tier = dice.of(&[None, Some(1), Some(2)]);
     model.budgets = some(dice, 4, random_budget);
     model.limits = some(dice, 4, random_limit);
-}
-
-fn random_cache(dice: &mut Dice) -> CachePolicy {
-    CachePolicy {
-        ttl: dice.of(&[Span::ZERO, Span::from_secs(1), Span::from_secs(100)]),
-        sliding: dice.one_in(2),
-        scope: dice.of(&[CacheScope::Shared, CacheScope::Team, CacheScope::Key]),
-        namespace: 0,
-        single_flight: dice.one_in(2),
-        separate_streams: dice.one_in(2),
-        hits_count: dice.one_in(2),
-        remote: dice.one_in(4),
-    }
 }
 
 fn random_cooldown(dice: &mut Dice, allowed_by_class: [Option<u32>; CLASSES]) -> Cooldown {
