@@ -14,7 +14,7 @@ use super::time::{Span, Time};
 const CELLS: usize = 4096;
 
 /// Counts of repeated requests.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Loops {
     cells: Vec<Cell>,
 }
@@ -25,12 +25,6 @@ struct Cell {
     fingerprint: Fingerprint,
     since: Time,
     count: u32,
-}
-
-impl Default for Loops {
-    fn default() -> Self {
-        Self { cells: Vec::new() }
-    }
 }
 
 impl Loops {

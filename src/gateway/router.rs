@@ -257,9 +257,6 @@ fn blocked_by<J: Journal>(
 
 /// Goes to the next priority level of the group, or to the next group. Says whether there was one.
 fn move_on<J: Journal>(plan: &Plan, gateway: &Gateway, needs: &Needs<'_>, progress: &mut Progress, now: Time, journal: &mut J) -> bool {
-    if u32::from(progress.calls) >= per_request(plan, needs) {
-        return false;
-    }
     if progress.calls > 0 && !gateway.may_retry(plan, needs.request.model) {
         let skipped = Fact::Skipped { model: progress.group, deployment: None, reason: Skip::RetryBudget };
         journal.record(now, Some(needs.request.id), || skipped);

@@ -150,3 +150,9 @@ fn a_remote_store_is_asked_by_the_leader_only() {
     desk.check("ask wait=0.1; 5 wakes", "5 looks up; 5 refused: DeadlinePassed");
     desk.check_empty();
 }
+
+#[test]
+fn an_answer_as_large_as_the_cache_is_kept() {
+    let mut desk = desk(|_, bytes| *bytes = 536);
+    desk.check("ask same; 1 ok 10; ask same", "1 calls a; 1 served by A; 2 cached");
+}

@@ -98,10 +98,11 @@ impl Ledger {
             };
             line.held += held;
             let shrinks = account.spec.on_short == OnShort::Shrink && account.spec.enforce == Enforce::Hard;
-            let (settled, all_held, _) = account.used(window);
+            let (settled, all_held, inexact) = account.used(window);
             let limit = account.limit(window);
-            if account.spec.mode == BudgetMode::Reserve && account.spec.enforce == Enforce::Hard && settled + all_held > limit {
-                assert!(shrinks, "{id:?}: {settled} settled and {all_held} held pass {limit} with {called:?}");
+            let reserves = account.spec.mode == BudgetMode::Reserve && account.spec.enforce == Enforce::Hard;
+            if reserves && settled + all_held > limit {
+                assert!(shrinks || inexact, "{id:?}: {settled} settled and {all_held} held pass {limit} with {called:?}");
                 account.windows.entry(window).or_default().inexact = true;
             }
             parts.push(Part { account: *id, window, held });

@@ -222,3 +222,13 @@ fn a_new_plan_keeps_what_was_counted_and_calls_nothing_that_it_has_retired() {
     desk.check("1 wakes; 1 fail internal; 1 leaves", "1 calls a; 1 sleeps 2s; 1 abandoned");
     desk.check("ask; 2 fail internal; 2 wakes; 2 ok; ask", "2 calls a; 2 sleeps 1s; 2 calls c; 2 served by A; 3 refused: Limited(LimitId(0))");
 }
+
+#[test]
+fn a_request_that_comes_at_its_deadline_is_refused() {
+    let mut desk = Desk::new(plan(ONE));
+    desk.check("ask wait=0; ask wait=0.001", "1 refused: DeadlinePassed; 2 calls a");
+    // Not even from the cache.
+    let mut plan = plan(ONE);
+    plan.models[0].cache = Some(super::plans::cache(60));
+    Desk::new(plan).check("ask same; 1 ok; ask same wait=0", "1 calls a; 1 served by A; 2 refused: DeadlinePassed");
+}

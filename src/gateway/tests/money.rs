@@ -60,6 +60,9 @@ fn money_that_is_only_looked_at_afterwards_is_overspent_by_whatever_is_in_flight
     let window = desk.gateway.budget().window(AccountId(0), desk.now);
     assert_eq!((window.settled, window.breached), (Money(20_000_000_000), Money(19_000_000_000)));
     desk.check("ask", &short(41));
+    // What is spent to the last picodollar has nothing left.
+    let mut spent = self::desk(|spec| spec.mode = BudgetMode::After, 140);
+    spent.check("ask; 1 ok; ask", &format!("1 calls a; 1 served by A; {}", short(2)));
 }
 
 #[test]
@@ -331,4 +334,38 @@ fn after_a_crash_what_was_open_is_presumed_and_nothing_is_held() {
     assert_eq!(desk.gateway.budget().settled().presumed, Money(1_000_000_000));
     assert!(desk.journal.iter().any(|record| record.fact == Fact::Recovered { calls: 2 }));
     assert!(!desk.journal.iter().any(|record| matches!(record.fact, Fact::Told(Event::Woke))));
+}
+
+#[test]
+fn a_rolling_window_keeps_all_its_steps() {
+    let mut desk = desk(|spec| spec.window = BudgetWindow::Rolling { length: Span::from_secs(100), slices: 4 }, 700);
+    // Something is spent in every step, so that the windows roll; the first of them counts to the end of the fifth.
+    desk.check(
+        "ask; 1 ok; +25; ask; 2 ok 1; +75; ask in=1 max=1; 3 ok 1",
+        "1 calls a; 1 served by A; 2 calls a; 2 served by A; 3 calls a for 1; 3 served by A",
+    );
+    assert_eq!(desk.gateway.budget().used(AccountId(0), desk.now).0, Money(140_000_000 + 104_000_000 + 5_000_000));
+}
+
+#[test]
+fn the_headroom_of_an_estimate_is_exact() {
+    let change = |spec: &mut BudgetSpec| spec.mode = BudgetMode::Estimate { quantile_per_mille: 900, headroom_per_mille: 500 };
+    let mut desk = desk(change, 28_000);
+    for number in 1..=100 {
+        desk.check(&format!("ask; {number} ok"), &format!("{number} calls a; {number} served by A"));
+    }
+    // Half of it is spent, and half of it is left: that is not less than half.
+    desk.check("ask", "101 calls a");
+    assert_eq!(desk.gateway.budget().used(AccountId(0), desk.now).1, Money(140_000_000));
+}
+
+#[test]
+fn a_price_tier_begins_above_its_threshold() {
+    use crate::gateway::money::Rate;
+    use crate::gateway::rate_card::{RateCard, Rates, Usage};
+    let (low, high) = (Rates::plain(Rate(2), Rate(20)), Rates::plain(Rate(3), Rate(30)));
+    let card = RateCard::new(low, vec![(200, high)], Money(7));
+    assert_eq!(card.cost(Usage::plain(200, 10)), Money(2 * 200 + 20 * 10 + 7));
+    assert_eq!(card.cost(Usage::plain(201, 10)), Money(3 * 201 + 30 * 10 + 7));
+    assert_eq!((card.worst_case(200, 10), card.worst_case(201, 10)), (Money(607), Money(910)));
 }

@@ -369,7 +369,8 @@ pub(super) fn random_limit(dice: &mut Dice) -> LimitSpec {
     let kind = dice.of(&[Requests, InputTokens, OutputTokens, TotalTokens, Concurrency, Concurrency]);
     let amount = match kind {
         Requests => dice.of(&[1, 5, 30]),
-        Concurrency => dice.of(&[0, 1, 2, 5]),
+        // With no place at all and all the time of the world, a request would wait for ever.
+        Concurrency => dice.of(&[1, 2, 5]),
         InputTokens | OutputTokens | TotalTokens => dice.of(&[50, 500, 5000]),
     };
     let anchor = dice.of(&[Anchor::Clock, Anchor::FirstUse, Anchor::Start]);
@@ -379,8 +380,7 @@ pub(super) fn random_limit(dice: &mut Dice) -> LimitSpec {
         refill: dice.of(&[Refill::Bucket, Refill::Window(anchor)]),
         period: Span::from_secs(dice.of(&[1, 10])),
         count: dice.of(&[TokenCount::Reserve, TokenCount::After]),
-        // With no place at all and all the time of the world, a request would wait for ever.
-        queue: (amount > 0 && dice.one_in(2)).then(|| Queue { length_max: dice.of(&[1, 10]), wait_max: dice.of(&[Span::from_secs(3), Span::MAX]) }),
+        queue: dice.one_in(2).then(|| Queue { length_max: dice.of(&[1, 10]), wait_max: dice.of(&[Span::from_secs(3), Span::MAX]) }),
     }
 }
 

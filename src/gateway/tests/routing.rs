@@ -1,5 +1,6 @@
 //! Attempts, back-offs, walks of fallbacks, and what keeps a request from going on.
 
+use alloc::format;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -352,15 +353,19 @@ fn many_fallbacks_alert_once() {
     fall_back(&mut plan);
     plan.models[0].fallbacks.alert_share_per_mille = 50;
     let mut desk = Desk::new(plan);
-    for number in 1..=18 {
-        let number = alloc::format!("{number}");
-        desk.check(&["ask; ", &number, " ok"].concat(), &[&number, " calls a; ", &number, " served by A"].concat::<str>());
-    }
-    desk.check("ask; 19 fail internal; 19 ok", "19 calls a; 19 calls b; 19 served by B");
+    let direct = |desk: &mut Desk, numbers: core::ops::RangeInclusive<u32>| {
+        for number in numbers {
+            desk.check(&format!("ask; {number} ok"), &format!("{number} calls a; {number} served by A"));
+        }
+    };
+    direct(&mut desk, 1..=18);
+    // One of nineteen would be above the level, but nineteen say nothing.
+    desk.check("ask; 19 fail internal; 19 ok; +60", "19 calls a; 19 calls b; 19 served by B");
+    direct(&mut desk, 20..=38);
     // One of twenty is the level; two of twenty-one is above it.
-    desk.check("ask; 20 ok", "20 calls a; 20 served by A");
-    desk.check("ask; 21 fail internal; 21 ok", "21 calls a; 21 calls b; fallbacks at 95; 21 served by B");
-    desk.check("ask; 22 fail internal; 22 ok", "22 calls a; 22 calls b; 22 served by B");
+    desk.check("ask; 39 fail internal; 39 ok", "39 calls a; 39 calls b; 39 served by B");
+    desk.check("ask; 40 fail internal; 40 ok", "40 calls a; 40 calls b; fallbacks at 95; 40 served by B");
+    desk.check("ask; 41 fail internal; 41 ok", "41 calls a; 41 calls b; 41 served by B");
 }
 
 #[test]
