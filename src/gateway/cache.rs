@@ -268,8 +268,12 @@ const fn bytes_of(hit: Hit) -> u64 {
 pub struct Flights {
     flights: Vec<Option<Flight>>,
     free: Vec<u32>,
-    places: HashTable<u32>,
+    table: HashTable<Place>,
 }
+
+/// The number of an open flight, known to everyone in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlightId(u32);
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Flight {
@@ -279,60 +283,64 @@ struct Flight {
 }
 
 impl Flights {
-    /// Joins the flight under `key`: `None` leads it, `Some` waits for the request named.
-    pub fn join(&mut self, key: CacheKey, slot: Slot, request: RequestId) -> Option<RequestId> {
-        if let Some(flight) = self.find(key) {
+    /// Joins the flight under `key`: leads it, or waits for the request named.
+    pub fn join(&mut self, key: CacheKey, slot: Slot, request: RequestId) -> (FlightId, Option<RequestId>) {
+        let hash = short_hash(key);
+        let flights = &mut self.flights;
+        let is_it = |place: &Place| place.hash == hash && flights[place.slot as usize].as_ref().is_some_and(|flight| flight.key == key);
+        if let Some(slot_of) = self.table.find(spread(hash), is_it).map(|place| place.slot) {
+            let flight = flights[slot_of as usize].as_mut().expect("a flight in the table is open");
             flight.followers.push_back((slot, request));
-            return Some(flight.leader);
+            return (FlightId(slot_of), Some(flight.leader));
         }
         let flight = Some(Flight { key, leader: request, followers: VecDeque::new() });
         let place = if let Some(place) = self.free.pop() {
-            self.flights[place as usize] = flight;
+            flights[place as usize] = flight;
             place
         } else {
-            self.flights.push(flight);
-            self.flights.len() as u32 - 1
+            flights.push(flight);
+            flights.len() as u32 - 1
         };
-        self.index(place, key);
-        None
+        self.index(place, hash);
+        (FlightId(place), None)
     }
 
-    /// Whether anybody waits for the leader of `key`.
-    pub fn has_followers(&self, key: CacheKey) -> bool {
-        let place = self.places.find(hash(key), |place| self.key_at(*place) == key);
-        place.and_then(|place| self.flights[*place as usize].as_ref()).is_some_and(|flight| !flight.followers.is_empty())
+    /// Whether anybody waits for the leader of a flight.
+    pub fn has_followers(&self, id: FlightId) -> bool {
+        !self.flight(id).followers.is_empty()
     }
 
     /// A follower waits no more.
-    pub fn leave(&mut self, key: CacheKey, request: RequestId) {
-        if let Some(flight) = self.find(key) {
-            flight.followers.retain(|(_, follower)| *follower != request);
-        }
+    pub fn leave(&mut self, id: FlightId, request: RequestId) {
+        self.flight_mut(id).followers.retain(|(_, follower)| *follower != request);
     }
 
     /// The leader was answered: so is everybody who waited.
-    pub fn served(&mut self, key: CacheKey, hit: Hit, ready: &mut VecDeque<(Slot, Wake)>) {
-        let followers = self.land(key).followers;
-        ready.extend(followers.into_iter().map(|(slot, _)| (slot, Wake::Served(hit))));
+    #[inline]
+    pub fn served(&mut self, id: FlightId, hit: Hit, ready: &mut VecDeque<(Slot, Wake)>) {
+        let followers = self.land(id).followers;
+        if !followers.is_empty() {
+            ready.extend(followers.into_iter().map(|(slot, _)| (slot, Wake::Served(hit))));
+        }
     }
 
     /// The leader was not answered: the first who waited leads now.
-    pub fn failed(&mut self, key: CacheKey, ready: &mut VecDeque<(Slot, Wake)>) {
-        let flight = self.find(key).expect("a leader's flight is open until it ends it");
+    pub fn failed(&mut self, id: FlightId, ready: &mut VecDeque<(Slot, Wake)>) {
+        let flight = self.flight_mut(id);
         match flight.followers.pop_front() {
             Some((slot, request)) => {
                 let after = core::mem::replace(&mut flight.leader, request);
                 ready.push_back((slot, Wake::Leads { after }));
             }
             None => {
-                self.land(key);
+                self.land(id);
             }
         }
     }
 
     /// Flights that are open: zero when nothing is in flight.
     pub fn open(&self) -> usize {
-        self.places.len()
+        self.table.len()
     }
 
     /// Forgets all flights: after a crash nobody is there to end them.
@@ -341,37 +349,34 @@ impl Flights {
     }
 
     /// Ends a flight.
-    fn land(&mut self, key: CacheKey) -> Flight {
-        let flights = &self.flights;
-        let found = self.places.find_entry(hash(key), |place| flights[*place as usize].as_ref().is_some_and(|flight| flight.key == key));
-        let (place, _) = found.expect("a leader's flight is open until it ends it").remove();
-        self.free.push(place);
-        self.flights[place as usize].take().expect("an indexed flight is open")
+    fn land(&mut self, id: FlightId) -> Flight {
+        let flight = self.flights[id.0 as usize].take().expect("a flight is open until its leader ends it");
+        let found = self.table.find_entry(spread(short_hash(flight.key)), |place| place.slot == id.0);
+        found.expect("an open flight is in the table").remove();
+        self.free.push(id.0);
+        flight
     }
 
-    fn find(&mut self, key: CacheKey) -> Option<&mut Flight> {
-        let place = self.places.find(hash(key), |place| self.key_at(*place) == key).copied()?;
-        self.flights[place as usize].as_mut()
+    fn index(&mut self, slot: u32, hash: u32) {
+        self.table.insert_unique(spread(hash), Place { hash, slot }, |place| spread(place.hash));
     }
 
-    fn index(&mut self, place: u32, key: CacheKey) {
-        let flights = &self.flights;
-        let hash_at = |place: &u32| flights[*place as usize].as_ref().map_or(0, |flight| hash(flight.key));
-        self.places.insert_unique(hash(key), place, hash_at);
+    fn flight(&self, id: FlightId) -> &Flight {
+        self.flights[id.0 as usize].as_ref().expect("a flight is open until its leader ends it")
     }
 
-    fn key_at(&self, place: u32) -> CacheKey {
-        self.flights[place as usize].as_ref().expect("an indexed flight is open").key
+    fn flight_mut(&mut self, id: FlightId) -> &mut Flight {
+        self.flights[id.0 as usize].as_mut().expect("a flight is open until its leader ends it")
     }
 }
 
 impl From<Vec<Option<Flight>>> for Flights {
     fn from(flights: Vec<Option<Flight>>) -> Self {
-        let mut restored = Self { flights, free: Vec::new(), places: HashTable::new() };
-        for place in 0..restored.flights.len() as u32 {
-            match &restored.flights[place as usize] {
-                Some(flight) => restored.index(place, flight.key),
-                None => restored.free.push(place),
+        let mut restored = Self { flights, free: Vec::new(), table: HashTable::new() };
+        for slot in 0..restored.flights.len() as u32 {
+            match &restored.flights[slot as usize] {
+                Some(flight) => restored.index(slot, short_hash(flight.key)),
+                None => restored.free.push(slot),
             }
         }
         restored

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Gateway;
 use super::budget::Hold;
+use super::cache::FlightId;
 use super::command::Overrides;
 use super::directory::PathId;
 use super::failure::Failure;
@@ -149,7 +150,8 @@ pub struct InFlight {
     gone: bool,
     placed: bool,
     taken: bool,
-    leads: bool,
+    /// The flight of identical requests that it leads; or, while it follows, the one that it waits for.
+    flight: Option<FlightId>,
     path: PathId,
     limit_lists: [LimitListId; 2],
     /// The key of its answer, if its model has a cache that its virtual key uses.
@@ -218,7 +220,7 @@ impl InFlight {
             gone: false,
             placed: false,
             taken: false,
-            leads: false,
+            flight: None,
             path: PathId(0),
             limit_lists: [LimitListId(0); 2],
             key: None,
@@ -348,12 +350,10 @@ impl InFlight {
         debug_assert!(self.open.is_none(), "the last call is closed before the request");
         let Turn { plan, gateway, now, journal } = turn;
         let outcome = if self.gone { Outcome::Abandoned } else { outcome };
-        if self.leads {
-            self.leads = false;
-            let key = self.key.expect("only requests with a cache key lead");
+        if let Some(flight) = self.flight.take() {
             match hit {
-                Some(hit) => gateway.flights.served(key, hit, &mut gateway.ready),
-                None => gateway.flights.failed(key, &mut gateway.ready),
+                Some(hit) => gateway.flights.served(flight, hit, &mut gateway.ready),
+                None => gateway.flights.failed(flight, &mut gateway.ready),
             }
         }
         self.return_limits(plan, gateway, *now);

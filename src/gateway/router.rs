@@ -41,6 +41,7 @@ struct Trail {
     /// How the group asked for has ended, once another was entered.
     asked: Option<End>,
     failures: u32,
+    resent: Option<Failure>,
     hop_failures: Vec<(ModelId, DeploymentId, Failure)>,
 }
 
@@ -89,7 +90,7 @@ pub enum Then {
     /// The group is left.
     Leave,
     /// The same call again, below the attempt.
-    Resend(DeploymentId, Failure),
+    Resend(DeploymentId),
 }
 
 /// What the request does next.
@@ -370,12 +371,18 @@ impl Progress {
     }
 
     /// The call to `deployment` will be sent again, below the attempt.
-    pub fn resent(&mut self, deployment: DeploymentId) {
+    pub fn resent(&mut self, deployment: DeploymentId, failure: Failure) {
         let first = self.trail.is_none();
+        self.trail().resent = Some(failure);
         let entry = self.trail().entry(deployment);
         if first {
             (entry.attempts, entry.calls) = (1, 1);
         }
+    }
+
+    /// The failure after which the call is sent again.
+    pub fn resent_after(&self) -> Option<Failure> {
+        self.trail.as_ref().and_then(|trail| trail.resent)
     }
 
     /// Failures so far.

@@ -102,13 +102,14 @@ impl InFlight {
         let Some(policy) = policy.filter(|_| !self.request.no_cache) else { return self.route(turn, Last::Nothing) };
         let Some(key) = self.key else { return self.route(turn, Last::Nothing) };
         if policy.single_flight && !self.request.no_store {
-            if let Some(leader) = turn.gateway.flights.join(key, self.request.slot, self.request.id) {
+            let (flight, leader) = turn.gateway.flights.join(key, self.request.slot, self.request.id);
+            self.flight = Some(flight);
+            if let Some(leader) = leader {
                 self.state = State::Following;
                 self.wake = self.deadline;
                 turn.journal.record(turn.now, Some(self.request.id), || Fact::Followed { leader });
                 return Action::Wait;
             }
-            self.leads = true;
         }
         if policy.remote {
             self.state = State::Looking;
@@ -128,13 +129,13 @@ impl InFlight {
 
     /// The identical request that it waited for was answered.
     pub(super) fn shared<J: Journal>(&mut self, turn: &mut Turn<'_, J>, hit: Hit) -> Action {
+        self.flight = None;
         self.record_hit(turn, hit);
         self.finish(turn, Outcome::Shared, None, None)
     }
 
     /// The identical request that it waited for was not answered: it goes itself.
     pub(super) fn leads<J: Journal>(&mut self, turn: &mut Turn<'_, J>) -> Action {
-        self.leads = true;
         self.route(turn, Last::Nothing)
     }
 
@@ -151,9 +152,9 @@ impl InFlight {
         self.finish(turn, Outcome::Failed(Failure::new(FailureClass::Timeout)), None, None)
     }
 
-    pub(super) fn stop_following<J: Journal>(&self, turn: &mut Turn<'_, J>) {
-        if let Some(key) = self.key {
-            turn.gateway.flights.leave(key, self.request.id);
+    pub(super) fn stop_following<J: Journal>(&mut self, turn: &mut Turn<'_, J>) {
+        if let Some(flight) = self.flight.take() {
+            turn.gateway.flights.leave(flight, self.request.id);
         }
     }
 

@@ -44,7 +44,7 @@ impl InFlight {
     }
 
     pub(super) fn slept<J: Journal>(&mut self, turn: &mut Turn<'_, J>) -> Action {
-        let Then::Resend(deployment, failure) = self.then else { return self.route(turn, Last::Slept(self.then)) };
+        let Then::Resend(deployment) = self.then else { return self.route(turn, Last::Slept(self.then)) };
         let Turn { plan, gateway, now, journal } = turn;
         let path = gateway.directory.path(self.path);
         let needs = Needs { request: &self.request, path, deadline: self.deadline };
@@ -59,6 +59,7 @@ impl InFlight {
             }
         }
         // What cannot be sent again is a failed attempt like any other.
+        let failure = self.progress.resent_after().expect("a call is sent again after a failure");
         let avoid = plan.model(self.progress.group).attempts.avoid_after.has(failure.class);
         self.progress.failed(deployment, avoid);
         self.route(turn, Last::Failed(failure))
@@ -122,7 +123,7 @@ impl InFlight {
         let open = self.open.as_ref().expect("the event is of the open call");
         let (deployment, group, since) = (open.deployment, open.model, open.since);
         let key = self.key;
-        let shared = self.gone && self.leads && key.is_some_and(|key| turn.gateway.flights.has_followers(key));
+        let shared = self.gone && self.is_followed(turn);
         let delivered = if self.gone && !shared { self.delivered } else { usage.output };
         let lost = self.gone && !shared && delivered == 0;
         let closing = Closing {
@@ -195,8 +196,8 @@ impl InFlight {
             let until = turn.now + router::wait(turn.gateway, &needs, &transport.backoff, step, failure.retry_after, ordinal);
             if until < self.deadline {
                 self.close_broken(turn, ended, broken, 0, 0, usage, Report::Neither);
-                self.progress.resent(deployment);
-                return self.sleep(until, Then::Resend(deployment, failure));
+                self.progress.resent(deployment, failure);
+                return self.sleep(until, Then::Resend(deployment));
             }
         }
         let report = self.judged(turn, failure);
@@ -240,7 +241,7 @@ impl InFlight {
             State::Relaying => Phase::Streaming,
             State::New | State::Draining | State::Over => unreachable!("the table gives these no `client_left`"),
         };
-        let followed = self.leads && self.key.is_some_and(|key| turn.gateway.flights.has_followers(key));
+        let followed = self.is_followed(turn);
         let path = turn.gateway.directory.path(self.path);
         let policy = path.overrides.on_disconnect.unwrap_or(turn.plan.model(self.progress.group).on_disconnect);
         let billing = self.open.as_ref().map(|open| turn.plan.deployment(open.deployment).billing);
@@ -262,6 +263,11 @@ impl InFlight {
                 self.finish(turn, Outcome::Abandoned, None, None)
             }
         }
+    }
+
+    /// Whether others wait for the answer that this request leads to.
+    fn is_followed<J: Journal>(&self, turn: &Turn<'_, J>) -> bool {
+        self.flight.is_some_and(|flight| turn.gateway.flights.has_followers(flight))
     }
 
     /// Closes a call that did not end well: by its usage if that is known, else by the provider's rule.
