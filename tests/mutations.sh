@@ -29,7 +29,7 @@ grep -v '^#' "$root/tests/mutations.txt" | grep -e "${1:-}" > "$work/list"
 while IFS= read -r line; do
     rm -rf "$work/src/gateway"
     cp -R "$root/src/gateway" "$work/src/gateway"
-    LINE=$line WORK=$work perl -0777 -e '
+    if ! LINE=$line WORK=$work perl -0777 -e '
         my ($policy, $file, $from, $to, $test) = split / \| /, $ENV{LINE};
         for ($from, $to) { s/\\n/\n/g; s/\\\|/|/g; }
         my $path = "$ENV{WORK}/src/gateway/$file";
@@ -37,6 +37,10 @@ while IFS= read -r line; do
         my $at = index $text, $from; die "$policy: $file does not say `$from`\n" if $at < 0;
         substr $text, $at, length $from, $to;
         open my $out, ">", $path or die; print $out $text; close $out;'
+    then
+        survived=$((survived + 1))
+        continue
+    fi
     policy=${line%% | *}
     test=${line##* | }
     if output=$(cd "$work" && cargo test --quiet --offline --lib "$test" 2>&1 </dev/null); then
