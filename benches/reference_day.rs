@@ -182,5 +182,5 @@ fn processor_time() -> Duration {
 /// Memory that the process has resident, in MiB; 0 where the system does not say.
 fn resident_mib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    status.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok()).map_or(0, |pages| pages * 4096 >> 20)
+    status.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok()).map_or(0, |pages| (pages * 4096) >> 20)
 }
