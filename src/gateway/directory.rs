@@ -84,8 +84,18 @@ impl Directory {
         self.team_names.find(name).map(TeamId)
     }
 
+    /// The number of an end user, if the name has one.
+    pub fn known_end_user(&self, name: &str) -> Option<EndUserId> {
+        self.end_user_names.find(name).map(EndUserId)
+    }
+
+    /// The number of a tag, if the name has one.
+    pub fn known_tag(&self, name: &str) -> Option<TagId> {
+        self.tag_names.find(name).map(TagId)
+    }
+
     /// The number of an end user, given to the name now if it has none.
-    pub fn end_user(&mut self, name: &str) -> EndUserId {
+    pub(super) fn end_user(&mut self, name: &str) -> EndUserId {
         let id = EndUserId(self.end_user_names.intern(name));
         if self.end_users.len() <= id.index() {
             self.end_users.resize(id.index() + 1, Vec::new());
@@ -94,7 +104,7 @@ impl Directory {
     }
 
     /// The number of a tag, given to the name now if it has none.
-    pub fn tag(&mut self, name: &str) -> TagId {
+    pub(super) fn tag(&mut self, name: &str) -> TagId {
         let id = TagId(self.tag_names.intern(name));
         if self.tags.len() <= id.index() {
             self.tags.resize(id.index() + 1, Vec::new());
@@ -157,6 +167,20 @@ impl Directory {
     /// Whether a key may ask for a model at `now`.
     #[inline]
     pub fn admit(&self, key: KeyId, model: ModelId, now: Time) -> Result<PathId, Denial> {
+        self.standing(key)?;
+        let key = &self.keys[key.index()];
+        if key.spec.expires.is_some_and(|expires| now >= expires) {
+            return Err(Denial::Expired);
+        }
+        if !self.allows(key, model) {
+            return Err(Denial::ModelNotAllowed);
+        }
+        Ok(key.path)
+    }
+
+    /// Whether calls may still be made for a key: a blocked or deleted one makes no more, not even for requests in flight.
+    #[inline]
+    pub fn standing(&self, key: KeyId) -> Result<(), Denial> {
         let Some(key) = self.keys.get(key.index()) else { return Err(Denial::UnknownKey) };
         let team = key.team.map(|team| &self.teams[team.index()]);
         let status = team.map_or(key.status, |team| Status {
@@ -166,16 +190,7 @@ impl Directory {
         if status.deleted {
             return Err(Denial::Deleted);
         }
-        if status.blocked {
-            return Err(Denial::Blocked);
-        }
-        if key.spec.expires.is_some_and(|expires| now >= expires) {
-            return Err(Denial::Expired);
-        }
-        if !self.allows(key, model) {
-            return Err(Denial::ModelNotAllowed);
-        }
-        Ok(key.path)
+        if status.blocked { Err(Denial::Blocked) } else { Ok(()) }
     }
 
     /// Whether a key's lists of models have this one.

@@ -1,5 +1,6 @@
 //! What happened and what was decided, as facts in one sequence. Everything that is shown to anyone is a fold over these.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
@@ -56,6 +57,13 @@ pub enum Fact {
     Told(Event),
     /// Input: a command.
     Commanded(Command),
+    /// Input: a name that the traffic brought got the next number of its kind.
+    Named {
+        /// What it names.
+        kind: NameKind,
+        /// The name.
+        name: String,
+    },
     /// Input: a new plan, by its number.
     PlanAdopted(u32),
     /// Input: the driver's tick.
@@ -152,6 +160,15 @@ pub enum Fact {
         /// By how much more than before.
         over: Money,
     },
+}
+
+/// What a name from the traffic stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NameKind {
+    /// An end user.
+    EndUser,
+    /// A tag.
+    Tag,
 }
 
 /// A call leaves.

@@ -57,7 +57,7 @@ use directory::{Directory, PathId};
 use health::Health;
 use id::{EndUserId, KeyId, ModelId, RequestId, Slot, TagId};
 use in_flight::{CacheKey, Wake};
-use journal::{Fact, Journal};
+use journal::{Fact, Journal, NameKind};
 use limits::Limits;
 use loops::Loops;
 use model_state::ModelState;
@@ -176,13 +176,21 @@ impl Gateway {
     }
 
     /// The number of an end user, given to the name now if it has none.
-    pub fn end_user(&mut self, name: &str) -> EndUserId {
-        self.directory.end_user(name)
+    pub fn end_user<J: Journal>(&mut self, now: Time, name: &str, journal: &mut J) -> EndUserId {
+        self.directory.known_end_user(name).unwrap_or_else(|| {
+            self.advance(now);
+            journal.record(now, None, || Fact::Named { kind: NameKind::EndUser, name: name.into() });
+            self.directory.end_user(name)
+        })
     }
 
     /// The number of a tag, given to the name now if it has none.
-    pub fn tag(&mut self, name: &str) -> TagId {
-        self.directory.tag(name)
+    pub fn tag<J: Journal>(&mut self, now: Time, name: &str, journal: &mut J) -> TagId {
+        self.directory.known_tag(name).unwrap_or_else(|| {
+            self.advance(now);
+            journal.record(now, None, || Fact::Named { kind: NameKind::Tag, name: name.into() });
+            self.directory.tag(name)
+        })
     }
 
     /// Who there is.

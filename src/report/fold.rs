@@ -115,12 +115,12 @@ impl Fold {
             | Fact::Closed
             | Fact::PlanAdopted(_)
             | Fact::Ticked
+            | Fact::Named { .. }
             | Fact::Recovered { .. }
             | Fact::Refused { observed: false, .. } => {}
             Fact::Commanded(command) => self.directory.carry_out(command),
             Fact::Called(called) => {
-                let position = about.map_or(called.position, |about| position(called.position, called.model, about));
-                self.sent(now, position, called.call, called.worst_case);
+                self.sent(now, called.position, called.call, called.worst_case);
             }
             Fact::Answered { outcome } => {
                 if let Some(about) = about {
@@ -156,7 +156,6 @@ impl Fold {
     /// Counts a closed call with the world's bill for it.
     #[inline]
     pub fn call(&mut self, now: Time, about: &About, closed: &CallClosed, billed: Billed) {
-        let closed = &CallClosed { position: position(closed.position, closed.model, about), ..*closed };
         let (called, reference) = (&self.plan.deployment(closed.deployment).rates, &self.plan.model(about.model).reference);
         let parts = cause::split(closed, billed.usage, billed.amount, called, reference);
         let totals = &mut self.totals;
@@ -268,13 +267,6 @@ impl Fold {
             Alert::Recovered { .. } => &mut incidents.recoveries,
         }) += 1;
     }
-}
-
-/// The position as a reader means it: a call in another group than asked for is a fallback, also where it is the request's first one
-/// because the group asked for was cooling.
-#[inline]
-fn position(position: Position, called: ModelId, about: &About) -> Position {
-    if called == about.model { position } else { Position::Fallback }
 }
 
 /// The rows that a request counts in: its model's, its key's, its team's. A key that nobody made has no row.

@@ -8,6 +8,7 @@ use super::observe::Context;
 use crate::gateway::Gateway;
 use crate::gateway::command::{Command, CommandError, KeySpec, TeamSpec};
 use crate::gateway::id::{EndUserId, KeyId, ModelId, RequestId, Slot, TagId};
+use crate::gateway::journal::Journal;
 use crate::gateway::plan::Plan;
 use crate::gateway::request::{Fingerprint, Request};
 use crate::gateway::time::{Span, Time};
@@ -111,11 +112,18 @@ impl Directory {
     }
 
     /// Learns the names that first appear in `batch`, and checks that each of its rows can be sent. Gives the commands that add keys.
-    pub(super) fn learn(&mut self, batch: &Batch, clients: &Clients, plan: &Plan, gateway: &mut Gateway) -> Result<Vec<Command>, ClientError> {
+    pub(super) fn learn<J: Journal>(
+        &mut self,
+        batch: &Batch,
+        clients: &Clients,
+        plan: &Plan,
+        gateway: &mut Gateway,
+        (now, journal): (Time, &mut J),
+    ) -> Result<Vec<Command>, ClientError> {
         let seen = &batch.first_seen;
         self.teams.extend(seen.teams.iter().cloned());
-        self.end_users.extend(seen.end_users.iter().map(|name| gateway.end_user(name)));
-        self.tags.extend(seen.tags.iter().map(|name| gateway.tag(name)));
+        self.end_users.extend(seen.end_users.iter().map(|name| gateway.end_user(now, name, journal)));
+        self.tags.extend(seen.tags.iter().map(|name| gateway.tag(now, name, journal)));
         let mut unknown = Vec::new();
         for name in &seen.models {
             let id = match clients.unknown_model {

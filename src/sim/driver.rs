@@ -136,7 +136,8 @@ impl<O: Observer> Driver<O> {
             self.begin(first.at)?;
         }
         let clients = Arc::clone(&self.variant.clients);
-        let additions = self.directory.learn(batch, &clients, &self.variant.plan, &mut self.gateway)?;
+        let mut journal = Listener { observer: &mut self.observer, totals: &mut self.totals, about: None };
+        let additions = self.directory.learn(batch, &clients, &self.variant.plan, &mut self.gateway, (self.now, &mut journal))?;
         for command in additions {
             self.command(command)?;
         }

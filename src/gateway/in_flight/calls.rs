@@ -27,6 +27,9 @@ impl InFlight {
     /// Asks the router, and does what it says.
     #[inline]
     pub(super) fn route<J: Journal>(&mut self, turn: &mut Turn<'_, J>, last: Last) -> Action {
+        if let Err(denial) = turn.gateway.directory.standing(self.request.key) {
+            return self.refused(turn, denial);
+        }
         let Turn { plan, gateway, now, journal } = turn;
         let path = gateway.directory.path(self.path);
         let needs = Needs { request: &self.request, path, deadline: self.deadline };
@@ -45,6 +48,9 @@ impl InFlight {
 
     pub(super) fn slept<J: Journal>(&mut self, turn: &mut Turn<'_, J>) -> Action {
         let Then::Resend(deployment) = self.then else { return self.route(turn, Last::Slept(self.then)) };
+        if let Err(denial) = turn.gateway.directory.standing(self.request.key) {
+            return self.refused(turn, denial);
+        }
         let Turn { plan, gateway, now, journal } = turn;
         let path = gateway.directory.path(self.path);
         let needs = Needs { request: &self.request, path, deadline: self.deadline };
@@ -79,12 +85,12 @@ impl InFlight {
         gateway.limits.take(limits, now, pick::ask(&self.request, picked.max_tokens));
         let probe = gateway.health.call(model, picked.deployment, now, *journal);
         let position = match self.last_called {
+            _ if picked.model != self.request.model => Position::Fallback,
             None => Position::First,
-            Some(_) if picked.model != self.request.model => Position::Fallback,
             Some(last) if last == picked.deployment => Position::RetrySame,
             Some(_) => Position::RetryOther,
         };
-        if position != Position::First && plan.retry_budget.is_some() {
+        if self.last_called.is_some() && plan.retry_budget.is_some() {
             gateway.models[self.request.model.index()].retry();
         }
         let nth = self.progress.called(picked.deployment, attempt);

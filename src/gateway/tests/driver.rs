@@ -99,7 +99,7 @@ impl Run {
 
     fn begin(&mut self) {
         self.gateway.advance(self.now);
-        name_everyone(&mut self.gateway);
+        name_everyone(&mut self.gateway, self.now, &mut self.journal);
         self.ledger.learn(&self.gateway, self.now);
         for _ in 0..8 {
             orders::put_someone(self);
@@ -334,10 +334,10 @@ impl Run {
 }
 
 /// End users and tags get their numbers before anything else, in one order.
-pub(super) fn name_everyone(gateway: &mut Gateway) {
+fn name_everyone(gateway: &mut Gateway, now: Time, journal: &mut Vec<Record>) {
     for number in 0..2 {
-        gateway.end_user(&format!("user{number}"));
-        gateway.tag(&format!("tag{number}"));
+        gateway.end_user(now, &format!("user{number}"), journal);
+        gateway.tag(now, &format!("tag{number}"), journal);
     }
 }
 

@@ -6,10 +6,11 @@ use alloc::vec::Vec;
 use proptest::prelude::*;
 
 use super::driver::{Run, START, Setup};
-use super::{driver, plans};
+use super::plans;
 use crate::gateway::failure::FailureSet;
 use crate::gateway::id::{DeploymentId, RequestId};
 use crate::gateway::in_flight::{Action, Event, InFlight};
+use crate::gateway::journal::NameKind;
 use crate::gateway::journal::{CallClosed, Fact, Record};
 use crate::gateway::money::Money;
 use crate::gateway::plan::{Plan, Single, Strategy as Picks};
@@ -172,7 +173,6 @@ fn add_sibling(plan: &mut Plan) {
 fn replay(plans: &[Plan], seed: u64, journal: &[Record]) -> Vec<Record> {
     let mut gateway = Gateway::new(&plans[0], seed);
     gateway.advance(START);
-    driver::name_everyone(&mut gateway);
     let (mut again, mut plan) = (Vec::new(), 0);
     let mut flights: BTreeMap<RequestId, (InFlight, usize)> = BTreeMap::new();
     for Record { at, request, fact } in journal {
@@ -189,6 +189,12 @@ fn replay(plans: &[Plan], seed: u64, journal: &[Record]) -> Vec<Record> {
             Fact::PlanAdopted(number) => {
                 plan = *number as usize;
                 gateway.adopt(&plans[plan], *at, &mut again);
+            }
+            Fact::Named { kind: NameKind::EndUser, name } => {
+                gateway.end_user(*at, name, &mut again);
+            }
+            Fact::Named { kind: NameKind::Tag, name } => {
+                gateway.tag(*at, name, &mut again);
             }
             Fact::Ticked => gateway.tick(*at, &mut again),
             _ => {}

@@ -184,7 +184,7 @@ fn keys_are_refused_when_blocked_deleted_expired_or_not_allowed_the_model() {
     desk.check("ask", "4 refused: Blocked");
     desk.apply(Command::BlockTeam { name: team.clone(), blocked: false });
     desk.check("ask; 5 ok; +9.999; ask; 6 ok; +0.001; ask", "5 calls a; 5 served by A; 6 calls a; 6 served by A; 7 refused: Expired");
-    // What is in flight when the key is deleted comes to its end; the next request is refused.
+    // The call that is open when the key is deleted comes to its end; no other call is made, and the next request is refused.
     desk.put_key("key", KeySpec::default());
     desk.check("ask", "8 calls a");
     desk.apply(Command::DeleteKey { name: key });
