@@ -480,3 +480,20 @@ fn an_absent_trace_to_look_at() {
     hint: check the path; it is relative to the directory that gwsim runs in
     "#);
 }
+
+#[test]
+fn a_damaged_parquet_file() {
+    let home = Home::new();
+    home.write("t.csv", "at_s,input_tokens,model,block_size,prefix_blocks\n1,500,a,16,1 2 3\n2,5,b,,\n3,500,a,16,1 2\n");
+    assert!(home.output(&["trace", "convert", "t.csv", "t.parquet"]).status.success());
+    let whole = std::fs::read(home.path().join("t.parquet")).unwrap();
+    // Bytes that the decoder panics at when they are damaged like this.
+    for (place, value) in [(377, 159), (1_115, 184), (1_158, 40), (1_277, 94), (58, 94)] {
+        let mut bytes = whole.clone();
+        bytes[place] = value;
+        home.write("t.parquet", bytes);
+        let said = refused(&home, &["trace", "info", "t.parquet"]);
+        assert!(said.starts_with("error: t.parquet: can't read the Parquet file: "), "{said}");
+        assert!(said.ends_with("hint: is the file whole? Copy or write it again\n"), "{said}");
+    }
+}
