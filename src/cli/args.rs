@@ -110,7 +110,7 @@ pub enum TraceCommand {
 /// How a trace is read.
 #[derive(Debug, Args)]
 pub struct ReadArguments {
-    /// The trace's format where its columns don't tell: gwsim, azure, mooncake or burstgpt
+    /// The trace's format where its columns don't tell: gwsim, azure, mooncake, burstgpt or bailian
     #[arg(long, value_name = "FORMAT")]
     pub input_format: Option<String>,
     /// The instant that relative times count from, such as 2026-11-20T00:00:00Z [default: 1970-01-01T00:00:00Z]

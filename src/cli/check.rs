@@ -4,7 +4,7 @@ use super::args::CheckArguments;
 use super::{Exit, Failure, Printer};
 use crate::config::diagnostic::Diagnostics;
 use crate::config::{self, Checked, Loaded, Options};
-use crate::report::numbers::count;
+use crate::report::numbers::counted;
 
 /// Checks a file and prints one line about it if it is valid.
 ///
@@ -41,8 +41,4 @@ pub(super) fn loaded<T>(result: Result<Loaded<T>, Diagnostics>, printer: &Printe
             Err(Failure::told(Exit::Usage))
         }
     }
-}
-
-fn counted(number: u64, what: &str) -> String {
-    format!("{} {what}{}", count(number), if number == 1 { "" } else { "s" })
 }

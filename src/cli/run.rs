@@ -10,6 +10,7 @@ use super::{Exit, Failure, Printer, assumptions, digest};
 use crate::config::scenario::{Scenario, ScenarioVariant};
 use crate::config::{self, Options};
 use crate::report::expect::{Bound, Expectation};
+use crate::report::write::Place;
 use crate::report::{Origin, Report, table, write};
 use crate::sim::driver::Variant;
 use crate::sim::experiment::Experiment;
@@ -20,7 +21,15 @@ use crate::sim::experiment::Experiment;
 /// If the scenario, one of its files or its traffic is wrong, or the report can't be written.
 pub fn run(arguments: &RunArguments, printer: &mut Printer) -> Result<Exit, Failure> {
     let (job, expectations) = resolve(arguments, printer)?;
-    let report = simulate(job, printer)?;
+    let place =
+        Place::make(&job.name, &arguments.out).map_err(|error| Failure::usage(format!("{error}\nhint: choose another directory with --out")))?;
+    let report = match simulate(job, printer) {
+        Ok(report) => report,
+        Err(failure) => {
+            place.leave();
+            return Err(failure);
+        }
+    };
     conclude(report, &expectations, arguments, printer)
 }
 

@@ -3,7 +3,7 @@
 use super::args::{ConvertArguments, Format, InfoArguments, ReadArguments};
 use super::{Exit, Failure, Printer};
 use crate::gateway::time::Time;
-use crate::report::numbers::count;
+use crate::report::numbers::{count, counted};
 use crate::traffic::trace::{self, Options, Order};
 
 /// Prints what is in a trace.
@@ -27,8 +27,8 @@ pub fn info(arguments: &InfoArguments, printer: &mut Printer) -> Result<Exit, Fa
 pub fn convert(arguments: &ConvertArguments, printer: &mut Printer) -> Result<Exit, Failure> {
     let order = if arguments.sort { Order::Sort } else { Order::Strict };
     let converted = trace::convert(&arguments.input, &arguments.output, options(&arguments.read, order)?).map_err(Failure::usage)?;
-    let sorted = if converted.earlier_rows > 0 { format!(", {} of them were out of order", count(converted.earlier_rows)) } else { String::new() };
-    printer.result(&format!("{}: {} requests{sorted}\n", arguments.output.display(), count(converted.rows)))?;
+    let sorted = if converted.earlier_rows > 0 { format!(", {} out of order before", count(converted.earlier_rows)) } else { String::new() };
+    printer.result(&format!("{}: {}{sorted}\n", arguments.output.display(), counted(converted.rows, "request")))?;
     Ok(Exit::Pass)
 }
 

@@ -16,12 +16,28 @@ pub fn read(path: &Path, place: Option<Place>, diagnostics: &mut Diagnostics) ->
     let reason = match fs::read(path) {
         Ok(bytes) => match String::from_utf8(bytes) {
             Ok(text) => return Some((diagnostics.add_source(name.clone(), text), name)),
-            Err(error) => format!("not UTF-8 after byte {}", error.utf8_error().valid_up_to()),
+            Err(error) => {
+                not_text(&name, &error, diagnostics);
+                return None;
+            }
         },
         Err(error) => reason(&error),
     };
     diagnostics.report(problem::unreadable_file(place, &name, &reason));
     None
+}
+
+/// Reports bytes that are no text, at their place unless the whole file is something else.
+fn not_text(name: &str, error: &std::string::FromUtf8Error, diagnostics: &mut Diagnostics) {
+    let bytes = error.as_bytes();
+    if bytes.contains(&0) {
+        diagnostics.report(problem::unreadable_file(None, name, "it is not text"));
+        return;
+    }
+    // The text up to there is the same; what follows is only shown.
+    let source = diagnostics.add_source(name, String::from_utf8_lossy(bytes));
+    let start = error.utf8_error().valid_up_to();
+    diagnostics.report(problem::not_utf8(Place::new(source, start..start + char::REPLACEMENT_CHARACTER.len_utf8()), bytes[start]));
 }
 
 /// Whether there is a file at `path`. Reported at `place` if not.

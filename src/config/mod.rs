@@ -1,6 +1,6 @@
 //! Configuration: text with places -> tree -> plan. Collects every problem before it gives up; decides nothing that happens while a gateway runs.
 //!
-//! [`tree`] parses, [`set`] changes the tree, the readers in [`gateway`] and [`scenario`] take it apart with [`read`], and [`diagnostic`] shows what
+//! [`tree`] parses, [`mod@set`] changes the tree, the readers in [`mod@gateway`] and [`mod@scenario`] take it apart with [`read`], and [`diagnostic`] shows what
 //! [`problem`]s there were.
 
 pub mod diagnostic;
@@ -91,13 +91,27 @@ pub fn load_either(path: &Path, options: &Options) -> Result<Loaded<Checked>, Di
 
 /// The tree of a file and the changes of the command line, which are read even if the file is broken: all problems at once.
 fn parse(path: &Path, options: &Options, diagnostics: &mut Diagnostics) -> (Option<Node>, Vec<Assignment>) {
-    let root = files::read(path, None, diagnostics).and_then(|(source, _)| tree::parse(diagnostics, source));
+    let root = if is_named_like_a_trace(path) && path.is_file() {
+        diagnostics.report(problem::trace_for_configuration(&path.display().to_string()));
+        None
+    } else {
+        files::read(path, None, diagnostics).and_then(|(source, _)| tree::parse(diagnostics, source))
+    };
     let sets = options.sets.iter().flat_map(|argument| set::command_line(argument, diagnostics)).collect();
     (root, sets)
 }
 
+fn is_named_like_a_trace(path: &Path) -> bool {
+    let extension = path.extension().and_then(std::ffi::OsStr::to_str);
+    extension.is_some_and(|extension| ["csv", "jsonl", "ndjson", "parquet", "gz", "zst"].contains(&extension))
+}
+
 fn is_scenario(root: &Node) -> bool {
-    matches!(&root.value, Value::Table(table) if scenario::KEYS.iter().any(|key| table.find(key).is_some()))
+    has_any(root, &scenario::KEYS)
+}
+
+fn has_any(root: &Node, keys: &[&str]) -> bool {
+    matches!(&root.value, Value::Table(table) if keys.iter().any(|key| table.find(key).is_some()))
 }
 
 fn gateway(mut root: Node, path: &Path, options: &Options, sets: &[Assignment], diagnostics: &mut Diagnostics) -> Option<GatewayConfig> {
@@ -109,6 +123,10 @@ fn gateway(mut root: Node, path: &Path, options: &Options, sets: &[Assignment], 
 }
 
 fn scenario(mut root: Node, path: &Path, options: &Options, sets: Vec<Assignment>, diagnostics: &mut Diagnostics) -> Option<Scenario> {
+    if !is_scenario(&root) && has_any(&root, &["models"]) {
+        diagnostics.report(problem::gateway_for_scenario(root.place));
+        return None;
+    }
     let is_for_scenario = |set: &Assignment| set.path.first().is_some_and(|(key, _)| scenario::KEYS.contains(&key.as_str()));
     let (own, for_gateway): (Vec<_>, Vec<_>) = sets.into_iter().partition(is_for_scenario);
     for assignment in &own {

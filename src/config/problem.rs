@@ -92,8 +92,34 @@ pub fn unreadable_file(place: Option<Place>, path: &str, reason: &str) -> Proble
     let message = format!("can't read `{path}`: {reason}");
     match place {
         Some(place) => Problem::error(place, message).help("paths are relative to the file that they are written in"),
+        None if reason == "no such file" => {
+            Problem::without_place(message).help("check the path: it is relative to the directory that gwsim runs in")
+        }
         None => Problem::without_place(message),
     }
+}
+
+/// Bytes that are not UTF-8.
+pub fn not_utf8(place: Place, byte: u8) -> Problem {
+    Problem::error(place, format!("the byte 0x{byte:02X} is not UTF-8 text")).why("TOML is UTF-8").help("save the file as UTF-8")
+}
+
+/// A trace where a configuration was expected.
+pub fn trace_for_configuration(path: &str) -> Problem {
+    Problem::without_place(format!("`{path}` is named like a trace, not like a scenario or a gateway"))
+        .help(format!("a scenario names its trace: [traffic] trace = \"{path}\"; `gwsim trace info {path}` shows what is in it"))
+}
+
+/// A gateway.toml where a scenario was expected.
+pub fn gateway_for_scenario(place: Place) -> Problem {
+    Problem::error(place, "this is a gateway, not a scenario")
+        .why("a run needs traffic too")
+        .help("write a scenario that names both: gateway = \"gateway.toml\" and [traffic] trace = \"trace.csv\"")
+}
+
+/// An argument of `--set` without a value.
+pub fn set_without_value(place: Place) -> Problem {
+    Problem::error(place, "`--set` needs PATH=VALUE").why("the value is missing").help("for example: --set cache.ttl=5m")
 }
 
 /// Something stated twice.
@@ -105,10 +131,10 @@ pub fn duplicate(place: Place, kind: &str, name: &str, first: Place) -> Problem 
 pub fn no_price(place: Place, model: &str, list: &str, near: &[String]) -> Problem {
     let state = format!("[prices.models.\"{model}\"] with input and output, in USD per million tokens");
     let names: Vec<String> = near.iter().map(|name| format!("`{name}`")).collect();
-    let meant = if names.is_empty() { String::new() } else { format!("did you mean {}?\n", names.join(" or ")) };
+    let meant = if names.is_empty() { "it".to_owned() } else { format!("did you mean {}?\nIt", names.join(" or ")) };
     Problem::error(place, format!("no price for `{model}`"))
         .why("it will not be taken as free")
-        .help(format!("{meant}It is not in {list}; state it: {state}"))
+        .help(format!("{meant} is not in {list}; state it: {state}"))
 }
 
 /// A price that is negative or no number.

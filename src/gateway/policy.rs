@@ -106,7 +106,7 @@ pub struct Fallbacks {
     pub shown: Shown,
     /// The most that a fallback may cost in its worst case, in thousandths of this request's worst case at the model asked for.
     pub price_ratio_max_per_mille: Option<u32>,
-    /// Only groups of the same [`Model::tier`] as the one asked for.
+    /// Only groups of the same `tier` as the one asked for.
     pub same_tier: bool,
     /// Alert when this share of a model's answers comes from other groups, in thousandths, over a minute of at least 20 answers.
     pub alert_share_per_mille: u32,

@@ -8,6 +8,11 @@ pub fn count(number: u64) -> String {
     grouped(&number.to_string())
 }
 
+/// A number of things: `1 request`, `2,000 requests`.
+pub fn counted(number: u64, thing: &str) -> String {
+    format!("{} {thing}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
 /// How many decimals an amount of dollars wants that stands beside others up to `largest`: none from $1,000 on, and enough for
 /// three digits below a dollar.
 pub fn decimals(largest: Money) -> u32 {

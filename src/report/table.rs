@@ -5,7 +5,7 @@ use std::fmt::Write;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 
 use super::cause::{POSITIONS, Waste, position_name};
-use super::numbers::{change, count, decimals, dollars, latency, length, rounded, rounded_parts, share, usd};
+use super::numbers::{change, count, counted, decimals, dollars, latency, length, rounded, rounded_parts, share, usd};
 use super::totals::{DENIAL_NAMES, Totals};
 use super::{Origin, Report, Variant};
 use crate::gateway::failure::FailureClass;
@@ -55,7 +55,7 @@ fn heading(report: &Report) -> String {
         Origin::Synthetic => "synthetic",
     };
     let mut text = String::new();
-    let facts = format!("{} requests in {}, {origin}", count(traffic.requests), length(traffic.span));
+    let facts = format!("{} in {}, {origin}", counted(traffic.requests, "request"), length(traffic.span));
     line(&mut text, &report.name, &format!("{}, {facts}", traffic.name));
     line(
         &mut text,
@@ -253,7 +253,7 @@ fn incident_lines(merged: &[(&Variant, Totals)]) -> String {
     let mut text = String::new();
     for (variant, totals) in merged {
         let incidents = &totals.incidents;
-        let counted = [
+        let happened = [
             ("cooldowns", incidents.cooldowns),
             ("breakers opened", incidents.breakers_opened),
             ("budget alerts", incidents.budget_alerts),
@@ -262,9 +262,9 @@ fn incident_lines(merged: &[(&Variant, Totals)]) -> String {
             ("refusals only observed", incidents.observed_refusals),
         ];
         let mut facts: Vec<String> =
-            counted.into_iter().filter(|(_, times)| *times > 0).map(|(what, times)| format!("{what} {}", count(times))).collect();
+            happened.into_iter().filter(|(_, times)| *times > 0).map(|(what, times)| format!("{what} {}", count(times))).collect();
         if incidents.breaches > 0 {
-            facts.push(format!("budget windows overspent {} times, by {}", count(incidents.breaches), usd(incidents.breached)));
+            facts.push(format!("{} overspent, by {}", counted(incidents.breaches, "budget window"), usd(incidents.breached)));
         }
         if incidents.cache_saved != Money::ZERO {
             facts.push(format!("cache hits would have cost {}", usd(mean(incidents.cache_saved, variant))));
@@ -280,9 +280,8 @@ fn worst_case_lines(report: &Report) -> String {
     let mut text = String::new();
     for variant in &report.variants {
         if let Some(worst) = &variant.worst_case {
-            let request = format!("one request for {} with {} input tokens", worst.model, count(worst.input_tokens.into()));
-            let calls = if worst.most.calls == 1 { "call" } else { "calls" };
-            let most = format!("{} {calls}, {}", count(worst.most.calls.into()), usd(worst.most.cost));
+            let request = format!("one request for {} with {}", worst.model, counted(worst.input_tokens.into(), "input token"));
+            let most = format!("{}, {}", counted(worst.most.calls.into(), "call"), usd(worst.most.cost));
             line(&mut text, &variant.name, &format!("{request} causes at most {most}"));
         }
     }

@@ -27,6 +27,54 @@ impl std::fmt::Display for WriteError {
 
 impl std::error::Error for WriteError {}
 
+/// A directory for a report that is still to come: that it can't be kept is worth knowing before a long run.
+#[derive(Debug)]
+pub struct Place {
+    directory: PathBuf,
+    /// The directories that were not there before, the innermost first.
+    made: Vec<PathBuf>,
+}
+
+impl Place {
+    /// Makes the directory of that name's report under `reports` and tries whether files can be written there.
+    ///
+    /// # Errors
+    /// If they can't.
+    pub fn make(name: &str, reports: &Path) -> Result<Self, WriteError> {
+        let directory = reports.join(slug(name));
+        let absent = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
+        let made = directory.ancestors().take_while(absent).map(Path::to_owned).collect();
+        let place = Self { directory, made };
+        let probe = place.directory.join("report.json.part");
+        let tried = fs::create_dir_all(&place.directory).and_then(|()| File::create(&probe)).and_then(|_| fs::remove_file(&probe));
+        if let Err(error) = tried {
+            let error = WriteError { path: place.directory.clone(), reason: reason(&error) };
+            place.leave();
+            return Err(error);
+        }
+        Ok(place)
+    }
+
+    /// Takes back what was made, where nothing has been put into it since.
+    pub fn leave(self) {
+        for directory in &self.made {
+            // One that holds something stays, and so do those around it.
+            let _ = fs::remove_dir(directory);
+        }
+    }
+}
+
+/// The same words on every platform for what users meet most.
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => "there is a file of that name".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        io::ErrorKind::ReadOnlyFilesystem => "it is on a read-only file system".to_owned(),
+        io::ErrorKind::StorageFull => "the disk is full".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
 /// Writes the files of a report into the directory of its name under `reports`, and returns that directory.
 ///
 /// # Errors
@@ -37,11 +85,11 @@ pub fn write(report: &Report, reports: &Path) -> Result<PathBuf, WriteError> {
         let path = path.to_owned();
         move |reason: String| WriteError { path, reason }
     };
-    fs::create_dir_all(&directory).map_err(|error| failed(&directory)(error.to_string()))?;
+    fs::create_dir_all(&directory).map_err(|error| failed(&directory)(reason(&error)))?;
     let keep = |name: &str, write: &mut dyn FnMut(&mut BufWriter<File>) -> Result<(), String>| {
         let path = directory.join(name);
-        let made = File::create(&path).map(BufWriter::new).map_err(|error| error.to_string());
-        made.and_then(|mut file| write(&mut file).and_then(|()| file.flush().map_err(|error| error.to_string()))).map_err(failed(&path))
+        let made = File::create(&path).map(BufWriter::new).map_err(|error| reason(&error));
+        made.and_then(|mut file| write(&mut file).and_then(|()| file.flush().map_err(|error| reason(&error)))).map_err(failed(&path))
     };
     let mut series = frame::build(&report.variants).map_err(|error| failed(&directory)(error.to_string()))?;
     keep("report.json", &mut |file| write_json(report, file).map_err(|error| error.to_string()))?;

@@ -251,7 +251,7 @@ impl fmt::Display for ClientError {
             shown.join(", ") + &if more > 0 { format!(" and {more} more") } else { String::new() }
         };
         match self {
-            Self::UnknownKeys(names) => write!(f, "the traffic has keys that the configuration doesn't: {}", list(names)),
+            Self::UnknownKeys(names) => write!(f, "the traffic has keys that the configuration doesn't have: {}", list(names)),
             Self::UnknownModels(names) => write!(f, "the traffic asks for models that the configuration doesn't have: {}", list(names)),
             Self::NoKey(line) => write!(f, "the request in line {line} has no key, and no default key is set"),
             Self::NoModel(line) => write!(f, "the request in line {line} names no model, and no default model is set"),

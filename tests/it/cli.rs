@@ -8,7 +8,7 @@ use insta::assert_snapshot;
 use tempfile::TempDir;
 
 /// Five requests: two equal ones, one on the dear model.
-const TRACE: &str = "\
+pub(crate) const TRACE: &str = "\
 at,model,key,input_tokens,output_tokens
 2026-11-20T09:00:00Z,gpt-4o-mini,alice,1000,100
 2026-11-20T09:00:30Z,gpt-4o-mini,alice,1000,100
@@ -17,7 +17,7 @@ at,model,key,input_tokens,output_tokens
 2026-11-20T09:02:00Z,gpt-4o-mini,alice,4000,20
 ";
 
-const GATEWAY: &str = "\
+pub(crate) const GATEWAY: &str = "\
 version = 1
 [models.gpt-4o-mini]
 deployments = [{ id = \"mini\", provider = \"openai\", model = \"gpt-4o-mini\" }]
@@ -25,7 +25,7 @@ deployments = [{ id = \"mini\", provider = \"openai\", model = \"gpt-4o-mini\" }
 deployments = [{ id = \"large\", provider = \"openai\", model = \"gpt-4o\" }]
 ";
 
-const SCENARIO: &str = "\
+pub(crate) const SCENARIO: &str = "\
 name = \"five requests\"
 gateway = \"gateway.toml\"
 [traffic]
@@ -40,10 +40,10 @@ set = { 'models.gpt-4o-mini.deployments' = [{ id = \"mini\", provider = \"openai
 ";
 
 /// A directory with the files above, and gwsim in it.
-struct Home(TempDir);
+pub(crate) struct Home(TempDir);
 
 impl Home {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let home = Self(tempfile::tempdir().unwrap());
         for (name, text) in [("five.csv", TRACE), ("gateway.toml", GATEWAY), ("scenario.toml", SCENARIO)] {
             home.write(name, text);
@@ -51,15 +51,15 @@ impl Home {
         home
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
 
-    fn write(&self, name: &str, text: impl AsRef<[u8]>) {
+    pub(crate) fn write(&self, name: &str, text: impl AsRef<[u8]>) {
         fs::write(self.path().join(name), text).unwrap();
     }
 
-    fn output(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn output(&self, arguments: &[&str]) -> Output {
         Command::new(env!("CARGO_BIN_EXE_gwsim")).args(arguments).current_dir(self.path()).env_remove("NO_COLOR").output().unwrap()
     }
 
@@ -196,8 +196,9 @@ fn check_says_one_line_or_all_errors() {
     5 | deployments = [{ id = "large", provider = "openai", model = "gpt-9" }]
       |                                                             ^^^^^^^ it will not be taken as free
       |
-      = help: it is not in the built-in price list of 2026-11-22; did you mean `gpt-4` or `gpt-5` or `perplexity/openai/gpt-5`?
-              Or state it: [prices.models."gpt-9"] with input and output, in USD per million tokens
+      = help: did you mean `gpt-4` or `gpt-5` or `perplexity/openai/gpt-5`?
+              It is not in the built-in price list of 2026-11-22; state it: [prices.models."gpt-9"]
+              with input and output, in USD per million tokens
 
     2 errors
     "#);
@@ -209,7 +210,7 @@ fn check_says_one_line_or_all_errors() {
      --> broken.toml:2:8
       |
     2 | [models
-      |        ^ the file can't be read past this
+      |        ^ TOML does not allow this
 
     1 error
     "#);
@@ -217,6 +218,8 @@ fn check_says_one_line_or_all_errors() {
     exit 2
     ----- stderr
     error: can't read `absent.toml`: no such file
+     |
+     = help: check the path: it is relative to the directory that gwsim runs in
 
     1 error
     "#);
@@ -318,10 +321,19 @@ fn bad_traffic_is_exit_2_with_its_line() {
 }
 
 #[test]
-fn a_report_that_can_not_be_kept_is_exit_1() {
+fn a_report_that_can_not_be_kept_is_known_before_the_run() {
     let home = Home::new();
-    let output = home.gwsim(&["run", "scenario.toml", "--out", "five.csv"]);
-    assert!(output.starts_with("exit 1\n----- stderr\nerror: can't write five.csv/five-requests: "), "{output}");
+    // The trace is wrong as well, but was not looked at.
+    home.write("five.csv", "nothing");
+    assert_snapshot!(home.gwsim(&["run", "scenario.toml", "--out", "five.csv"]), @r#"
+    exit 2
+    ----- stderr
+    error: can't write five.csv/five-requests: there is a file of that name
+    hint: choose another directory with --out
+    "#);
+    let output = home.output(&["run", "scenario.toml", "--out", "a/b"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(!home.path().join("a").exists(), "no report of a run that failed");
 }
 
 #[test]
@@ -367,7 +379,7 @@ fn trace_convert_sorts_only_when_told_to() {
     assert_snapshot!(home.gwsim(&["trace", "convert", "--sort", "mixed.csv", "out.csv"]), @r#"
     exit 0
     ----- stdout
-    out.csv: 5 requests, 1 of them were out of order
+    out.csv: 5 requests, 1 out of order before
     "#);
     assert_snapshot!(home.gwsim(&["trace", "info", "five.csv", "--input-format", "azur"]), @r#"
     exit 2

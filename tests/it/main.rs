@@ -1,5 +1,8 @@
 //! One binary for all tests from outside: the command line as a user meets it, golden behaviour and dollars, and the rules that the source keeps.
 
+mod bad_input;
 mod cli;
+mod dollars;
 mod golden;
+mod readme;
 mod tidy;

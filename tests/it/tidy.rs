@@ -42,7 +42,7 @@ impl Source {
     }
 
     fn is_test(&self) -> bool {
-        self.path.split('/').any(|part| part == "tests" || part == "tests.rs" || part == "sample.rs")
+        self.path.split('/').any(|part| part == "tests" || part == "tests.rs" || part.ends_with("_tests.rs") || part == "sample.rs")
     }
 
     /// The lines before the tests at the bottom, numbered from 1, without comments. A test module in a file of its own ends nothing.

@@ -140,21 +140,7 @@ fn window(section: &Section<'_>, defaults: &BudgetDefaults) -> Option<BudgetWind
     }
     let place = reset_item.map_or(section.place(), |item| item.place());
     if chosen == Reset::Calendar {
-        let Every::Period(period) = every else {
-            section.report(problem::malformed(
-                place,
-                "reset",
-                "\"fixed\", \"first_use\" or \"rolling\" for a duration",
-                "it is no calendar period",
-                "\"fixed\"",
-            ));
-            return None;
-        };
-        let windows = calendar::windows(period, &defaults.timezone);
-        if windows.is_none() {
-            section.report(problem::unknown_timezone(defaults.timezone_place.unwrap_or(section.place()), &defaults.timezone));
-        }
-        return windows;
+        return calendar_window(section, place, every, defaults);
     }
     let length = match every {
         Every::Length(length) => length,
@@ -185,6 +171,24 @@ fn window(section: &Section<'_>, defaults: &BudgetDefaults) -> Option<BudgetWind
         }
         Reset::Fixed | Reset::Calendar => BudgetWindow::Fixed(length, Anchor::Clock),
     })
+}
+
+fn calendar_window(section: &Section<'_>, place: Place, every: Every, defaults: &BudgetDefaults) -> Option<BudgetWindow> {
+    let Every::Period(period) = every else {
+        section.report(problem::malformed(
+            place,
+            "reset",
+            "\"fixed\", \"first_use\" or \"rolling\" for a duration",
+            "it is no calendar period",
+            "\"fixed\"",
+        ));
+        return None;
+    };
+    let windows = calendar::windows(period, &defaults.timezone);
+    if windows.is_none() {
+        section.report(problem::unknown_timezone(defaults.timezone_place.unwrap_or(section.place()), &defaults.timezone));
+    }
+    windows
 }
 
 fn every(item: Item<'_>) -> Option<Every> {

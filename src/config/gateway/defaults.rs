@@ -43,7 +43,7 @@
 //! | `models.X.max_tokens` | none | |
 //! | `deployments.X.weight`, `order` | 1, 0 | |
 //! | `deployments.X.max_input_tokens`, `max_output_tokens` | the price list's, else 128,000 and 4,096 | a worst case needs a bound |
-//! | `providers.X` billing | by `api`: see [`super::providers`] | |
+//! | `providers.X` billing | by `api`: see [`mod@super::providers`] | |
 //! | `budget.every` | none: must be said | |
 //! | `budget.reset` | `"calendar"` for hour, day, week, month; `"fixed"` for a duration | |
 //! | `budget.timezone` | `"UTC"` | |

@@ -89,7 +89,7 @@ error: unknown key `banana` in `timeouts`
 5 | banana = "1s"
   | ^^^^^^ it would have no effect
   |
-  = help: known here: call, idle, request, stream
+  = help: known here: call, first_byte, idle, request, stream
 
 2 errors
 "#,
@@ -121,7 +121,7 @@ error: no price for `in-house-llm-v7`
 4 | deployments = [{ id = "b", provider = "openai", model = "in-house-llm-v7" }]
   |                                                         ^^^^^^^^^^^^^^^^^ it will not be taken as free
   |
-  = help: It is not in the built-in price list of 2026-11-22; state it:
+  = help: it is not in the built-in price list of 2026-11-22; state it:
           [prices.models."in-house-llm-v7"] with input and output, in USD per million tokens
 
 2 errors
@@ -258,11 +258,13 @@ error: `per_request` must be a whole number
   |
   = help: for example: per_request = 1
 
-error: broken TOML: key with no value, expected `=`
- --> --set:1:4
+error: `--set` needs PATH=VALUE
+ --> --set:1:1
   |
 1 | no equals sign
-  |    ^ TOML does not allow this
+  | ^^^^^^^^^^^^^^ the value is missing
+  |
+  = help: for example: --set cache.ttl=5m
 
 8 errors
 "#,

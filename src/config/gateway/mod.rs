@@ -100,7 +100,7 @@ fn read(root: &Section<'_>, list: &crate::price::PriceList) -> GatewayConfig {
     let context = models::Context { policies: &policies, budgets: &budget_defaults, providers: &providers, prices: &prices };
     let models_section = root.section("models");
     if models_section.is_none() && root.place_of("models").is_none() {
-        let example = "[models.\"gpt-4o-mini\"] deployments = [...]";
+        let example = "{ \"gpt-4o-mini\" = { deployments = [{ id = \"mini\", provider = \"openai\", model = \"gpt-4o-mini\" }] } }";
         root.report(problem::missing_key(root.place(), "models", "a gateway", example));
     }
     let models = models::read(root.section("deployments").as_ref(), models_section.as_ref(), &context);

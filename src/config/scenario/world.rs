@@ -123,7 +123,7 @@ fn layer(section: &Section<'_>, preset: Preset, world: &mut DeploymentWorld) {
     section.put("chances", chances, &mut world.chances);
     section.put("outages", outages, &mut world.outages);
     if let Some(cache) = section.read("prompt_cache", Item::section_or_off) {
-        world.prompt_cache = cache.map(|cache| prompt_cache(&cache, world.prompt_cache));
+        world.prompt_cache = cache.map(|cache| prompt_cache(&cache, preset, world.prompt_cache));
     }
     if let Some(billing) = section.section("billing") {
         billing.put("cancel_stops_billing", Item::boolean, &mut world.billing.cancel_stops_billing);
@@ -302,10 +302,14 @@ fn outages(item: Item<'_>) -> Option<Vec<Outage>> {
     Some(outages)
 }
 
-fn prompt_cache(section: &Section<'_>, start: Option<PromptCache>) -> PromptCache {
+fn prompt_cache(section: &Section<'_>, preset: Preset, start: Option<PromptCache>) -> PromptCache {
     /// The lower end of what OpenAI states (5 to 10 minutes), and Anthropic's short lifetime.
     const TTL: Span = Span::from_secs(300);
-    let kinds = [("openai", PromptCache::openai(TTL)), ("anthropic", PromptCache::anthropic(TTL))];
+    let visible = |cache: PromptCache| match preset {
+        Preset::Ledger => cache,
+        Preset::Realistic => cache.visible_at_first_token(),
+    };
+    let kinds = [("openai", visible(PromptCache::openai(TTL))), ("anthropic", visible(PromptCache::anthropic(TTL)))];
     let stated = match section.item("kind") {
         Some(item) => item.choice(&kinds),
         None => {

@@ -307,7 +307,7 @@ fn unknown_names_in_the_traffic_are_an_error_that_lists_them_or_are_added() {
         driver.feed(&Arc::new(rows(text))).map(|()| driver.finish().1.served)
     };
     let error = feed(&variant).unwrap_err();
-    assert_eq!(error.to_string(), "the traffic has keys that the configuration doesn't: `x` (first in line 3), `y` (first in line 4)");
+    assert_eq!(error.to_string(), "the traffic has keys that the configuration doesn't have: `x` (first in line 3), `y` (first in line 4)");
     variant.clients = Arc::new(Clients { unknown_key: UnknownKey::Add(Box::default()), ..Clients::clone(&variant.clients) });
     assert_eq!(feed(&variant), Ok(4));
     variant.clients = Arc::new(Clients { unknown_key: UnknownKey::Default, ..Clients::clone(&variant.clients) });

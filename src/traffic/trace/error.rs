@@ -63,7 +63,20 @@ impl TraceError {
             UnexpectedEof | InvalidInput => "the file ends early: copy or download it again",
             _ => "",
         };
-        Self::of_file(Fault::File, file, format!("can't {attempt}: {error}"), hint)
+        // The same words on every platform for what users meet most.
+        let reason = match error.kind() {
+            NotFound => "no such file or directory".to_owned(),
+            PermissionDenied => "permission denied".to_owned(),
+            IsADirectory => "it is a directory".to_owned(),
+            _ => error.to_string(),
+        };
+        Self::of_file(Fault::File, file, format!("can't {attempt}: {reason}"), hint)
+    }
+
+    /// The same, about `file` as the user calls it.
+    pub(super) fn about(mut self, file: &Path) -> Self {
+        file.clone_into(&mut self.0.file);
+        self
     }
 
     /// A fault at a row of a file without lines, such as Parquet.

@@ -92,10 +92,13 @@ pub(super) fn sorted(batches: Vec<Batch>) -> Vec<Batch> {
 /// A duration for people: whole units where it is long, all digits where it is short.
 pub(super) fn apart(span: Span) -> String {
     let seconds = span.0 / 1_000_000_000;
+    let two = |whole: u64, unit: &str, rest: u64, smaller: &str| {
+        if rest == 0 { format!("{whole} {unit}") } else { format!("{whole} {unit} {rest} {smaller}") }
+    };
     match seconds {
         0..60 => super::decimal::text(u128::from(span.0), 9) + " s",
-        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
-        3600..172_800 => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
+        60..3600 => two(seconds / 60, "min", seconds % 60, "s"),
+        3600..172_800 => two(seconds / 3600, "h", seconds / 60 % 60, "min"),
         _ => format!("{} days", thousands(seconds / 86_400)),
     }
 }

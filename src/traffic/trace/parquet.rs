@@ -1,10 +1,11 @@
 //! Rows from Parquet, one slice of a row group at a time. Knows types and row numbers; what a value means is decided by `builder`.
 
 use std::borrow::Cow;
+use std::cell::Cell as Flag;
 use std::fs::File;
 use std::io::Cursor;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use polars::datatypes::ArrowDataType;
 use polars::prelude::{AnyValue, DataFrame, FileMetadataRef, ParallelStrategy, ParquetReader, PolarsResult, SerReader, Series};
@@ -147,10 +148,26 @@ fn schema(source: &Source) -> Result<(Vec<(String, ArrowDataType)>, FileMetadata
     }
 }
 
-/// Runs polars, which panics at some damaged files: for the user that is a bad file like any other.
+thread_local! {
+    /// Whether a panic on this thread is caught and told as an error.
+    static IS_GUARDED: Flag<bool> = const { Flag::new(false) };
+}
+
+/// Runs polars, which panics at some damaged files: for the user that is a bad file like any other, without a word about backtraces.
 fn guarded<T>(source: &Source, read: impl FnOnce() -> PolarsResult<T>) -> Result<T, TraceError> {
+    static QUIET: Once = Once::new();
+    QUIET.call_once(|| {
+        let told = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !IS_GUARDED.get() {
+                told(panic);
+            }
+        }));
+    });
+    IS_GUARDED.set(true);
     // Nothing that `read` touches is used again after a panic.
     let read = std::panic::catch_unwind(std::panic::AssertUnwindSafe(read));
+    IS_GUARDED.set(false);
     match read {
         Ok(result) => result.map_err(|error| damaged(source, &error.to_string())),
         Err(_) => Err(damaged(source, "its pages contradict each other")),

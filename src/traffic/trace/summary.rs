@@ -264,7 +264,7 @@ impl Gaps {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let span = Time(self.last_ns).since(Time(self.first_ns));
-        writeln!(f, "{} ({}): {} requests over {}", self.file, self.format, thousands(self.rows), apart(span))?;
+        writeln!(f, "{} ({}): {} over {}", self.file, self.format, counted(self.rows, "request"), apart(span))?;
         writeln!(f, "  {} to {}", date(Time(self.first_ns)), date(Time(self.last_ns)))?;
         lengths(f, "input", self.input)?;
         lengths(f, "output", self.output)?;
@@ -275,12 +275,12 @@ impl fmt::Display for Summary {
         }
         writeln!(f, "\n  at the same instant as the one before: {}", self.share(self.same_instant))?;
         for (model, requests) in self.models.iter().take(10) {
-            writeln!(f, "  model {model}: {} requests ({})", thousands(*requests), self.share(*requests))?;
+            writeln!(f, "  model {model}: {} ({})", counted(*requests, "request"), self.share(*requests))?;
         }
         if self.models.len() > 10 {
             writeln!(f, "  and {} more models", thousands(self.models.len() as u64 - 10))?;
         }
-        writeln!(f, "  {} keys, {} teams, {} sessions", thousands(self.keys), thousands(self.teams), thousands(self.sessions))?;
+        writeln!(f, "  {}, {}, {}", counted(self.keys, "key"), counted(self.teams, "team"), counted(self.sessions, "session"))?;
         writeln!(f, "  exact duplicates within 1 h: {} ({})", thousands(self.duplicates_within_1h), self.share(self.duplicates_within_1h))?;
         listed(f, "every request has", &self.fields(|count| count == self.rows))?;
         for (name, count) in self.present.iter().filter(|(_, count)| (1..self.rows).contains(count)) {
@@ -289,8 +289,8 @@ impl fmt::Display for Summary {
         listed(f, "not recorded", &self.fields(|count| count == 0))?;
         if self.earlier_rows > 0 {
             let back = apart(Span(self.furthest_back_ns));
-            let rows = if self.earlier_rows == 1 { "row" } else { "rows" };
-            writeln!(f, "  OUT OF ORDER: {} {rows}, up to {back} back; sort with `gwsim trace convert --sort IN OUT`", thousands(self.earlier_rows))?;
+            let rows = counted(self.earlier_rows, "row");
+            writeln!(f, "  OUT OF ORDER: {rows}, up to {back} back; sort with `gwsim trace convert --sort IN OUT`")?;
         }
         for note in &self.notes {
             writeln!(f, "  note: {note}")?;
@@ -312,6 +312,11 @@ impl Summary {
         }
         format!("{}.{} %", per_mille / 10, per_mille % 10)
     }
+}
+
+/// `1 request`, `2,000 requests`.
+fn counted(number: u64, thing: &str) -> String {
+    format!("{} {thing}{}", thousands(number), if number == 1 { "" } else { "s" })
 }
 
 fn lengths(f: &mut fmt::Formatter<'_>, what: &str, lengths: Lengths) -> fmt::Result {

@@ -46,7 +46,9 @@ pub fn convert(input: &Path, output: &Path, options: Options) -> Result<Converte
     }
     let columns = GWSIM.columns.iter().zip(used).filter(|(_, used)| *used).map(|(column, _)| *column).collect();
     let part = PathBuf::from(format!("{}.part", output.display()));
-    let converted = write_all(Trace::open(input, options)?, Writer::create(&part, shape, columns)?);
+    let as_asked = |error: TraceError| if error.file() == part { error.about(output) } else { error };
+    let trace = Trace::open(input, options)?;
+    let converted = Writer::create(&part, shape, columns).and_then(|writer| write_all(trace, writer)).map_err(as_asked);
     let finished = converted.and_then(|converted| {
         std::fs::rename(&part, output).map_err(|error| TraceError::of_io(output, "write the trace", &error))?;
         Ok(converted)
@@ -185,9 +187,9 @@ impl Value<'_> {
             Self::Name(name) => (*name).into(),
             Self::Whole(value) => (*value).into(),
             Self::Flag(value) => (*value).into(),
-            // A number where a float holds it exactly, a text where it would not.
+            // A number where every reader's float gives the same digits back, which is up to 15 of them; a text where one may not.
             Self::Decimal(text) => match text.parse::<f64>() {
-                Ok(number) if number.to_string() == *text => number.into(),
+                Ok(number) if text.len() <= 16 && number.to_string() == *text => number.into(),
                 _ => text.as_str().into(),
             },
             Self::Blocks(ids) => (*ids).into(),
