@@ -2,11 +2,13 @@
 
 use alloc::format;
 use alloc::vec;
+use alloc::vec::Vec;
 
 use super::desk::Desk;
 use super::plans::{TRANSIENT, plan};
 use crate::gateway::failure::{FailureClass, FailureSet};
 use crate::gateway::id::ModelId;
+use crate::gateway::journal::{Fact, Position};
 use crate::gateway::plan::{Breaker, Counts, FailureShare, Hops, Plan, Single};
 use crate::gateway::time::Span;
 
@@ -29,6 +31,19 @@ fn check(change: impl FnOnce(&mut Plan), groups: &[(&str, &[&str])], words: &str
     let mut desk = Desk::new(plan);
     desk.check(words, expected);
     desk.check_empty();
+}
+
+#[test]
+fn a_first_call_is_a_fallback_where_the_group_asked_for_is_cooling() {
+    let mut plan = plan(&[("A", &["a"]), ("B", &["b"])]);
+    plan.models[0].cooldown.time = Span::from_secs(5);
+    plan.models[0].cooldown.at_once = FailureSet::ALL;
+    plan.models[0].fallbacks.groups = vec![ModelId(1)];
+    let mut desk = Desk::new(plan);
+    let words = "1 calls a; a cools 5s for internal; 1 calls b; 1 served by B; 2 skips A: Unhealthy; 2 calls b; 2 served by B";
+    desk.check("ask; 1 fail internal; 1 ok; ask; 2 ok", words);
+    let positions = desk.journal.iter().filter_map(|record| if let Fact::Called(called) = record.fact { Some(called.position) } else { None });
+    assert_eq!(positions.collect::<Vec<_>>(), [Position::First, Position::Fallback, Position::Fallback]);
 }
 
 #[test]

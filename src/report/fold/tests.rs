@@ -69,17 +69,6 @@ fn a_fallback_is_counted_where_a_reader_looks_for_it() {
 }
 
 #[test]
-fn a_first_call_that_goes_elsewhere_is_a_fallback() {
-    let mut fold = fold();
-    let (other, usage) = (DeploymentId(OPENAI.0 + 1), Usage::plain(10, 10));
-    fold.fact(Time(1), Some(&ABOUT), &called(1, Position::First, other));
-    let amount = Money(125_000_000);
-    fold.call(Time(1), &ABOUT, &closed(1, Position::First, other, Ended::Discarded, usage, amount), Billed { usage, amount });
-    assert_eq!((fold.totals.calls, fold.totals.by_position[3]), ([0, 0, 0, 1], amount));
-    assert_eq!(fold.totals.causes.wasted[cause::Waste::Discarded as usize][3], amount);
-}
-
-#[test]
 fn late_usage_moves_an_amount_from_presumed_to_confirmed_once() {
     let mut fold = fold();
     let usage = Usage::plain(10, 10);
