@@ -133,24 +133,30 @@ impl Plan {
     /// The most calls and dollars that one request for `model` can cause, if every call is billed in full for `usage.input` input
     /// tokens and every output is as long as the request and the caps allow (`usage.output` is the client's max_tokens; 0 states none).
     ///
-    /// An upper bound: it counts the dearest calls that the caps on the request, its groups and deployments allow together.
+    /// An upper bound for a request that wants one answer and whose key sets no policies of its own: it counts the dearest calls that the
+    /// caps on the request, its groups and deployments, the tier rule and the price ceiling allow together.
     pub fn worst_case(&self, model: ModelId, usage: Usage) -> WorstCase {
-        let per_request = self.model(model).attempts.per_request;
+        let asked = self.model(model);
+        let per_request = asked.attempts.per_request;
+        let ceiling = asked.fallbacks.price_ratio_max_per_mille.zip(asked.deployments.first()).map(|(ratio, id)| {
+            let output = self.output_tokens(asked, *id, usage.output);
+            asked.reference.worst_case(usage.input, output).0 * i128::from(ratio)
+        });
         let mut calls: Vec<(Money, usize, DeploymentId)> = Vec::new();
         let mut group_left: Vec<u32> = Vec::new();
         for (place, group) in self.reachable(model).into_iter().enumerate() {
             let group = self.model(group);
+            let of_tier = place == 0 || !asked.fallbacks.same_tier || group.tier == asked.tier;
             let resends = group.transport.retries + 1;
             let mut levels: Vec<u32> = group.deployments.iter().map(|id| self.deployment(*id).order).collect();
             levels.sort_unstable();
             levels.dedup();
             group_left.push(group.attempts.most().saturating_mul(resends).saturating_mul(levels.len() as u32));
-            for id in group.deployments.iter().filter(|id| !self.deployment(**id).retired) {
-                let deployment = self.deployment(*id);
-                let stated = (usage.output > 0).then_some(usage.output).or(group.max_tokens.default);
-                let cap = group.max_tokens.cap.unwrap_or(u32::MAX);
-                let output = stated.unwrap_or(deployment.output_tokens_max).min(cap).min(deployment.output_tokens_max);
-                let cost = deployment.rates.worst_case(usage.input, u64::from(output));
+            for id in group.deployments.iter().filter(|id| of_tier && !self.deployment(**id).retired) {
+                let cost = self.deployment(*id).rates.worst_case(usage.input, self.output_tokens(group, *id, usage.output));
+                if place > 0 && ceiling.is_some_and(|ceiling| cost.0 * 1000 > ceiling) {
+                    continue;
+                }
                 let most = group.attempts.per_deployment.saturating_mul(resends).min(per_request);
                 calls.extend(core::iter::repeat_n((cost, place, *id), most as usize));
             }
@@ -165,6 +171,13 @@ impl Plan {
             }
         }
         worst
+    }
+
+    /// The output tokens that a call for one answer may ask for; `stated` is the client's max_tokens, 0 for none.
+    fn output_tokens(&self, group: &Model, id: DeploymentId, stated: u32) -> u64 {
+        let most = self.deployment(id).output_tokens_max;
+        let stated = (stated > 0).then_some(stated).or(group.max_tokens.default);
+        u64::from(stated.unwrap_or(most).min(group.max_tokens.cap.unwrap_or(u32::MAX)).min(most))
     }
 
     /// The group asked for and every group that a walk of its fallbacks can reach.

@@ -9,11 +9,12 @@ use alloc::vec::Vec;
 use super::desk::Desk;
 use super::plans::{budget, card, plan};
 use crate::gateway::command::{Command, CommandError, KeySpec, TeamSpec};
-use crate::gateway::id::AccountId;
+use crate::gateway::id::{AccountId, ModelId};
 use crate::gateway::in_flight::Event;
 use crate::gateway::journal::Fact;
-use crate::gateway::money::Money;
-use crate::gateway::plan::{Anchor, BudgetMode, BudgetSpec, BudgetWindow, Enforce, OnShort, Presume};
+use crate::gateway::money::{Money, Rate};
+use crate::gateway::plan::{Anchor, BudgetMode, BudgetSpec, BudgetWindow, Enforce, OnShort, Plan, Presume, WorstCase};
+use crate::gateway::rate_card::{RateCard, Rates, Usage};
 use crate::gateway::time::{Calendar, Span, Time};
 
 const ONE: &[(&str, &[&str])] = &[("A", &["a"])];
@@ -368,4 +369,27 @@ fn a_price_tier_begins_above_its_threshold() {
     assert_eq!(card.cost(Usage::plain(200, 10)), Money(2 * 200 + 20 * 10 + 7));
     assert_eq!(card.cost(Usage::plain(201, 10)), Money(3 * 201 + 30 * 10 + 7));
     assert_eq!((card.worst_case(200, 10), card.worst_case(201, 10)), (Money(607), Money(910)));
+}
+
+#[test]
+fn the_worst_case_of_a_request_keeps_to_the_price_ceiling_and_the_tier() {
+    let mut plan = plan(&[("A", &["a"]), ("B", &["b"])]);
+    plan.models[0].fallbacks.groups = vec![ModelId(1)];
+    plan.models[0].attempts.per_request = 4;
+    for model in &mut plan.models {
+        (model.attempts.per_group, model.attempts.per_deployment) = (2, 2);
+    }
+    let usage = Usage::plain(100, 10);
+    let [cheap, dear] = [10, 30].map(|rate| RateCard::new(Rates::plain(Rate(rate), Rate(rate)), Vec::new(), Money::ZERO));
+    plan.models[0].reference = cheap.clone();
+    (plan.deployments[0].rates, plan.deployments[1].rates) = (cheap, dear);
+    let worst = |plan: &Plan| plan.worst_case(ModelId(0), usage);
+    assert_eq!(worst(&plan), WorstCase { calls: 4, cost: Money(2 * 1100 + 2 * 3300) });
+    plan.models[0].fallbacks.price_ratio_max_per_mille = Some(3000);
+    assert_eq!(worst(&plan).calls, 4, "the ceiling is inclusive");
+    plan.models[0].fallbacks.price_ratio_max_per_mille = Some(2999);
+    assert_eq!(worst(&plan), WorstCase { calls: 2, cost: Money(2 * 1100) });
+    plan.models[0].fallbacks.price_ratio_max_per_mille = None;
+    (plan.models[0].fallbacks.same_tier, plan.models[1].tier) = (true, Some(7));
+    assert_eq!(worst(&plan).calls, 2);
 }
