@@ -1,6 +1,7 @@
 //! The response cache's key and index, and single flight. Knows sizes and identities of answers, never their text.
 
 use alloc::collections::VecDeque;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use hashbrown::HashTable;
@@ -17,8 +18,6 @@ const ENTRY_BYTES: u64 = 96;
 /// Bytes of an answer's JSON around its text, and for each output token (about four characters of text).
 const ANSWER_BYTES: u64 = 400;
 const TOKEN_BYTES: u64 = 4;
-
-const NONE: u32 = u32::MAX;
 
 /// The key of a request's answer: content, model asked for, namespace, and whoever may share it.
 pub fn key(request: &Request, policy: &CachePolicy, scope: CacheScope, team: Option<TeamId>) -> CacheKey {
@@ -49,41 +48,58 @@ const fn mix(a: u64, b: u64) -> u64 {
 
 /// The index of stored answers. The oldest goes first, but one that was used since it was last looked at gets a second chance: close to least
 /// recently used, and a hit writes nothing but its own entry.
+///
+/// Answers stand in a queue in the order in which they came. A look-up reads one bucket, which is one line of the processor's cache; so does
+/// storing; and what leaves the queue is not taken out of its bucket: a place whose number is no longer in the queue is free. With a million
+/// answers, each line more would be felt in the time of every simulated request.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(from = "Stored", into = "Stored")]
 pub struct Cache {
     bytes_max: u64,
     bytes: u64,
-    table: HashTable<Place>,
-    entries: Vec<Entry>,
-    free: Vec<u32>,
-    newest: u32,
-    oldest: u32,
+    len: usize,
+    /// A power of two of them, or none.
+    buckets: Vec<Bucket>,
+    queue: VecDeque<Entry>,
+    /// The number of the front of the queue; those behind it count up.
+    front: u32,
 }
 
-/// Where the entry of a key is. The hash is kept beside it: neither a key that is not there nor a growing table reads entries.
-#[derive(Debug, Clone, Copy)]
-struct Place {
-    hash: u32,
-    slot: u32,
-}
-
-/// One line of the processor's cache: a look-up costs one miss for the table and one for this.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[repr(align(64))]
 struct Entry {
     key: CacheKey,
     hit: Hit,
     used: bool,
+    /// Its place was taken, or it has expired: it only waits to leave the queue, and counts no bytes.
+    gone: bool,
     expires: Time,
-    newer: u32,
-    older: u32,
 }
+
+/// Where the answers with a hash stand: eight to a line.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(align(64))]
+struct Bucket {
+    places: [Place; PLACES],
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Place {
+    hash: u32,
+    number: u32,
+}
+
+const PLACES: usize = 8;
+
+/// Answers for each bucket on average at most. When all eight places of a bucket are taken, the oldest answer there goes before its time:
+/// with two on average, that is one bucket in four thousand (Poisson).
+const ANSWERS_PER_BUCKET: usize = 2;
 
 impl Cache {
     /// An empty cache that holds answers of at most `bytes_max` bytes in all.
     pub fn new(bytes_max: u64) -> Self {
-        Self { bytes_max, bytes: 0, table: HashTable::new(), entries: Vec::new(), free: Vec::new(), newest: NONE, oldest: NONE }
+        // Number 0 is never in the queue of a young cache, so that an empty place is a free one.
+        Self { bytes_max, bytes: 0, len: 0, buckets: Vec::new(), queue: VecDeque::new(), front: 1 }
     }
 
     /// Changes the capacity; what does not fit any more goes.
@@ -95,11 +111,11 @@ impl Cache {
     /// The answer under `key`, if there is one that has not expired. With `sliding`, it lives on for so long from now.
     #[inline]
     pub fn get(&mut self, key: CacheKey, now: Time, sliding: Option<Span>) -> Option<Hit> {
-        let slot = self.find(key)?;
-        let entry = &mut self.entries[slot as usize];
+        let at = self.find(key)?;
+        let entry = &mut self.queue[at];
         // Inclusive: an answer stored with a ttl of one hour is still good at one hour.
         if now > entry.expires {
-            self.remove(slot);
+            self.give_up(at);
             return None;
         }
         if let Some(ttl) = sliding {
@@ -109,10 +125,11 @@ impl Cache {
         Some(entry.hit)
     }
 
-    /// Reads what a [`Self::get`] of `key` will read, so that a driver that knows what comes can have several such reads under way at one time.
+    /// Reads what a look-up or a store under `key` will read first. Without a branch, so that the processor has many of these reads under way at
+    /// one time when a driver asks for several in a row. The result means nothing.
     #[inline]
-    pub fn warm(&self, key: CacheKey) -> bool {
-        self.find(key).is_some()
+    pub fn warm(&self, key: CacheKey) -> u32 {
+        self.bucket(hash(key)).map_or(0, |index| self.buckets[index].places[0].hash)
     }
 
     /// Keeps an answer. One that is larger than the whole cache is not kept; an older one under the same key is replaced.
@@ -121,21 +138,24 @@ impl Cache {
         if size > self.bytes_max || ttl == Span::ZERO {
             return;
         }
-        if let Some(slot) = self.find(key) {
-            self.remove(slot);
+        if let Some(at) = self.find(key) {
+            self.give_up(at);
+        }
+        while self.queue.front().is_some_and(|entry| entry.gone || now > entry.expires) {
+            self.leave();
         }
         self.make_room(size);
-        self.insert(Entry { key, hit, used: false, expires: now + ttl, newer: NONE, older: NONE });
+        self.enter(Entry { key, hit, used: false, gone: false, expires: now + ttl });
     }
 
     /// Answers kept.
     pub fn len(&self) -> usize {
-        self.table.len()
+        self.len
     }
 
     /// Whether nothing is kept.
     pub fn is_empty(&self) -> bool {
-        self.table.is_empty()
+        self.len == 0
     }
 
     /// Bytes kept, as the capacity counts them.
@@ -143,74 +163,103 @@ impl Cache {
         self.bytes
     }
 
+    /// Where in the queue the answer under `key` is.
     #[inline]
-    fn find(&self, key: CacheKey) -> Option<u32> {
-        let hash = short_hash(key);
-        let is_it = |place: &Place| place.hash == hash && self.entries[place.slot as usize].key == key;
-        self.table.find(spread(hash), is_it).map(|place| place.slot)
+    fn find(&self, key: CacheKey) -> Option<usize> {
+        let hash = hash(key);
+        let bucket = &self.buckets[self.bucket(hash)?];
+        bucket.places.iter().filter(|place| place.hash == hash).find_map(|place| {
+            let at = self.place_in_queue(place.number)?;
+            let entry = &self.queue[at];
+            (entry.key == key && !entry.gone).then_some(at)
+        })
     }
 
     /// Lets the oldest go until `size` more bytes fit. Each entry gets its second chance once, so this ends.
     fn make_room(&mut self, size: u64) {
         while self.bytes + size > self.bytes_max {
-            let slot = self.oldest;
-            if core::mem::take(&mut self.entries[slot as usize].used) {
-                self.unlink(slot);
-                self.link_newest(slot);
-            } else {
-                self.remove(slot);
+            if let Some(entry) = self.leave().filter(|entry| entry.used) {
+                self.enter(Entry { used: false, ..entry });
             }
         }
     }
 
-    fn insert(&mut self, entry: Entry) {
-        let slot = if let Some(slot) = self.free.pop() {
-            self.entries[slot as usize] = entry;
-            slot
-        } else {
-            self.entries.push(entry);
-            self.entries.len() as u32 - 1
-        };
-        let place = Place { hash: short_hash(entry.key), slot };
-        self.table.insert_unique(spread(place.hash), place, |place| spread(place.hash));
+    /// The answer at the front leaves the queue; returned if it was still good.
+    fn leave(&mut self) -> Option<Entry> {
+        let entry = self.queue.pop_front()?;
+        self.front = self.front.wrapping_add(1);
+        if entry.gone {
+            return None;
+        }
+        self.bytes -= bytes_of(entry.hit);
+        self.len -= 1;
+        Some(entry)
+    }
+
+    /// An answer enters the queue at its back, and the table.
+    fn enter(&mut self, entry: Entry) {
+        if self.queue.len() >= self.buckets.len() * ANSWERS_PER_BUCKET {
+            self.grow();
+        }
+        let hash = hash(entry.key);
+        let number = self.front.wrapping_add(self.queue.len() as u32);
         self.bytes += bytes_of(entry.hit);
-        self.link_newest(slot);
+        self.len += 1;
+        self.queue.push_back(entry);
+        let index = self.bucket(hash).expect("the table has grown");
+        let place = self.free_place(index);
+        self.buckets[index].places[place] = Place { hash, number };
     }
 
-    fn remove(&mut self, slot: u32) {
-        let Entry { key, hit, .. } = self.entries[slot as usize];
-        self.unlink(slot);
-        let found = self.table.find_entry(spread(short_hash(key)), |place| place.slot == slot);
-        found.expect("every entry is in the table").remove();
-        self.bytes -= bytes_of(hit);
-        self.free.push(slot);
+    /// A place of the bucket that nothing stands in; the oldest answer there goes if it must.
+    fn free_place(&mut self, index: usize) -> usize {
+        let mut oldest = (usize::MAX, 0);
+        for place in 0..PLACES {
+            match self.place_in_queue(self.buckets[index].places[place].number) {
+                Some(at) => oldest = oldest.min((at, place)),
+                None => return place,
+            }
+        }
+        if !self.queue[oldest.0].gone {
+            self.give_up(oldest.0);
+        }
+        oldest.1
     }
 
-    fn unlink(&mut self, slot: u32) {
-        let Entry { newer, older, .. } = self.entries[slot as usize];
-        match newer {
-            NONE => self.newest = older,
-            newer => self.entries[newer as usize].older = older,
-        }
-        match older {
-            NONE => self.oldest = newer,
-            older => self.entries[older as usize].newer = newer,
-        }
+    /// An answer is no longer kept, though it still stands in the queue.
+    fn give_up(&mut self, at: usize) {
+        let entry = &mut self.queue[at];
+        entry.gone = true;
+        self.bytes -= bytes_of(entry.hit);
+        self.len -= 1;
     }
 
-    fn link_newest(&mut self, slot: u32) {
-        let was = self.newest;
-        let entry = &mut self.entries[slot as usize];
-        (entry.newer, entry.older) = (NONE, was);
-        match was {
-            NONE => self.oldest = slot,
-            was => self.entries[was as usize].newer = slot,
+    #[inline]
+    fn place_in_queue(&self, number: u32) -> Option<usize> {
+        let at = number.wrapping_sub(self.front) as usize;
+        (at < self.queue.len()).then_some(at)
+    }
+
+    #[inline]
+    fn bucket(&self, hash: u32) -> Option<usize> {
+        self.buckets.len().checked_sub(1).map(|mask| hash as usize & mask)
+    }
+
+    fn grow(&mut self) {
+        let more = (self.buckets.len() * 2).max(16);
+        for bucket in core::mem::replace(&mut self.buckets, vec![Bucket::default(); more]) {
+            for place in bucket.places {
+                if self.place_in_queue(place.number).is_some() {
+                    let index = place.hash as usize & (more - 1);
+                    let free = self.free_place(index);
+                    self.buckets[index].places[free] = place;
+                }
+            }
         }
-        self.newest = slot;
     }
 }
 
-/// The cache as data: entries from the oldest to the newest. The table is made anew from them.
+/// The cache as data: answers from the oldest to the newest. The table is made anew from them.
 #[derive(Clone, Serialize, Deserialize)]
 struct Stored {
     bytes_max: u64,
@@ -221,7 +270,7 @@ impl From<Stored> for Cache {
     fn from(stored: Stored) -> Self {
         let mut cache = Self::new(stored.bytes_max);
         for entry in stored.entries {
-            cache.insert(entry);
+            cache.enter(entry);
         }
         cache
     }
@@ -229,37 +278,25 @@ impl From<Stored> for Cache {
 
 impl From<Cache> for Stored {
     fn from(cache: Cache) -> Self {
-        let mut entries = Vec::with_capacity(cache.len());
-        let mut slot = cache.oldest;
-        while slot != NONE {
-            entries.push(cache.entries[slot as usize]);
-            slot = cache.entries[slot as usize].newer;
-        }
+        let entries = cache.queue.into_iter().filter(|entry| !entry.gone).collect();
         Self { bytes_max: cache.bytes_max, entries }
     }
 }
 
-/// A hash that fits beside a slot.
-#[inline]
-const fn short_hash(key: CacheKey) -> u32 {
-    (hash(key) >> 32) as u32
-}
-
-/// The table takes its place from the low bits of a hash and its tag from the highest seven.
-#[inline]
-const fn spread(hash: u32) -> u64 {
-    (hash as u64) << 32 | hash as u64
-}
-
 /// Both words count: traffic without identities has one first word for all its requests.
 #[inline]
-const fn hash(key: CacheKey) -> u64 {
-    let x = (key.0.0 ^ key.0.1.rotate_left(32)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    x ^ (x >> 32)
+const fn hash(key: CacheKey) -> u32 {
+    ((key.0.0 ^ key.0.1.rotate_left(32)).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as u32
 }
 
 const fn bytes_of(hit: Hit) -> u64 {
     ENTRY_BYTES + ANSWER_BYTES + TOKEN_BYTES * hit.usage.output as u64
+}
+
+/// The table of flights takes its place from the low bits of a hash and its tag from the highest seven.
+#[inline]
+const fn spread(hash: u32) -> u64 {
+    (hash as u64) << 32 | hash as u64
 }
 
 /// Identical requests at one time: one leads, the others wait for its answer.
@@ -268,7 +305,7 @@ const fn bytes_of(hit: Hit) -> u64 {
 pub struct Flights {
     flights: Vec<Option<Flight>>,
     free: Vec<u32>,
-    table: HashTable<Place>,
+    table: HashTable<(u32, u32)>,
 }
 
 /// The number of an open flight, known to everyone in it.
@@ -285,13 +322,13 @@ struct Flight {
 impl Flights {
     /// Joins the flight under `key`: leads it, or waits for the request named.
     pub fn join(&mut self, key: CacheKey, slot: Slot, request: RequestId) -> (FlightId, Option<RequestId>) {
-        let hash = short_hash(key);
+        let hash = hash(key);
         let flights = &mut self.flights;
-        let is_it = |place: &Place| place.hash == hash && flights[place.slot as usize].as_ref().is_some_and(|flight| flight.key == key);
-        if let Some(slot_of) = self.table.find(spread(hash), is_it).map(|place| place.slot) {
-            let flight = flights[slot_of as usize].as_mut().expect("a flight in the table is open");
+        let is_it = |(other, place): &(u32, u32)| *other == hash && flights[*place as usize].as_ref().is_some_and(|flight| flight.key == key);
+        if let Some(place) = self.table.find(spread(hash), is_it).map(|(_, place)| *place) {
+            let flight = flights[place as usize].as_mut().expect("a flight in the table is open");
             flight.followers.push_back((slot, request));
-            return (FlightId(slot_of), Some(flight.leader));
+            return (FlightId(place), Some(flight.leader));
         }
         let flight = Some(Flight { key, leader: request, followers: VecDeque::new() });
         let place = if let Some(place) = self.free.pop() {
@@ -351,14 +388,14 @@ impl Flights {
     /// Ends a flight.
     fn land(&mut self, id: FlightId) -> Flight {
         let flight = self.flights[id.0 as usize].take().expect("a flight is open until its leader ends it");
-        let found = self.table.find_entry(spread(short_hash(flight.key)), |place| place.slot == id.0);
+        let found = self.table.find_entry(spread(hash(flight.key)), |(_, place)| *place == id.0);
         found.expect("an open flight is in the table").remove();
         self.free.push(id.0);
         flight
     }
 
-    fn index(&mut self, slot: u32, hash: u32) {
-        self.table.insert_unique(spread(hash), Place { hash, slot }, |place| spread(place.hash));
+    fn index(&mut self, place: u32, hash: u32) {
+        self.table.insert_unique(spread(hash), (hash, place), |(hash, _)| spread(*hash));
     }
 
     fn flight(&self, id: FlightId) -> &Flight {
@@ -375,7 +412,7 @@ impl From<Vec<Option<Flight>>> for Flights {
         let mut restored = Self { flights, free: Vec::new(), table: HashTable::new() };
         for slot in 0..restored.flights.len() as u32 {
             match &restored.flights[slot as usize] {
-                Some(flight) => restored.index(slot, short_hash(flight.key)),
+                Some(flight) => restored.index(slot, hash(flight.key)),
                 None => restored.free.push(slot),
             }
         }
@@ -386,5 +423,91 @@ impl From<Vec<Option<Flight>>> for Flights {
 impl From<Flights> for Vec<Option<Flight>> {
     fn from(flights: Flights) -> Self {
         flights.flights
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::gateway::id::DeploymentId;
+    use crate::gateway::rate_card::Usage;
+
+    /// The same rules over a plain list, oldest first.
+    #[derive(Default)]
+    struct Reference {
+        entries: Vec<(CacheKey, Hit, bool, Time)>,
+    }
+
+    impl Reference {
+        fn bytes(&self) -> u64 {
+            self.entries.iter().map(|(_, hit, ..)| bytes_of(*hit)).sum()
+        }
+
+        fn get(&mut self, key: CacheKey, now: Time) -> Option<Hit> {
+            let at = self.entries.iter().position(|entry| entry.0 == key)?;
+            if now > self.entries[at].3 {
+                self.entries.remove(at);
+                return None;
+            }
+            self.entries[at].2 = true;
+            Some(self.entries[at].1)
+        }
+
+        fn put(&mut self, key: CacheKey, now: Time, hit: Hit, bytes_max: u64) {
+            self.entries.retain(|entry| entry.0 != key);
+            while self.entries.first().is_some_and(|entry| now > entry.3) {
+                self.entries.remove(0);
+            }
+            while self.bytes() + bytes_of(hit) > bytes_max {
+                let (key, hit, used, expires) = self.entries.remove(0);
+                if used {
+                    self.entries.push((key, hit, false, expires));
+                }
+            }
+            self.entries.push((key, hit, false, now + TTL));
+        }
+    }
+
+    const TTL: Span = Span(20);
+
+    fn answer(output: u32) -> Hit {
+        Hit { usage: Usage::plain(1, output), deployment: DeploymentId(0) }
+    }
+
+    proptest! {
+        #[test]
+        fn it_agrees_with_a_list(steps in prop::collection::vec((0_u64..20, any::<bool>(), 0_u32..400, 0_u64..4), 0..300)) {
+            const BYTES_MAX: u64 = 6_000;
+            let (mut cache, mut reference, mut now) = (Cache::new(BYTES_MAX), Reference::default(), Time(0));
+            for (number, stores, output, passed) in steps {
+                now = now + Span(passed);
+                let key = CacheKey(Fingerprint(u64::MAX, number));
+                if stores {
+                    cache.put(key, now, TTL, answer(output));
+                    reference.put(key, now, answer(output), BYTES_MAX);
+                } else {
+                    prop_assert_eq!(cache.get(key, now, None), reference.get(key, now));
+                }
+                prop_assert_eq!((cache.len(), cache.bytes()), (reference.entries.len(), reference.bytes()));
+                // What goes through bytes goes on the same.
+                let bytes = serde_json::to_vec(&cache).expect("a cache can be written");
+                cache = serde_json::from_slice(&bytes).expect("and read");
+            }
+        }
+    }
+
+    #[test]
+    fn hardly_any_answer_goes_before_its_time() {
+        const ANSWERS: u64 = 100_000;
+        let mut cache = Cache::new(u64::MAX);
+        let key = |number: u64| CacheKey(Fingerprint(u64::MAX, number));
+        for number in 0..ANSWERS {
+            cache.put(key(number), Time(0), TTL, answer(1));
+        }
+        let found = (0..ANSWERS).filter(|number| cache.get(key(*number), Time(0), None).is_some()).count() as u64;
+        assert_eq!(cache.len() as u64, found);
+        assert!(found > ANSWERS - ANSWERS / 1000, "{found} of {ANSWERS}");
     }
 }

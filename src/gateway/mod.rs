@@ -213,16 +213,19 @@ impl Gateway {
         &self.cache
     }
 
-    /// Reads what the arrival of `request` will look up in the response cache. Changes nothing: a driver that knows what comes next can have
-    /// the memory of several requests fetched at one time.
+    /// Reads what requests with these keys will read of the response cache, all at one time. Changes nothing: for a driver that knows what
+    /// comes next, and whose requests in flight do not fit the processor's nearer caches.
     #[inline]
-    pub fn warm(&self, plan: &Plan, request: &Request) {
-        if request.model.index() < plan.models.len()
-            && self.directory.knows(request.key)
-            && let Some(key) = self.cache_key(plan, request, self.directory.path_of(request.key))
-        {
-            core::hint::black_box(self.cache.warm(key));
-        }
+    pub fn warm(&self, keys: &[CacheKey]) {
+        let read = keys.iter().fold(0, |read, key| read ^ self.cache.warm(*key));
+        core::hint::black_box(read);
+    }
+
+    /// The key that an arriving request will have in the response cache, if it will have one.
+    #[inline]
+    pub fn cache_key_of(&self, plan: &Plan, request: &Request) -> Option<CacheKey> {
+        let known = request.model.index() < plan.models.len() && self.directory.knows(request.key);
+        known.then(|| self.cache_key(plan, request, self.directory.path_of(request.key)))?
     }
 
     /// The key of a request's answer, if its model has a cache that its virtual key uses.
