@@ -43,7 +43,7 @@ pub mod stream;
 pub mod time;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use super::fold::{About, Billed, Fold};
 use super::{Assumption, Input, Names, Origin, Report, Run, Traffic, Variant};
 use crate::gateway::command::{Command, KeySpec};
-use crate::gateway::failure::{CLASSES, FailureClass, FailureSet};
+use crate::gateway::failure::FailureClass;
 use crate::gateway::id::{AccountId, DeploymentId, KeyId, ModelId};
 use crate::gateway::journal::{CallClosed, Called, Certainty, Denial, Ended, Fact, Outcome, Position};
 use crate::gateway::money::{Money, Rate};
 use crate::gateway::plan::*;
 use crate::gateway::rate_card::{RateCard, Rates, Usage};
+use crate::gateway::tests::plans;
 use crate::gateway::time::{Span, Time};
 
 /// gpt-4o-mini.
@@ -36,75 +37,9 @@ pub(crate) fn plan() -> Plan {
 }
 
 fn model(name: &str, deployment: u32, reference: RateCard) -> Model {
-    let backoff = Backoff {
-        base: Span::ZERO,
-        floor: Span::ZERO,
-        max: Span::ZERO,
-        jitter: Span::ZERO,
-        retry_after_max: Span::ZERO,
-        only_without_healthy: false,
-        after_last: false,
-    };
-    Model {
-        name: name.into(),
-        deployments: vec![DeploymentId(deployment)],
-        strategy: Strategy::Ordered,
-        pick: Pick::Blind,
-        attempts: Attempts {
-            per_request: 4,
-            per_group: 2,
-            per_deployment: 2,
-            retry_on: FailureSet::ALL,
-            retry_on_other: FailureSet::NONE,
-            retries_by_class: [None; CLASSES],
-            avoid_after: FailureSet::NONE,
-            only_if_healthy: false,
-        },
-        backoff,
-        transport: Transport { retries: 0, retry_on: FailureSet::NONE, backoff },
-        fallbacks: Fallbacks {
-            groups: vec![],
-            context_window: None,
-            content_policy: None,
-            fallback_on: FailureSet::ALL,
-            walk: Walk::Flat,
-            shown: Shown::Last,
-            price_ratio_max_per_mille: None,
-            same_tier: false,
-            alert_share_per_mille: 50,
-        },
-        cooldown: Cooldown {
-            time: Span::ZERO,
-            retry_after: false,
-            at_once: FailureSet::NONE,
-            counted: FailureSet::NONE,
-            allowed_fails: None,
-            allowed_by_class: [None; CLASSES],
-            window: Span::MINUTE,
-            share: None,
-            counts: Counts::Every,
-            hops: Hops::Count,
-            single: Single::Cooled,
-            single_exempt: FailureSet::NONE,
-        },
-        breaker: None,
-        timeouts: Timeouts { call: Span::MAX, first_byte: Span::MAX, stream: Span::MAX, idle: Span::MAX, request: Span::MAX },
-        cache: None,
-        max_tokens: MaxTokens { default: None, cap: None },
-        on_disconnect: OnDisconnect {
-            between_attempts: Leave::Auto,
-            non_stream: Leave::Auto,
-            before_first_byte: Leave::Auto,
-            streaming: Leave::Auto,
-            drain_time_max: Span::MINUTE,
-            drain_tokens_max: 1_000,
-        },
-        tier: None,
-        reference,
-        budgets: vec![],
-        limits: vec![],
-        retired: false,
-    }
+    let mut model = plans::patient(name, &[deployment], reference);
+    (model.attempts.per_request, model.attempts.per_group, model.attempts.per_deployment) = (4, 2, 2);
+    model
 }
 
 fn deployment(name: &str, model: &str, rates: RateCard) -> Deployment {

@@ -17,6 +17,6 @@ mod life;
 mod limiting;
 mod money;
 mod orders;
-mod plans;
+pub(crate) mod plans;
 mod routing;
 mod world;

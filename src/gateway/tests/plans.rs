@@ -71,6 +71,26 @@ pub(super) fn deployment(name: &str) -> Deployment {
     }
 }
 
+/// A group without any policy: nothing ends before its time, and a client that leaves is dealt with as its provider bills.
+pub(crate) fn patient(name: &str, deployments: &[u32], reference: RateCard) -> Model {
+    let never = Span::MAX;
+    let mut model = model(name);
+    model.deployments = deployments.iter().copied().map(DeploymentId).collect();
+    model.reference = reference;
+    model.attempts.retry_on = FailureSet::ALL;
+    model.timeouts = Timeouts { call: never, first_byte: never, stream: never, idle: never, request: never };
+    let leave = Leave::Auto;
+    model.on_disconnect = OnDisconnect {
+        between_attempts: leave,
+        non_stream: leave,
+        before_first_byte: leave,
+        streaming: leave,
+        drain_time_max: Span::from_secs(600),
+        drain_tokens_max: u32::MAX,
+    };
+    model
+}
+
 pub(super) fn model(name: &str) -> Model {
     let backoff = no_backoff();
     let leave = Leave::Cancel;

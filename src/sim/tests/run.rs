@@ -7,97 +7,22 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::gateway::command::{Command, KeySpec};
-use crate::gateway::failure::{CLASSES, FailureClass, FailureSet};
+use crate::gateway::failure::{FailureClass, FailureSet};
 use crate::gateway::id::ModelId;
 use crate::gateway::journal::{CallClosed, Fact};
-use crate::gateway::plan::{
-    Attempts, Backoff, Cooldown, Counts, Fallbacks, Hops, Leave, MaxTokens, Model, OnDisconnect, Pick, Shown, Single, Strategy, Timeouts, Transport,
-    Walk,
-};
+use crate::gateway::plan::OnDisconnect;
+use crate::gateway::tests::plans;
 use crate::sim::client::{ClientError, Clients, UnknownKey};
 use crate::sim::driver::{Driver, Variant};
 use crate::sim::experiment::{Experiment, RunError, run};
 use crate::sim::observe::{Bill, Context, Observer, Totals};
 use crate::sim::world::{Billing, Pace};
 
-/// A group without any policy: one attempt, no fallback, no cooldown, no time-out, and nothing is ever closed early.
-fn model(name: &str, deployments: &[u32], plan: &Plan) -> Model {
-    let backoff = Backoff {
-        base: Span::ZERO,
-        floor: Span::ZERO,
-        max: Span::ZERO,
-        jitter: Span::ZERO,
-        retry_after_max: Span::ZERO,
-        only_without_healthy: false,
-        after_last: false,
-    };
-    let deployments: Vec<_> = deployments.iter().copied().map(DeploymentId).collect();
-    Model {
-        name: name.into(),
-        reference: plan.deployment(deployments[0]).rates.clone(),
-        deployments,
-        strategy: Strategy::Ordered,
-        pick: Pick::Admissible,
-        attempts: Attempts {
-            per_request: 100,
-            per_group: 1,
-            per_deployment: 100,
-            retry_on: FailureSet::ALL,
-            retry_on_other: FailureSet::NONE,
-            retries_by_class: [None; CLASSES],
-            avoid_after: FailureSet::NONE,
-            only_if_healthy: false,
-        },
-        backoff,
-        transport: Transport { retries: 0, retry_on: FailureSet::NONE, backoff },
-        fallbacks: Fallbacks {
-            groups: Vec::new(),
-            context_window: None,
-            content_policy: None,
-            fallback_on: FailureSet::ALL,
-            walk: Walk::Flat,
-            shown: Shown::Last,
-            price_ratio_max_per_mille: None,
-            same_tier: false,
-            alert_share_per_mille: 1_000,
-        },
-        cooldown: Cooldown {
-            time: Span::ZERO,
-            retry_after: false,
-            at_once: FailureSet::NONE,
-            counted: FailureSet::NONE,
-            allowed_fails: None,
-            allowed_by_class: [None; CLASSES],
-            window: Span::MINUTE,
-            share: None,
-            counts: Counts::Every,
-            hops: Hops::Count,
-            single: Single::Cooled,
-            single_exempt: FailureSet::NONE,
-        },
-        breaker: None,
-        timeouts: Timeouts { call: Span::MAX, first_byte: Span::MAX, stream: Span::MAX, idle: Span::MAX, request: Span::MAX },
-        cache: None,
-        max_tokens: MaxTokens { default: None, cap: None },
-        on_disconnect: OnDisconnect {
-            between_attempts: Leave::Auto,
-            non_stream: Leave::Auto,
-            before_first_byte: Leave::Auto,
-            streaming: Leave::Auto,
-            drain_time_max: Span::from_secs(600),
-            drain_tokens_max: u32::MAX,
-        },
-        tier: None,
-        budgets: Vec::new(),
-        limits: Vec::new(),
-        retired: false,
-    }
-}
-
 /// A plan with one group for each deployment; the first group is what traffic asks for.
 fn groups(deployments: &[(&str, RateCard)]) -> Plan {
     let mut plan = plan(deployments.iter().map(|(name, rates)| deployment(name, rates.clone())).collect());
-    plan.models = (0..).zip(deployments).map(|(index, (name, _))| model(name, &[index], &plan)).collect();
+    plan.models =
+        (0..).zip(deployments).map(|(index, (name, _))| plans::patient(name, &[index], plan.deployment(DeploymentId(index)).rates.clone())).collect();
     plan
 }
 
