@@ -217,7 +217,7 @@ impl<O: Observer> Driver<O> {
             self.tick_until(at);
             let (at, slot, ticket) = self.queue.pop().expect("it was there when its time was read");
             self.popped += 1;
-            if self.popped as usize % (AHEAD / 2) == 0 {
+            if self.popped.is_multiple_of(AHEAD as u64 / 2) {
                 self.warm();
             }
             if self.entries[slot.index()].pending == ticket {
