@@ -7,11 +7,11 @@ use crate::gateway::journal::{CallClosed, Called, Certainty, Denial, Ended, Fact
 use crate::gateway::limits::Ask;
 use crate::gateway::money::Money;
 use crate::gateway::pick::{self, Needs, Picked};
-use crate::gateway::plan::{Counts, Hops};
+use crate::gateway::plan::{Counts, Hops, Model};
 use crate::gateway::rate_card::Usage;
 use crate::gateway::router::{self, End, Last, Next, Then};
 use crate::gateway::stream::{self, Broken, Phase, Reaction};
-use crate::gateway::time::Time;
+use crate::gateway::time::{Span, Time};
 
 /// How the money of a call ends: what the ledger books, and what is said of it.
 struct Closing {
@@ -99,8 +99,7 @@ impl InFlight {
         let Picked { deployment, max_tokens, .. } = picked;
         self.open = Some(Open { hold, deployment, model: picked.model, position, max_tokens, limits, since: now, opened: false, probe });
         self.state = State::Calling;
-        let patience = if self.request.stream { model.timeouts.first_byte } else { model.timeouts.call };
-        self.wake = (now + patience).min(self.deadline);
+        self.wake = (now + self.patience(model, false)).min(self.deadline);
         let worst_case = picked.want.worst_case;
         journal.record(now, id, || Fact::Called(Called { call, model: picked.model, deployment, position, worst_case, max_tokens }));
         Action::Call(Call { call, model: picked.model, deployment, nth, max_tokens })
@@ -327,10 +326,24 @@ impl InFlight {
         });
     }
 
+    /// How long a call may take by the group's rules.
+    fn patience(&self, model: &Model, opened: bool) -> Span {
+        match (self.request.stream, opened) {
+            (true, true) => model.timeouts.stream,
+            (true, false) => model.timeouts.first_byte,
+            (false, _) => model.timeouts.call,
+        }
+    }
+
     /// What a failure says about the deployment, by the group's rules on which failures count.
     fn judged<J: Journal>(&mut self, turn: &Turn<'_, J>, failure: Failure) -> Report {
         let open = self.open.as_ref().expect("a call is open");
         let (deployment, policy) = (open.deployment, &turn.plan.model(open.model).cooldown);
+        let too_slow = turn.now >= open.since + self.patience(turn.plan.model(open.model), open.opened);
+        if failure.class == FailureClass::Timeout && turn.now >= self.deadline && !too_slow {
+            // It was the client that had no more time, not the deployment that took too much.
+            return Report::Neither;
+        }
         let hop = open.model != self.request.model;
         let first = if hop { self.progress.attempts <= 1 } else { self.progress.failures() == 0 };
         let mut counted = policy.counts == Counts::Every || first;

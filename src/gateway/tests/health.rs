@@ -47,6 +47,14 @@ fn a_first_call_is_a_fallback_where_the_group_asked_for_is_cooling() {
 }
 
 #[test]
+fn a_deployment_is_not_blamed_for_a_client_that_had_no_more_time() {
+    let change = || cooling(|plan| plan.models[0].cooldown.at_once = FailureSet::ALL);
+    check(change(), ONE, "ask wait=1; 1 wakes; ask; 2 ok", "1 calls a; 1 failed: timeout; 2 calls a; 2 served by A");
+    // The group's own time-out is one minute.
+    check(change(), ONE, "ask wait=100; 1 wakes", "1 calls a; a cools 5s for timeout; 1 failed: timeout");
+}
+
+#[test]
 fn some_failures_cool_at_once_and_for_exactly_the_time() {
     let change = || cooling(|plan| plan.models[0].cooldown.at_once = FailureSet::of(&[FailureClass::RateLimited]));
     check(change(), ONE, "ask; 1 fail internal", "1 calls a; 1 failed: internal");
