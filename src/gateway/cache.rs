@@ -125,13 +125,6 @@ impl Cache {
         Some(entry.hit)
     }
 
-    /// Reads what a look-up or a store under `key` will read first. Without a branch, so that the processor has many of these reads under way at
-    /// one time when a driver asks for several in a row. The result means nothing.
-    #[inline]
-    pub fn warm(&self, key: CacheKey) -> u32 {
-        self.bucket(hash(key)).map_or(0, |index| self.buckets[index].places[0].hash)
-    }
-
     /// Keeps an answer. One that is larger than the whole cache is not kept; an older one under the same key is replaced.
     pub fn put(&mut self, key: CacheKey, now: Time, ttl: Span, hit: Hit) {
         let size = bytes_of(hit);

@@ -127,12 +127,6 @@ impl Directory {
         self.keys.get(key.index()).and_then(|key| key.team)
     }
 
-    /// Whether there is such a key, deleted or not.
-    #[inline]
-    pub fn knows(&self, key: KeyId) -> bool {
-        key.index() < self.keys.len()
-    }
-
     /// The path of a key's requests.
     #[inline]
     pub fn path_of(&self, key: KeyId) -> PathId {

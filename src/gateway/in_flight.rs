@@ -282,12 +282,6 @@ impl InFlight {
         u32::from(self.progress.calls)
     }
 
-    /// The key of its answer in the response cache, if it has one.
-    #[inline]
-    pub fn cache_key(&self) -> Option<CacheKey> {
-        self.key
-    }
-
     /// The request itself.
     pub fn request(&self) -> &Request {
         &self.request

@@ -213,21 +213,6 @@ impl Gateway {
         &self.cache
     }
 
-    /// Reads what requests with these keys will read of the response cache, all at one time. Changes nothing: for a driver that knows what
-    /// comes next, and whose requests in flight do not fit the processor's nearer caches.
-    #[inline]
-    pub fn warm(&self, keys: &[CacheKey]) {
-        let read = keys.iter().fold(0, |read, key| read ^ self.cache.warm(*key));
-        core::hint::black_box(read);
-    }
-
-    /// The key that an arriving request will have in the response cache, if it will have one.
-    #[inline]
-    pub fn cache_key_of(&self, plan: &Plan, request: &Request) -> Option<CacheKey> {
-        let known = request.model.index() < plan.models.len() && self.directory.knows(request.key);
-        known.then(|| self.cache_key(plan, request, self.directory.path_of(request.key)))?
-    }
-
     /// The key of a request's answer, if its model has a cache that its virtual key uses.
     #[inline]
     pub(crate) fn cache_key(&self, plan: &Plan, request: &Request, path: PathId) -> Option<CacheKey> {

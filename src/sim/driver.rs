@@ -2,7 +2,6 @@
 //! out what the core wants. Contains no policy.
 
 use std::collections::VecDeque;
-use std::hint::black_box;
 use std::sync::Arc;
 
 use super::batches::Batches;
@@ -15,10 +14,10 @@ use super::world::World;
 use crate::gateway::command::Command;
 use crate::gateway::failure::{Failure, FailureClass};
 use crate::gateway::id::{RequestId, Slot};
-use crate::gateway::in_flight::{Action, CacheKey, Call, Event, InFlight};
+use crate::gateway::in_flight::{Action, Call, Event, InFlight};
 use crate::gateway::journal::{CallClosed, Ended, Fact, Journal};
 use crate::gateway::plan::Plan;
-use crate::gateway::request::{Fingerprint, Request};
+use crate::gateway::request::Request;
 use crate::gateway::time::{Span, Time};
 use crate::gateway::{Gateway, Outstanding};
 use crate::traffic::trace::{Batch, LeftAfter, Row};
@@ -55,7 +54,6 @@ pub struct Driver<O> {
     next_tick: Time,
     has_begun: bool,
     totals: Totals,
-    popped: u64,
 }
 
 /// One request in flight.
@@ -98,10 +96,6 @@ enum What {
     Leaves,
 }
 
-/// Requests whose memory is read together before the first of them is stepped, so that the processor waits once for all of them and not for each:
-/// thousands of requests in flight and a million cached answers do not fit its nearer caches.
-const AHEAD: usize = 16;
-
 /// The same instant can't have more steps than this: a gateway that never comes to rest is a bug, not a slow run.
 const STEPS_AT_ONE_INSTANT_MAX: u32 = 100_000_000;
 
@@ -125,7 +119,6 @@ impl<O: Observer> Driver<O> {
             next_tick: Time::MAX,
             has_begun: false,
             totals: Totals::default(),
-            popped: 0,
             variant: variant.clone(),
         })
     }
@@ -147,20 +140,10 @@ impl<O: Observer> Driver<O> {
         }
         self.directory.learn_keys(batch, &clients, &self.gateway)?;
         self.batches.push(Arc::clone(batch));
-        let mut upcoming = Vec::with_capacity(AHEAD);
-        let mut keys = Vec::with_capacity(AHEAD);
-        for (chunk, rows) in batch.rows.chunks(AHEAD).enumerate() {
-            for (id, row) in (self.totals.arrived..).zip(rows) {
-                let (request, context) = self.directory.request(&clients, batch, row, RequestId(id), Slot(0), row.at);
-                keys.extend(self.gateway.cache_key_of(&self.variant.plan, &request));
-                upcoming.push((request, context));
-            }
-            self.gateway.warm(&keys);
-            keys.clear();
-            for ((index, row), (request, context)) in (chunk * AHEAD..).zip(rows).zip(upcoming.drain(..)) {
-                self.run_until(row.at);
-                self.arrive(row, index as u32, request, context);
-            }
+        for (index, row) in (0..).zip(&batch.rows) {
+            self.run_until(row.at);
+            let (request, context) = self.directory.request(&clients, batch, row, RequestId(self.totals.arrived), Slot(0), self.now);
+            self.arrive(row, index, request, context);
         }
         self.batches.release_current();
         Ok(())
@@ -216,10 +199,6 @@ impl<O: Observer> Driver<O> {
         while let Some(at) = self.queue.next_at().filter(|at| *at <= limit) {
             self.tick_until(at);
             let (at, slot, ticket) = self.queue.pop().expect("it was there when its time was read");
-            self.popped += 1;
-            if self.popped.is_multiple_of(AHEAD as u64 / 2) {
-                self.warm();
-            }
             if self.entries[slot.index()].pending == ticket {
                 self.now = self.now.max(at);
                 self.fire(slot);
@@ -230,20 +209,6 @@ impl<O: Observer> Driver<O> {
             self.tick_until(limit);
             self.now = self.now.max(limit);
         }
-    }
-
-    /// Reads what the events that come soon will read. Changes nothing.
-    fn warm(&self) {
-        let mut keys = [CacheKey(Fingerprint(0, 0)); AHEAD];
-        let mut read = 0;
-        for (key, slot) in keys.iter_mut().zip(self.queue.soon()) {
-            let entry = &self.entries[slot.index()];
-            *key = entry.flight.cache_key().unwrap_or(*key);
-            let ends_at = entry.open.as_ref().map_or(0, |open| open.fate.ends_at.0);
-            read ^= ends_at ^ entry.flight.request().id.0 ^ entry.context.arrived_at.0 ^ u64::from(entry.row);
-        }
-        black_box(read);
-        self.gateway.warm(&keys);
     }
 
     /// Ticks for every whole second up to `at`; long silence is one tick.

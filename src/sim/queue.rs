@@ -56,12 +56,6 @@ impl Queue {
         self.heap.peek().map(|Reverse(key)| Time((key >> 64) as u64))
     }
 
-    /// Slots of events that come soon: the next one first, then most of those that follow it, in no order.
-    #[inline]
-    pub fn soon(&self) -> impl Iterator<Item = Slot> {
-        self.heap.as_slice().iter().map(|Reverse(key)| Slot(*key as u32))
-    }
-
     /// Takes the next event.
     #[inline]
     pub fn pop(&mut self) -> Option<(Time, Slot, Ticket)> {
