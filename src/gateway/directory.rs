@@ -133,6 +133,12 @@ impl Directory {
         self.keys[key.index()].path
     }
 
+    /// The path of a key's requests, if there is such a key.
+    #[inline]
+    pub(super) fn known_path(&self, key: KeyId) -> Option<PathId> {
+        self.keys.get(key.index()).map(|key| key.path)
+    }
+
     /// What a path stands for.
     #[inline]
     pub fn path(&self, id: PathId) -> &Path {

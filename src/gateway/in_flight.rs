@@ -255,6 +255,12 @@ impl InFlight {
         action
     }
 
+    /// The key of its answer in the response cache, if it has one.
+    #[inline]
+    pub fn cache_key(&self) -> Option<CacheKey> {
+        self.key
+    }
+
     /// The next instant at which this request wants a `Woke`, and why.
     #[inline]
     pub fn deadline(&self) -> Option<(Time, &'static str)> {

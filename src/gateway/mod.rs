@@ -213,6 +213,13 @@ impl Gateway {
         &self.cache
     }
 
+    /// What the response cache reads first for a request that is to arrive: its line in [`Cache::line`].
+    #[inline]
+    pub fn line_ahead(&self, plan: &Plan, request: &Request) -> Option<&cache::Bucket> {
+        let path = self.directory.known_path(request.key)?;
+        self.cache.line(self.cache_key(plan, request, path)?)
+    }
+
     /// The key of a request's answer, if its model has a cache that its virtual key uses.
     #[inline]
     pub(crate) fn cache_key(&self, plan: &Plan, request: &Request, path: PathId) -> Option<CacheKey> {
