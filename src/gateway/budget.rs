@@ -2,6 +2,7 @@
 //!
 //! The law, for every account and window: no new hold passes the limit, and `settled + held <= limit + breached`.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
@@ -83,25 +84,64 @@ struct Account {
     next_level: Money,
 }
 
+/// What is held for one call. The usual one, of few accounts that all hold the worst case, is one line of the processor's cache.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[repr(align(64))]
+struct HoldEntry {
+    worst_case: Money,
+    /// The amounts, unless each is the worst case.
+    amounts: Option<Box<[Money; ACCOUNTS_MAX]>>,
+    parts: Parts,
+}
+
+/// The accounts and windows that a hold was taken in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Parts {
+    len: u32,
+    parts: [Part; ACCOUNTS_MAX],
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Part {
     account: AccountId,
-    window: u64,
-    amount: Money,
+    /// The window's number modulo 2^32: no hold is open for four thousand million windows.
+    window: u32,
 }
 
-const NO_PART: Part = Part { account: AccountId(u32::MAX), window: 0, amount: Money::ZERO };
+impl HoldEntry {
+    const FREE: Self = Self {
+        worst_case: Money::ZERO,
+        amounts: None,
+        parts: Parts { len: 0, parts: [Part { account: AccountId(u32::MAX), window: 0 }; ACCOUNTS_MAX] },
+    };
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct HoldEntry {
-    parts: [Part; ACCOUNTS_MAX],
-    len: u32,
-    worst_case: Money,
+    /// Notes the amount of part `number`; those before it are noted already.
+    #[inline]
+    fn note(&mut self, number: usize, amount: Money) {
+        if amount != self.worst_case {
+            self.amounts.get_or_insert_with(|| Box::new([self.worst_case; ACCOUNTS_MAX]));
+        }
+        if let Some(amounts) = &mut self.amounts {
+            amounts[number] = amount;
+        }
+    }
+
+    #[inline]
+    fn amount(&self, number: usize) -> Money {
+        self.amounts.as_ref().map_or(self.worst_case, |amounts| amounts[number])
+    }
+}
+
+impl Parts {
+    #[inline]
+    fn iter(&self) -> core::slice::Iter<'_, Part> {
+        self.parts[..self.len as usize].iter()
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Presumed {
-    parts: HoldEntry,
+    parts: Parts,
     amount: Money,
     deployment: DeploymentId,
     until: Time,
@@ -232,11 +272,11 @@ impl Budget {
         assert!(accounts.len() <= ACCOUNTS_MAX, "the directory keeps paths short");
         let slot = self.free.pop().unwrap_or(self.holds.len() as u32);
         if slot as usize == self.holds.len() {
-            self.holds.push(HoldEntry { parts: [NO_PART; ACCOUNTS_MAX], len: 0, worst_case: Money::ZERO });
+            self.holds.push(HoldEntry::FREE);
         }
         let entry = &mut self.holds[slot as usize];
-        (entry.len, entry.worst_case) = (accounts.len() as u32, want.worst_case);
-        for (part, id) in entry.parts.iter_mut().zip(accounts) {
+        (entry.worst_case, entry.amounts, entry.parts.len) = (want.worst_case, None, accounts.len() as u32);
+        for (number, id) in accounts.iter().enumerate() {
             let account = &mut self.accounts[id.index()];
             account.roll(now);
             account.used_from.get_or_insert(now);
@@ -245,7 +285,8 @@ impl Budget {
             let amount = if shrinks { amount.min(account.room(now).at_least_zero()) } else { amount };
             account.current.held += amount;
             account.current.open += 1;
-            *part = Part { account: *id, window: account.current.index, amount };
+            entry.parts.parts[number] = Part { account: *id, window: account.current.index as u32 };
+            entry.note(number, amount);
         }
         Hold(slot)
     }
@@ -263,8 +304,8 @@ impl Budget {
             Certainty::Presumed => self.settled.presumed += amount,
         }
         let entry = &self.holds[hold.0 as usize];
-        for part in &entry.parts[..entry.len as usize] {
-            self.accounts[part.account.index()].settle(part, now, amount, journal);
+        for (number, part) in entry.parts.iter().enumerate() {
+            self.accounts[part.account.index()].settle(*part, entry.amount(number), now, amount, journal);
         }
         self.free.push(hold.0);
         Settlement { slot: hold.0, amount }
@@ -278,7 +319,7 @@ impl Budget {
             self.presumed.remove(&(request, call));
         }
         if keep > Span::ZERO {
-            let parts = self.holds[settlement.slot as usize];
+            let parts = self.holds[settlement.slot as usize].parts;
             self.presumed.insert(call, Presumed { parts, amount: settlement.amount, deployment, until: now + keep });
             self.presumed_order.push_back((now, call.0, call.1));
         }
@@ -303,9 +344,8 @@ impl Budget {
         let presumed = self.presumed.remove(&(request, call))?;
         self.settled.presumed -= presumed.amount;
         self.settled.confirmed += amount;
-        let entry = presumed.parts;
-        for part in &entry.parts[..entry.len as usize] {
-            self.accounts[part.account.index()].correct(part, now, amount - presumed.amount, journal);
+        for part in presumed.parts.iter() {
+            self.accounts[part.account.index()].correct(*part, now, amount - presumed.amount, journal);
         }
         Some(presumed.amount)
     }
@@ -455,36 +495,38 @@ impl Account {
     }
 
     #[inline]
-    fn settle<J: Journal>(&mut self, part: &Part, now: Time, amount: Money, journal: &mut J) {
-        let Some(window) = self.find(part.window) else { unreachable!("a window with an open hold is kept") };
-        window.held -= part.amount;
+    fn settle<J: Journal>(&mut self, part: Part, held: Money, now: Time, amount: Money, journal: &mut J) {
+        let Some(window) = self.window_of(part) else { unreachable!("a window with an open hold is kept") };
+        window.held -= held;
         window.open -= 1;
         window.settled += amount;
-        self.tell(part, now, amount - part.amount, journal);
+        let index = window.index;
+        self.tell(part.account, index, now, amount - held, journal);
     }
 
-    fn correct<J: Journal>(&mut self, part: &Part, now: Time, difference: Money, journal: &mut J) {
+    fn correct<J: Journal>(&mut self, part: Part, now: Time, difference: Money, journal: &mut J) {
         // A window that nothing was open on any more is gone: its books are closed.
-        let Some(window) = self.find(part.window) else { return };
+        let Some(window) = self.window_of(part) else { return };
         window.settled += difference;
-        self.tell(part, now, difference, journal);
+        let index = window.index;
+        self.tell(part.account, index, now, difference, journal);
     }
 
     /// Journals what a change in a window means, which now counts `more` than before: a breach of the limit, a level reached.
     #[inline]
-    fn tell<J: Journal>(&mut self, part: &Part, now: Time, more: Money, journal: &mut J) {
+    fn tell<J: Journal>(&mut self, account: AccountId, index: u64, now: Time, more: Money, journal: &mut J) {
         if more > Money::ZERO && self.spec.enforce == Enforce::Hard {
-            let over = self.over(part.window).min(more);
+            let over = self.over(index).min(more);
             if over > Money::ZERO {
-                if let Some(window) = self.find(part.window) {
+                if let Some(window) = self.find(index) {
                     window.breached += over;
                 }
-                journal.record(now, None, || Fact::Breached { account: part.account, window: part.window, over });
+                journal.record(now, None, || Fact::Breached { account, window: index, over });
             }
         }
         let rolling = matches!(self.spec.window, BudgetWindow::Rolling { .. });
-        if (rolling || self.current.settled >= self.next_level) && (part.window == self.current.index || self.is_step(part.window)) {
-            self.alert(part.account, now, journal);
+        if (rolling || self.current.settled >= self.next_level) && (index == self.current.index || self.is_step(index)) {
+            self.alert(account, now, journal);
         }
     }
 
@@ -520,6 +562,15 @@ impl Account {
     /// Whether `index` is one of the steps that the rolling window counts now.
     fn is_step(&self, index: u64) -> bool {
         matches!(self.spec.window, BudgetWindow::Rolling { .. }) && self.counted(self.current.index).any(|window| window.index == index)
+    }
+
+    /// The window that a part of a hold was taken in.
+    #[inline]
+    fn window_of(&mut self, part: Part) -> Option<&mut Window> {
+        if part.window == self.current.index as u32 {
+            return Some(&mut self.current);
+        }
+        self.older.iter_mut().find(|window| window.index as u32 == part.window)
     }
 
     #[inline]

@@ -48,7 +48,7 @@ pub struct Request {
 
 impl Request {
     /// Stands in before a request has arrived; never looked at.
-    pub(super) const NONE: Self = Self {
+    pub(crate) const NONE: Self = Self {
         id: RequestId(0),
         slot: Slot(0),
         key: KeyId(0),

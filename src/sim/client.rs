@@ -186,6 +186,18 @@ impl Directory {
         commands
     }
 
+    /// As much of a row's request as the key of its answer depends on.
+    #[inline]
+    pub(super) fn ahead(&self, clients: &Clients, row: &Row) -> Option<Request> {
+        Some(Request {
+            key: row.key.map_or(self.default_key, |key| Some(self.keys[key.index()]))?,
+            model: row.model.map_or(self.default_model, |model| Some(self.models[model.index()]))?,
+            stream: row.stream.unwrap_or(clients.stream),
+            fingerprint: Fingerprint(row.fingerprint.0[0], row.fingerprint.0[1]),
+            ..Request::NONE
+        })
+    }
+
     /// The request that a row of a learnt batch stands for, and what observers and the world need to know about it.
     #[inline]
     pub(super) fn request(&self, clients: &Clients, batch: &Batch, row: &Row, id: RequestId, slot: Slot, now: Time) -> (Request, Context) {

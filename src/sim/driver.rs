@@ -145,7 +145,7 @@ impl<O: Observer> Driver<O> {
         self.batches.push(Arc::clone(batch));
         for (index, row) in (0..).zip(&batch.rows) {
             if let Some(next) = batch.rows.get(index as usize + 1) {
-                self.fetch_ahead_of_arrival(&clients, batch, next);
+                self.fetch_ahead_of_arrival(&clients, next);
             }
             self.run_until(row.at);
             let (request, context) = self.directory.request(&clients, batch, row, RequestId(self.totals.arrived), Slot(0), self.now);
@@ -221,9 +221,9 @@ impl<O: Observer> Driver<O> {
     /// Has the processor fetch the line of the response cache that the next arrival will ask for. With a million answers it is far away: waiting
     /// for it would be a tenth of a request's time.
     #[inline]
-    fn fetch_ahead_of_arrival(&self, clients: &Clients, batch: &Batch, next: &Row) {
-        let (request, _) = self.directory.request(clients, batch, next, RequestId(0), Slot(0), self.now);
-        if let Some(line) = self.gateway.line_ahead(&self.variant.plan, &request) {
+    fn fetch_ahead_of_arrival(&self, clients: &Clients, next: &Row) {
+        let request = self.directory.ahead(clients, next);
+        if let Some(line) = request.and_then(|request| self.gateway.line_ahead(&self.variant.plan, &request)) {
             prefetch_index(slice::from_ref(line), 0);
         }
     }
