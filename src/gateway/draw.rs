@@ -46,6 +46,8 @@ pub enum Purpose {
     World = 8,
     /// What an overlay adds to a request: key, stream, duplicates.
     Overlay = 9,
+    /// How long a client library waits before it tries again.
+    ClientBackoff = 20,
 }
 
 /// 64 uniform bits for the `ordinal`-th decision of `purpose` about `subject` (a request's id, for the gateway).

@@ -25,6 +25,11 @@ impl Batches {
         self.first + last as u32
     }
 
+    /// Keeps batch `number`, which a request in flight holds, for one more.
+    pub(super) fn hold(&mut self, number: u32) {
+        self.held[(number - self.first) as usize].1 += 1;
+    }
+
     /// All rows of the batch that is being run have arrived.
     pub(super) fn release_current(&mut self) {
         self.release(self.first + self.held.len() as u32 - 1);

@@ -1,17 +1,30 @@
 //! Clients: how a row of traffic becomes a request, and when its sender loses patience. Knows nothing of what the gateway does with it.
+//!
+//! [`Sdk`] is what a client library does on its own, `session` the sessions in which each request waits for the answer to the one before, and
+//! `callers` puts both to work.
+
+pub(super) mod callers;
+mod sdk;
+mod session;
 
 use std::fmt;
 use std::num::NonZeroU32;
+
+pub use self::callers::RETRIES_MAX;
+pub use self::sdk::{Beyond, Sdk};
+pub use self::session::OnFailure;
 
 use super::fate::Fate;
 use super::observe::Context;
 use crate::gateway::Gateway;
 use crate::gateway::command::{Command, CommandError, KeySpec, TeamSpec};
+use crate::gateway::draw::{Purpose, below, bits};
 use crate::gateway::id::{EndUserId, KeyId, ModelId, RequestId, Slot, TagId};
 use crate::gateway::journal::Journal;
 use crate::gateway::plan::Plan;
 use crate::gateway::request::{Fingerprint, Request};
 use crate::gateway::time::{Span, Time};
+use crate::traffic::distribution::{Distribution, Draws};
 use crate::traffic::trace::{Batch, LeftAfter, NameId, Row};
 
 /// How rows become requests where they don't say it themselves.
@@ -29,8 +42,18 @@ pub struct Clients {
     pub stream: bool,
     /// Output tokens of rows that don't record any. Such rows are counted.
     pub output_tokens_unrecorded: u32,
-    /// How long after sending it a client gives up on a request.
+    /// How long after sending it first a client gives up on a request, retries included; the gateway is told.
     pub deadline: Option<Span>,
+    /// The library that clients call with, and its retries.
+    pub sdk: Option<Sdk>,
+    /// How long a client waits for the whole answer, retries included, where the traffic doesn't say: in nanoseconds. The gateway isn't told.
+    pub patience: Option<Distribution>,
+    /// How many in a million streams are left in the middle, where the traffic doesn't say: after a uniform share of their tokens.
+    pub abandons_per_million: u32,
+    /// Whether each request of a session waits for the answer to the one before, and what if there is none.
+    pub closed_loop: Option<OnFailure>,
+    /// The status of a refusal for want of budget.
+    pub budget_status: u16,
 }
 
 /// What to do about a key in the traffic that the variant doesn't know.
@@ -69,7 +92,8 @@ pub enum ClientError {
 }
 
 impl Default for Clients {
-    /// No defaults, errors for what is unknown, plain answers, no deadline; unrecorded outputs have 256 tokens (U).
+    /// No defaults, errors for what is unknown, plain answers, no deadline; unrecorded outputs have 256 tokens (U). Nobody retries, leaves or waits
+    /// unless the traffic has it so. Want of budget is 422, as LiteLLM has it since 1.109 (M; 429 from 1.86 to 1.102, 400 before).
     fn default() -> Self {
         Self {
             default_key: None,
@@ -79,7 +103,30 @@ impl Default for Clients {
             stream: false,
             output_tokens_unrecorded: 256,
             deadline: None,
+            sdk: None,
+            patience: None,
+            abandons_per_million: 0,
+            closed_loop: None,
+            budget_status: 422,
         }
+    }
+}
+
+impl Clients {
+    /// When the client of `request` leaves that a row stands for: as the row says, or drawn.
+    #[inline]
+    pub(super) fn left_after(&self, row: &Row, seed: u64, request: &Request, output_tokens: u32) -> Option<LeftAfter> {
+        if row.left_after.is_some() || (self.patience.is_none() && self.abandons_per_million == 0) {
+            return row.left_after;
+        }
+        let draw = |ordinal| bits(seed, request.id.0, Purpose::Patience, ordinal);
+        if request.stream && below(draw(1), 1_000_000) < u64::from(self.abandons_per_million) {
+            let tokens = 1 + below(draw(2), u64::from(output_tokens.saturating_sub(1)));
+            return Some(LeftAfter::Tokens(tokens as u32));
+        }
+        let patience = self.patience.as_ref()?;
+        let waited = patience.draw_whole(&mut Draws::new(seed, request.id.0, Purpose::Patience, 0));
+        Some(LeftAfter::Waited(Span(waited)))
     }
 }
 

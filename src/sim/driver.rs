@@ -1,6 +1,8 @@
 //! The loop of one variant: brings rows, the world's answers, deadlines and leaving clients to the core in the order of their times, and carries
 //! out what the core wants. Contains no policy.
 
+mod users;
+
 use std::collections::VecDeque;
 use std::slice;
 use std::sync::Arc;
@@ -8,6 +10,7 @@ use std::sync::Arc;
 use prefetch_index::prefetch_index;
 
 use super::batches::Batches;
+use super::client::callers::{self, Callers, Sending, UserCall};
 use super::client::{self, ClientError, Clients, Directory};
 use super::fate::{End, Fate};
 use super::observe::{Bill, Context, Observer, Totals};
@@ -18,12 +21,12 @@ use crate::gateway::command::Command;
 use crate::gateway::failure::{Failure, FailureClass};
 use crate::gateway::id::{RequestId, Slot};
 use crate::gateway::in_flight::{Action, Call, Event, InFlight};
-use crate::gateway::journal::{CallClosed, Ended, Fact, Journal};
+use crate::gateway::journal::{CallClosed, Ended, Fact, Journal, Outcome};
 use crate::gateway::plan::Plan;
 use crate::gateway::request::Request;
 use crate::gateway::time::{Span, Time};
 use crate::gateway::{Gateway, Outstanding};
-use crate::traffic::trace::{Batch, LeftAfter, Row};
+use crate::traffic::trace::{Batch, LeftAfter};
 
 /// One configuration in one world.
 #[derive(Debug, Clone)]
@@ -46,6 +49,9 @@ pub struct Driver<O> {
     gateway: Gateway,
     upstream: Upstream,
     directory: Directory,
+    seed: u64,
+    /// Clients that send something again, or wait for an answer before they send; `None` if nobody does.
+    callers: Option<Box<Callers>>,
     observer: O,
     entries: Vec<Entry>,
     free: Vec<Slot>,
@@ -97,6 +103,8 @@ enum What {
     DrainEnds,
     Wakes,
     Leaves,
+    /// The client's library has waited long enough.
+    GivesUp,
 }
 
 /// The same instant can't have more steps than this: a gateway that never comes to rest is a bug, not a slow run.
@@ -112,6 +120,8 @@ impl<O: Observer> Driver<O> {
             gateway: Gateway::new(&variant.plan, seed),
             upstream: Upstream::new(&variant.plan, &variant.world, seed)?,
             directory: Directory::default(),
+            seed,
+            callers: Callers::new(&variant.clients, seed),
             observer,
             entries: Vec::new(),
             free: Vec::new(),
@@ -148,8 +158,17 @@ impl<O: Observer> Driver<O> {
                 self.fetch_ahead_of_arrival(&clients, next);
             }
             self.run_until(row.at);
-            let (request, context) = self.directory.request(&clients, batch, row, RequestId(self.totals.arrived), Slot(0), self.now);
-            self.arrive(row, index, request, context);
+            let id = callers::id(self.totals.rows, 0);
+            self.totals.rows += 1;
+            let (request, context) = self.directory.request(&clients, batch, row, id, Slot(0), self.now);
+            self.totals.outputs_unrecorded += u64::from(!context.output_is_recorded);
+            let left_after = clients.left_after(row, self.seed, &request, context.output_tokens);
+            let place = (if row.prefix.is_empty() { None } else { Some(self.batches.hold_current()) }, index);
+            if self.callers.is_none() {
+                self.arrive(request, context, left_after, place, None);
+            } else {
+                self.offer(Sending { request, context, left_after, place, call: UserCall::of(batch, row) });
+            }
         }
         self.batches.release_current();
         Ok(())
@@ -168,6 +187,7 @@ impl<O: Observer> Driver<O> {
     pub fn finish(mut self) -> (O, Totals) {
         self.run_until(Time::MAX);
         assert_eq!(self.free.len(), self.entries.len(), "no request is left in flight");
+        assert!(self.callers.as_ref().is_none_or(|callers| callers.is_at_rest()), "nobody is left to send anything");
         assert_eq!(self.gateway.outstanding(), Outstanding::default(), "no hold, place, waiter or flight is left");
         self.totals.check();
         (self.observer, self.totals)
@@ -202,7 +222,18 @@ impl<O: Observer> Driver<O> {
 
     /// Lets everything happen that is due up to `limit`, the instant included.
     fn run_until(&mut self, limit: Time) {
-        while let Some(at) = self.queue.next_at().filter(|at| *at <= limit) {
+        loop {
+            let queued = self.queue.next_at().filter(|at| *at <= limit);
+            if let Some(callers) = &self.callers
+                && let Some(at) = callers.next_at()
+                && at <= limit
+                && queued.is_none_or(|queued| at < queued)
+            {
+                self.tick_until(at);
+                self.send_next();
+                continue;
+            }
+            let Some(at) = queued else { break };
             self.tick_until(at);
             let (at, slot, ticket) = self.queue.pop().expect("it was there when its time was read");
             self.fetch_ahead_of_event();
@@ -256,23 +287,33 @@ impl<O: Observer> Driver<O> {
         }
     }
 
-    fn arrive(&mut self, row: &Row, index: u32, mut request: Request, context: Context) {
+    #[inline]
+    fn arrive(
+        &mut self,
+        mut request: Request,
+        context: Context,
+        left_after: Option<LeftAfter>,
+        (batch, row): (Option<u32>, u32),
+        call: Option<UserCall>,
+    ) {
         let slot = self.free.pop().unwrap_or_else(|| Slot(u32::try_from(self.entries.len()).expect("fewer than 2^32 requests in flight")));
         request.slot = slot;
         self.totals.arrived += 1;
-        self.totals.outputs_unrecorded += u64::from(!context.output_is_recorded);
+        if let (Some(callers), Some(call)) = (&mut self.callers, call) {
+            callers.arrived(self.now, slot, &context, call);
+        }
         let entry = Entry {
             flight: InFlight::new(),
             context,
             open: None,
-            left_after: row.left_after,
+            left_after,
             pending: Ticket::default(),
             what: What::Wakes,
             is_finished: false,
             has_left: false,
             is_looking: false,
-            batch: if row.prefix.is_empty() { None } else { Some(self.batches.hold_current()) },
-            row: index,
+            batch,
+            row,
         };
         self.observer.arrived(self.now, &entry.context);
         let event = Event::Arrived(request);
@@ -310,7 +351,10 @@ impl<O: Observer> Driver<O> {
                 entry.is_looking = false;
                 Event::Looked(None)
             }
-            (What::Leaves, _) => {
+            (What::Leaves | What::GivesUp, _) => {
+                if let (What::GivesUp, Some(callers)) = (entry.what, &mut self.callers) {
+                    callers.timed_out(slot);
+                }
                 entry.has_left = true;
                 let received = entry.open.as_ref().map_or(0, |open| open.fate.received(now));
                 Event::ClientLeft { received, delivered: received }
@@ -344,9 +388,11 @@ impl<O: Observer> Driver<O> {
     /// Takes one step of a request, carries out the action and schedules what comes next.
     fn step(&mut self, slot: Slot, event: Event) {
         let (now, plan, entry) = (self.now, &self.variant.plan, &mut self.entries[slot.index()]);
-        let mut about = About { context: &entry.context, open: entry.open.as_ref(), upstream: &self.upstream, plan, has_closed: false };
+        let mut about =
+            About { context: &entry.context, open: entry.open.as_ref(), upstream: &self.upstream, plan, has_closed: false, answered: None };
         let mut journal = Listener { observer: &mut self.observer, totals: &mut self.totals, about: Some(&mut about) };
         let action = entry.flight.step(plan, &mut self.gateway, now, event, &mut journal);
+        let answered = about.answered.filter(|_| self.callers.is_some());
         if about.has_closed {
             entry.open = None;
         }
@@ -361,6 +407,9 @@ impl<O: Observer> Driver<O> {
                 open.drained_at = if open.fate.stream { until.min(open.fate.made_at(tokens_max)) } else { Time::MAX };
             }
             Action::Finish(_) => entry.is_finished = true,
+        }
+        if let Some(outcome) = answered {
+            self.answered(slot, outcome);
         }
         self.schedule(slot);
     }
@@ -397,7 +446,8 @@ impl<O: Observer> Driver<O> {
             self.free.push(slot);
             return;
         }
-        let Some((at, class, what)) = entry.next(self.now, &self.variant.plan) else { return };
+        let gives_up_at = self.callers.as_ref().map_or(Time::MAX, |callers| callers.times_out_at(slot));
+        let Some((at, class, what)) = entry.next(self.now, &self.variant.plan, gives_up_at) else { return };
         entry.what = what;
         if at <= self.now {
             entry.pending = self.queue.ticket();
@@ -409,8 +459,9 @@ impl<O: Observer> Driver<O> {
 }
 
 impl Entry {
-    /// The earliest of all that may happen to it. `None`: only the core can set it free.
-    fn next(&self, now: Time, plan: &Plan) -> Option<(Time, Class, What)> {
+    /// The earliest of all that may happen to it; its client's library gives it up at `gives_up_at`, unless a stream has begun by then. `None`:
+    /// only the core can set it free.
+    fn next(&self, now: Time, plan: &Plan, gives_up_at: Time) -> Option<(Time, Class, What)> {
         if self.is_looking {
             return Some((now, Class::Completion, What::Looked));
         }
@@ -447,6 +498,10 @@ impl Entry {
                 or(at, Class::Leave, What::Leaves);
             }
         }
+        let has_begun = || self.flight.request().stream && self.context.first_token_at.is_some();
+        if gives_up_at != Time::MAX && !self.has_left && !self.is_finished && !has_begun() {
+            or(gives_up_at, Class::Leave, What::GivesUp);
+        }
         first
     }
 }
@@ -465,6 +520,7 @@ struct About<'a> {
     upstream: &'a Upstream,
     plan: &'a Plan,
     has_closed: bool,
+    answered: Option<Outcome>,
 }
 
 impl<O: Observer> Journal for Listener<'_, '_, O> {
@@ -482,7 +538,12 @@ impl<O: Observer> Journal for Listener<'_, '_, O> {
                 self.totals.billed += bill.cost;
                 self.observer.call(now, about.context, closed, &bill);
             }
-            Fact::Answered { outcome } => self.totals.answered(outcome),
+            Fact::Answered { outcome } => {
+                self.totals.answered(outcome);
+                if let Some(about) = &mut self.about {
+                    about.answered = Some(*outcome);
+                }
+            }
             Fact::Closed => self.totals.closed += 1,
             _ => {}
         }

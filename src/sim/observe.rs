@@ -26,6 +26,10 @@ pub trait Observer {
     /// A call was closed: what the ledger has for it and what the world bills for it.
     #[inline]
     fn call(&mut self, _now: Time, _context: &Context, _closed: &CallClosed, _bill: &Bill) {}
+
+    /// A user has an end: the answer, or the last try's. Only where clients retry or wait for each other's answers.
+    #[inline]
+    fn user(&mut self, _now: Time, _context: &Context, _end: &UserEnd) {}
 }
 
 /// Listens to nothing.
@@ -70,6 +74,17 @@ pub struct Bill {
     pub cost: Money,
 }
 
+/// How a user's call ended, which is one row of the traffic and as many requests as its client library made of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UserEnd {
+    /// The end of the last try; one that the library gave up on is a time-out.
+    pub outcome: Outcome,
+    /// Requests after the first.
+    pub retries: u32,
+    /// When the first was sent.
+    pub sent_at: Time,
+}
+
 /// What a run counts about itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Totals {
@@ -97,8 +112,16 @@ pub struct Totals {
     pub ledger: Money,
     /// The world's sum.
     pub billed: Money,
-    /// Requests whose output length was not recorded.
+    /// Rows whose output length was not recorded.
     pub outputs_unrecorded: u64,
+    /// Rows of the traffic.
+    pub rows: u64,
+    /// Of the requests that arrived, those that clients sent again.
+    pub retried: u64,
+    /// Rows that were never sent, as their session had stopped.
+    pub not_sent: u64,
+    /// Users who got their answer or gave up. Counted where clients retry or wait for each other's answers.
+    pub users: u64,
 }
 
 impl Totals {
@@ -121,6 +144,8 @@ impl Totals {
         let answered = self.served + self.cached + self.shared + self.refused + self.failed + self.abandoned;
         assert_eq!(self.arrived, answered, "every request is answered once: {self:?}");
         assert_eq!(self.arrived, self.closed, "every request is closed once: {self:?}");
+        assert_eq!(self.arrived - self.retried, self.rows - self.not_sent, "every row is sent first once, or never: {self:?}");
+        assert!(self.users == 0 || self.users == self.rows - self.not_sent, "every user has one end: {self:?}");
         assert_eq!(self.calls, self.calls_closed, "every call is closed once: {self:?}");
     }
 }

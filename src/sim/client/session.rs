@@ -1,0 +1,139 @@
+//! Closed loops: sessions whose next request waits for the answer to the one before, as an agent's do. Decides when a step is sent, or that it
+//! never is; knows nothing of how it is answered.
+//!
+//! A loop that runs on a clock, whatever is answered, is not one of these: its requests stand in the traffic with their times.
+
+use std::collections::VecDeque;
+
+use super::callers::Sending;
+use crate::gateway::time::{Span, Time};
+use crate::traffic::trace::NameId;
+
+/// What a session does when one of its requests got no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFailure {
+    /// It goes on with the next.
+    Continue,
+    /// Its other requests are never sent.
+    Stop,
+}
+
+/// All sessions of the traffic so far. A session costs a few words for ever, as its name does, and its requests only while they wait.
+#[derive(Debug)]
+pub(super) struct Sessions {
+    on_failure: OnFailure,
+    sessions: Vec<Session>,
+}
+
+/// What becomes of the next request of a session.
+#[derive(Debug)]
+pub(super) enum Offer {
+    /// It is sent now.
+    Now,
+    /// It is sent at this instant.
+    At(Time),
+    /// It waits for an answer.
+    Held,
+    /// It is never sent.
+    Dropped,
+}
+
+/// One request of a session, as recorded and as sent here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(in crate::sim) struct Step {
+    /// When the traffic says that it was sent.
+    pub recorded_at: Time,
+    /// How long it took in the traffic, if that says so.
+    pub recorded_duration: Option<Span>,
+}
+
+#[derive(Debug, Default)]
+struct Session {
+    state: State,
+    /// The step sent last, and when.
+    last: Step,
+    sent_at: Time,
+    ended_at: Time,
+    waiting: VecDeque<Sending>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum State {
+    #[default]
+    New,
+    /// The last step was answered, and the next is not known yet.
+    Idle,
+    /// A step is in flight, or has its instant.
+    Busy,
+    Stopped,
+}
+
+impl Sessions {
+    pub(super) fn new(on_failure: OnFailure) -> Self {
+        Self { on_failure, sessions: Vec::new() }
+    }
+
+    /// Says what to do with the next request of a session, which the traffic has at `now`.
+    pub(super) fn offer(&mut self, session: NameId, now: Time) -> Offer {
+        if self.sessions.len() <= session.index() {
+            self.sessions.resize_with(session.index() + 1, Session::default);
+        }
+        let session = &mut self.sessions[session.index()];
+        match session.state {
+            State::Stopped => return Offer::Dropped,
+            State::Busy => return Offer::Held,
+            State::New | State::Idle => {}
+        }
+        let due = if session.state == State::New { now } else { session.due(now) };
+        session.state = State::Busy;
+        if due <= now { Offer::Now } else { Offer::At(due) }
+    }
+
+    /// Keeps a request that was held.
+    pub(super) fn hold(&mut self, session: NameId, sending: Sending) {
+        self.sessions[session.index()].waiting.push_back(sending);
+    }
+
+    /// A step was sent.
+    pub(super) fn sent(&mut self, session: NameId, step: Step, now: Time) {
+        let session = &mut self.sessions[session.index()];
+        (session.last, session.sent_at) = (step, now);
+    }
+
+    /// A step has its end. Gives the next and its instant; what is never sent is moved to `dropped`.
+    pub(super) fn ended(&mut self, session: NameId, now: Time, answered: bool, dropped: &mut Vec<Sending>) -> Option<(Time, Sending)> {
+        let session = &mut self.sessions[session.index()];
+        session.ended_at = now;
+        if !answered && self.on_failure == OnFailure::Stop {
+            session.state = State::Stopped;
+            dropped.extend(std::mem::take(&mut session.waiting));
+            return None;
+        }
+        match session.waiting.pop_front() {
+            Some(next) => Some((session.due(next.call.step.recorded_at).max(now), next)),
+            None => {
+                session.state = State::Idle;
+                None
+            }
+        }
+    }
+
+    /// Whether nobody waits.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.sessions.iter().all(|session| session.state != State::Busy && session.waiting.is_empty())
+    }
+}
+
+impl Session {
+    /// When the step after the last is sent, which the traffic has at `recorded_at`.
+    ///
+    /// Where the traffic says how long the last took, what remains of the gap is thought, and follows the answer. Where it doesn't, the gap between
+    /// the two stays, but for an answer that comes later. Never before `recorded_at`: traffic is read once, in its order.
+    fn due(&self, recorded_at: Time) -> Time {
+        let gap = recorded_at.since(self.last.recorded_at);
+        match self.last.recorded_duration {
+            Some(took) => recorded_at.max(self.ended_at + Span(gap.0.saturating_sub(took.0))),
+            None => self.ended_at.max(self.sent_at + gap),
+        }
+    }
+}
