@@ -1,5 +1,7 @@
 //! What the numbers of a run rest on, in words: how the simulated world was set. Decides wording only.
 
+mod clients;
+
 use crate::config::scenario::ScenarioVariant;
 use crate::report::Assumption;
 use crate::sim::world::{Basis, DeploymentWorld, Pace, PromptCache, Visible};
@@ -17,6 +19,10 @@ pub fn of(variants: &[ScenarioVariant]) -> Vec<Assumption> {
         assume("prompt cache", prompt_cache(&worlds), "world"),
         assume("provider failures", failures(&worlds), "world"),
     ];
+    // One scenario has the same clients in all variants.
+    if let Some(variant) = variants.first() {
+        found.extend(clients::of(&variant.clients.habits).into_iter().map(|(what, value, source)| assume(what, value, source)));
+    }
     if variants.iter().any(|variant| variant.gateway.plan.models.len() > 1) {
         found.push(assume("token counts", "the same on every model".to_owned(), "assumed"));
         found.push(assume("answer quality", "not measured".to_owned(), "assumed"));

@@ -18,7 +18,7 @@ use crate::report::totals::Totals;
 use crate::report::{Assumption, Input, Names, Origin, Report, RequestWorstCase, Run, Traffic, Variant};
 use crate::sim::client::ClientError;
 use crate::sim::experiment::{self, Experiment, RunError};
-use crate::sim::observe::{Bill, Context, Observer};
+use crate::sim::observe::{Bill, Context, Observer, UserEnd};
 use crate::traffic::trace::{Batch, Options, Order, Trace, TraceError};
 
 /// What is to be simulated, and what is known about it.
@@ -145,7 +145,10 @@ fn report(job: Job, runs: Vec<experiment::Run<Listener>>, seen: &Seen) -> Report
     let mut unrecorded = 0;
     for run in runs {
         let variant = &mut variants[run.variant];
-        let Fold { totals, series, directory, .. } = run.observer.0;
+        let Fold { mut totals, series, directory, .. } = run.observer.0;
+        if run.totals.not_sent > 0 {
+            totals.users.get_or_insert_default().not_sent = run.totals.not_sent;
+        }
         assert_eq!(totals.outcomes.total(), run.totals.arrived, "the report has an end for every request of the run");
         assert_eq!(totals.bill, run.totals.billed, "the report's bill is the run's");
         assert_eq!(totals.causes.total(), totals.bill, "the bill is the sum of its causes");
@@ -198,6 +201,11 @@ impl Observer for Listener {
     #[inline]
     fn call(&mut self, now: Time, context: &Context, closed: &CallClosed, bill: &Bill) {
         self.0.call(now, &about(context), closed, Billed { usage: bill.usage, amount: bill.cost });
+    }
+
+    #[inline]
+    fn user(&mut self, now: Time, _context: &Context, end: &UserEnd) {
+        self.0.user(now, &end.outcome, end.retries, end.sent_at);
     }
 }
 

@@ -11,12 +11,12 @@ pub enum Bound {
     CostAtMost(Money),
     /// The bill of every seed is at least this.
     CostAtLeast(Money),
-    /// At least so many in a million of every seed's requests are answered.
+    /// At least so many in a million of every seed's requests are answered, as their users see it.
     AnsweredAtLeast {
         /// Parts in a million.
         per_million: u32,
     },
-    /// At most so many in a million of every seed's requests are answered.
+    /// At most so many in a million of every seed's requests are answered, as their users see it.
     AnsweredAtMost {
         /// Parts in a million.
         per_million: u32,
@@ -69,7 +69,7 @@ fn judge_all(variants: &[Variant], expectation: &Expectation) -> Vec<Verdict> {
 
 fn judge(variant: &Variant, bound: Bound) -> Verdict {
     let bill = variant.bill();
-    let answered = variant.runs.iter().map(|run| (run.totals.outcomes.answered(), run.totals.requests));
+    let answered = variant.runs.iter().map(|run| run.totals.answered_of());
     let per_million = |(part, whole): (u64, u64)| u128::from(part) * 1_000_000 / u128::from(whole.max(1));
     let (least, most) = (answered.clone().min_by_key(|run| per_million(*run)), answered.max_by_key(|run| per_million(*run)));
     let holds_at = |share: Option<(u64, u64)>, holds: fn(u128, u128) -> bool, bound: u32| {

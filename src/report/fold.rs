@@ -205,6 +205,11 @@ impl Fold {
         bucket.rate_limited += u64::from(limited);
     }
 
+    /// Counts a user's end, after so many requests beyond the first, which was sent at `sent_at`.
+    pub fn user(&mut self, now: Time, outcome: &Outcome, retries: u32, sent_at: Time) {
+        self.totals.users.get_or_insert_default().count(outcome, retries, now.since(sent_at));
+    }
+
     #[inline]
     fn sent(&mut self, now: Time, position: Position, call: u32, worst_case: Money) {
         let totals = &mut self.totals;

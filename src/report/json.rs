@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 
 use super::cause::{Causes, POSITIONS, Waste, position_name};
 use super::histogram::Histogram;
-use super::totals::{DENIAL_NAMES, Demand, Incidents, Ledger, Supply, Tokens, Totals};
+use super::totals::{DENIAL_NAMES, Demand, Incidents, Ledger, Supply, Tokens, Totals, Users};
 use super::{Names, Origin, Report, Run, Spread, Variant, write};
 use crate::gateway::failure::FailureClass;
 use crate::gateway::money::Money;
@@ -86,6 +86,8 @@ struct RunJson<'a> {
     seed: u64,
     bill: Usd,
     requests: RequestsJson,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    users: Option<UsersJson>,
     calls: CallsJson,
     cause: CauseJson,
     by_position: BTreeMap<&'static str, Usd>,
@@ -115,6 +117,18 @@ struct RequestsJson {
     other_model: u64,
     refused_by: BTreeMap<&'static str, u64>,
     failed_by: BTreeMap<&'static str, u64>,
+}
+
+#[derive(Serialize)]
+struct UsersJson {
+    calls: u64,
+    answered: u64,
+    refused: u64,
+    failed: u64,
+    abandoned: u64,
+    not_sent: u64,
+    retries: u64,
+    latency: LatencyJson,
 }
 
 #[derive(Serialize)]
@@ -280,6 +294,7 @@ impl<'a> RunJson<'a> {
             seed: run.seed,
             bill: Usd(totals.bill),
             requests: requests(totals),
+            users: totals.users.as_deref().map(users),
             calls: calls(totals),
             cause: cause(&totals.causes),
             by_position: by_position(&totals.by_position),
@@ -316,6 +331,20 @@ fn requests(totals: &Totals) -> RequestsJson {
         other_model: totals.other_model,
         refused_by: positive(DENIAL_NAMES.into_iter().zip(totals.denials)),
         failed_by: positive(FailureClass::ALL.iter().map(|class| class.name()).zip(totals.failures)),
+    }
+}
+
+fn users(users: &Users) -> UsersJson {
+    let ends = &users.outcomes;
+    UsersJson {
+        calls: users.total(),
+        answered: ends.answered(),
+        refused: ends.refused,
+        failed: ends.failed,
+        abandoned: ends.abandoned,
+        not_sent: users.not_sent,
+        retries: users.retries,
+        latency: latency(&users.latency),
     }
 }
 

@@ -6,7 +6,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table};
 
 use super::cause::{POSITIONS, Waste, position_name};
 use super::numbers::{change, count, counted, decimals, dollars, latency, length, rounded, rounded_parts, share, usd};
-use super::totals::{DENIAL_NAMES, Totals};
+use super::totals::{DENIAL_NAMES, Totals, Users};
 use super::{Origin, Report, Variant};
 use crate::gateway::failure::FailureClass;
 use crate::gateway::money::Money;
@@ -39,6 +39,9 @@ pub fn render(report: &Report) -> String {
         line(&mut text, &variant.name, &conservation(totals));
         if let Some(why) = reasons(totals) {
             line(&mut text, "", &format!("   {why}"));
+        }
+        if let Some(users) = &totals.users {
+            line(&mut text, "", &format!("   {}", fates(users)));
         }
     }
     text.push_str(&ledger_lines(&merged));
@@ -114,11 +117,11 @@ fn verdict_table(report: &Report, merged: &[(&Variant, Totals)]) -> String {
             _ => String::new(),
         };
         let runs = variant.runs.len() as u64;
-        let answered = totals.outcomes.answered();
+        let (answered, asked) = totals.answered_of();
         let others = [
             against,
-            share(answered, totals.requests),
-            totals.latency.quantile(950).map_or_else(|| "-".to_owned(), latency),
+            share(answered, asked),
+            totals.waited().quantile(950).map_or_else(|| "-".to_owned(), latency),
             share(totals.other_model, answered),
             count(totals.retries() / runs),
             count(totals.rate_limited() / runs),
@@ -214,6 +217,15 @@ fn conservation(totals: &Totals) -> String {
         let _ = write!(text, " + unanswered {}", count(open));
     }
     text
+}
+
+/// How users fared, whose clients retry or wait.
+fn fates(users: &Users) -> String {
+    let ends = &users.outcomes;
+    let [calls, answered, refused, failed, abandoned, not_sent] =
+        [users.total(), ends.answered(), ends.refused, ends.failed, ends.abandoned, users.not_sent].map(count);
+    let sum = format!("users: {calls} = answered {answered} + refused {refused} + failed {failed} + abandoned {abandoned} + not sent {not_sent}");
+    format!("{sum}; {} by their clients", counted(users.retries, "more request"))
 }
 
 /// Why requests were refused or failed, the most frequent reason first.

@@ -9,7 +9,7 @@ use crate::gateway::journal::{Denial, Outcome};
 use crate::gateway::money::Money;
 use crate::gateway::plan::Plan;
 use crate::gateway::rate_card::Usage;
-use crate::gateway::time::Time;
+use crate::gateway::time::{Span, Time};
 
 macro_rules! sums {
     ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* })*) => {$(
@@ -238,6 +238,42 @@ pub const fn denial_index(denial: &Denial) -> usize {
     }
 }
 
+/// How users fared, where clients retry or wait for each other's answers: a user's call is one row of the traffic, however many requests it becomes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Users {
+    /// How their last requests ended; one that the client's library gave up on counts as failed.
+    pub outcomes: Outcomes,
+    /// Requests beyond the first.
+    pub retries: u64,
+    /// Rows that were never sent, as their session had stopped.
+    pub not_sent: u64,
+    /// From the first request to the end of the answer, over users who got one.
+    pub latency: Histogram,
+}
+
+impl Users {
+    /// Counts one user's end.
+    pub fn count(&mut self, outcome: &Outcome, retries: u32, took: Span) {
+        self.outcomes.count(outcome);
+        self.retries += u64::from(retries);
+        if matches!(outcome, Outcome::Served { .. } | Outcome::Cached | Outcome::Shared) {
+            self.latency.add(took);
+        }
+    }
+
+    /// Rows of the traffic.
+    pub fn total(&self) -> u64 {
+        self.outcomes.total() + self.not_sent
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.outcomes += &other.outcomes;
+        self.retries += other.retries;
+        self.not_sent += other.not_sent;
+        self.latency.merge(&other.latency);
+    }
+}
+
 /// Everything about one variant under one seed (or, merged, under several) in memory that does not grow with the number of requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Totals {
@@ -295,6 +331,8 @@ pub struct Totals {
     pub worst_case_of_one_call_max: Money,
     /// The dearest bill of one call.
     pub bill_of_one_call_max: Money,
+    /// How users fared, where that is not how their requests did.
+    pub users: Option<Box<Users>>,
 }
 
 impl Totals {
@@ -328,6 +366,7 @@ impl Totals {
             calls_of_one_request_max: 0,
             worst_case_of_one_call_max: Money::ZERO,
             bill_of_one_call_max: Money::ZERO,
+            users: None,
         }
     }
 
@@ -362,6 +401,19 @@ impl Totals {
         self.calls_of_one_request_max = self.calls_of_one_request_max.max(other.calls_of_one_request_max);
         self.worst_case_of_one_call_max = self.worst_case_of_one_call_max.max(other.worst_case_of_one_call_max);
         self.bill_of_one_call_max = self.bill_of_one_call_max.max(other.bill_of_one_call_max);
+        if let Some(other) = &other.users {
+            self.users.get_or_insert_default().merge(other);
+        }
+    }
+
+    /// What was asked for and got an answer, and what was asked for: by users, whose requests may be several for one answer.
+    pub fn answered_of(&self) -> (u64, u64) {
+        self.users.as_ref().map_or((self.outcomes.answered(), self.requests), |users| (users.outcomes.answered(), users.total()))
+    }
+
+    /// How long users waited for their answers.
+    pub fn waited(&self) -> &Histogram {
+        self.users.as_ref().map_or(&self.latency, |users| &users.latency)
     }
 
     /// Calls sent.

@@ -44,6 +44,13 @@ pub struct Clients {
     pub output_tokens_unrecorded: u32,
     /// How long after sending it first a client gives up on a request, retries included; the gateway is told.
     pub deadline: Option<Span>,
+    /// What they do on their own.
+    pub habits: Habits,
+}
+
+/// What clients do on their own, beyond sending what the traffic says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Habits {
     /// The library that clients call with, and its retries.
     pub sdk: Option<Sdk>,
     /// How long a client waits for the whole answer, retries included, where the traffic doesn't say: in nanoseconds. The gateway isn't told.
@@ -92,8 +99,7 @@ pub enum ClientError {
 }
 
 impl Default for Clients {
-    /// No defaults, errors for what is unknown, plain answers, no deadline; unrecorded outputs have 256 tokens (U). Nobody retries, leaves or waits
-    /// unless the traffic has it so. Want of budget is 422, as LiteLLM has it since 1.109 (M; 429 from 1.86 to 1.102, 400 before).
+    /// No defaults, errors for what is unknown, plain answers, no deadline; unrecorded outputs have 256 tokens (U).
     fn default() -> Self {
         Self {
             default_key: None,
@@ -103,16 +109,20 @@ impl Default for Clients {
             stream: false,
             output_tokens_unrecorded: 256,
             deadline: None,
-            sdk: None,
-            patience: None,
-            abandons_per_million: 0,
-            closed_loop: None,
-            budget_status: 422,
+            habits: Habits::default(),
         }
     }
 }
 
-impl Clients {
+impl Default for Habits {
+    /// Nobody retries, leaves or waits unless the traffic has it so. Want of budget is 422, as LiteLLM has it since 1.109 (M; it was 429 from 1.86
+    /// to 1.102, and 400 before).
+    fn default() -> Self {
+        Self { sdk: None, patience: None, abandons_per_million: 0, closed_loop: None, budget_status: 422 }
+    }
+}
+
+impl Habits {
     /// When the client of `request` leaves that a row stands for: as the row says, or drawn.
     #[inline]
     pub(super) fn left_after(&self, row: &Row, seed: u64, request: &Request, output_tokens: u32) -> Option<LeftAfter> {

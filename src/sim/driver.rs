@@ -162,7 +162,7 @@ impl<O: Observer> Driver<O> {
             self.totals.rows += 1;
             let (request, context) = self.directory.request(&clients, batch, row, id, Slot(0), self.now);
             self.totals.outputs_unrecorded += u64::from(!context.output_is_recorded);
-            let left_after = clients.left_after(row, self.seed, &request, context.output_tokens);
+            let left_after = clients.habits.left_after(row, self.seed, &request, context.output_tokens);
             let place = (if row.prefix.is_empty() { None } else { Some(self.batches.hold_current()) }, index);
             if self.callers.is_none() {
                 self.arrive(request, context, left_after, place, None);

@@ -1,6 +1,9 @@
 //! scenario.toml: traffic, a world, and variants of one gateway, resolved into what the simulator runs. Runs nothing.
 
 #[cfg(test)]
+mod client_tests;
+mod clients;
+#[cfg(test)]
 mod error_tests;
 mod expect;
 #[cfg(test)]
@@ -25,8 +28,8 @@ use super::tree::{self, Node, Value};
 use super::{files, problem};
 
 /// The keys that only a scenario has. By them a file is told from a gateway.toml, and a `--set` for the scenario from one for its gateway.
-pub const KEYS: [&str; 12] =
-    ["name", "gateway", "litellm", "seed", "seeds", "traffic", "world", "tokens", "variant", "sweep", "expect", "description"];
+pub const KEYS: [&str; 13] =
+    ["name", "gateway", "litellm", "seed", "seeds", "traffic", "clients", "world", "tokens", "variant", "sweep", "expect", "description"];
 
 /// Seeds that one run may take.
 const SEEDS_MAX: u64 = 1000;
@@ -112,6 +115,7 @@ fn read(root: &Section<'_>, path: &Path, resolved: Vec<(&Draft, GatewayConfig)>,
         world::check_names(world_section.as_ref(), &gateways);
     }
     world::check_layers(world_section.as_ref());
+    let habits = clients::read(root.section("clients").as_ref());
     let traffic_section = root.require("traffic", "{ trace = \"trace.csv\" }", Item::section);
     let traffic = traffic_section.as_ref().and_then(|section| traffic::read(section, directory, &gateways));
     let (traffic, draft_clients) = traffic?;
@@ -120,7 +124,7 @@ fn read(root: &Section<'_>, path: &Path, resolved: Vec<(&Draft, GatewayConfig)>,
         .map(|(draft, mut gateway)| ScenarioVariant {
             name: draft.name.clone(),
             world: world::resolve(world_section.as_ref(), &gateway),
-            clients: draft_clients.for_gateway(&mut gateway),
+            clients: Clients { habits: habits.clone(), ..draft_clients.for_gateway(&mut gateway) },
             gateway,
         })
         .collect();

@@ -93,12 +93,12 @@ pub(in crate::sim) struct Callers {
 impl Callers {
     /// `None` if nobody waits for anything.
     pub(in crate::sim) fn new(clients: &Arc<Clients>, seed: u64) -> Option<Box<Self>> {
-        (clients.sdk.is_some() || clients.closed_loop.is_some()).then(|| {
+        (clients.habits.sdk.is_some() || clients.habits.closed_loop.is_some()).then(|| {
             Box::new(Self {
                 clients: Arc::clone(clients),
                 seed,
                 calls: Vec::new(),
-                sessions: clients.closed_loop.map(Sessions::new),
+                sessions: clients.habits.closed_loop.map(Sessions::new),
                 agenda: BinaryHeap::new(),
                 decided: 0,
                 sendings: Vec::new(),
@@ -145,7 +145,7 @@ impl Callers {
                 sessions.sent(session, call.step, now);
             }
         }
-        call.times_out_at = self.clients.sdk.map_or(Time::MAX, |sdk| now + sdk.timeout);
+        call.times_out_at = self.clients.habits.sdk.map_or(Time::MAX, |sdk| now + sdk.timeout);
         if self.calls.len() <= slot.index() {
             self.calls.resize(slot.index() + 1, UserCall::default());
         }
@@ -172,7 +172,7 @@ impl Callers {
         }
         // What has begun is not sent again: the library has handed the stream over.
         let has_begun = request.stream && context.first_token_at.is_some();
-        if let Some(sdk) = self.clients.sdk.filter(|_| !has_begun)
+        if let Some(sdk) = self.clients.habits.sdk.filter(|_| !has_begun)
             && let Some(at) = self.retry_at(now, &sdk, request, &call, &outcome, limits)
             && request.deadline.is_none_or(|deadline| at < deadline)
             && let Some(left_after) = patience_left(left_after, context.arrived_at, at)
@@ -219,7 +219,7 @@ impl Callers {
             Denial::TooLong => (400, None),
             Denial::DeadlinePassed => (408, None),
             Denial::Loop => (429, None),
-            Denial::Budget(_) => (self.clients.budget_status, None),
+            Denial::Budget(_) => (self.clients.habits.budget_status, None),
             Denial::Limited(limit) | Denial::QueueFull(limit) => (429, whole_seconds(limits.retry_after(*limit, now))),
         })
     }

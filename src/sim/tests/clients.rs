@@ -85,7 +85,7 @@ fn check(variant: &Variant, text: &str, arrivals: &[(u64, u64)], users: &[(u64, 
 #[test]
 fn a_client_library_asks_again_until_it_has_an_answer_or_no_retry_left() {
     let check = |statuses: &[u16], arrivals: &[(u64, u64)], users| {
-        check(&with(scripted(statuses), |clients| clients.sdk = Some(EXACT)), ONE_ROW, arrivals, users);
+        check(&with(scripted(statuses), |clients| clients.habits.sdk = Some(EXACT)), ONE_ROW, arrivals, users);
     };
     check(&[], &[(0, 0)], &[(0, 0, "answered", 0)]);
     check(&[500, 429], &[(0, 0), (500, 0), (1_500, 0)], &[(1_500, 0, "answered", 2)]);
@@ -96,7 +96,7 @@ fn a_client_library_asks_again_until_it_has_an_answer_or_no_retry_left() {
 #[test]
 fn a_stream_that_has_begun_is_not_asked_for_again() {
     let world = DeploymentWorld { then: Step::of(Answer::Cut { chunks: 2 }), ..DeploymentWorld::ledger("a") };
-    let variant = |stream| with(one(world.clone()), |clients| (clients.sdk, clients.stream) = (Some(EXACT), stream));
+    let variant = |stream| with(one(world.clone()), |clients| (clients.habits.sdk, clients.stream) = (Some(EXACT), stream));
     check(&variant(true), ONE_ROW, &[(0, 0)], &[(0, 0, "failed", 0)]);
     // A plain answer that breaks was never begun, for its client.
     check(&variant(false), ONE_ROW, &[(0, 0), (500, 0), (1_500, 0)], &[(1_500, 0, "failed", 2)]);
@@ -107,7 +107,7 @@ fn a_refusal_by_a_limit_says_when_to_come_back() {
     let mut plan = groups(&[("a", mini())]);
     let (kind, refill, count) = (LimitKind::Requests, Refill::Window(Anchor::Clock), TokenCount::Reserve);
     plan.models[0].limits = vec![LimitSpec { kind, amount: 1, refill, period: Span::MINUTE, count, queue: None }];
-    let variant = with(variant(plan, vec![DeploymentWorld::ledger("a")]), |clients| clients.sdk = Some(EXACT));
+    let variant = with(variant(plan, vec![DeploymentWorld::ledger("a")]), |clients| clients.habits.sdk = Some(EXACT));
     // The window is over 49.75 s later; the header says 50.
     let text = "at_s,input_tokens,output_tokens\n0,10,7\n10.25,10,7\n";
     check(&variant, text, &[(0, 0), (10_250, 1), (60_250, 1)], &[(0, 0, "answered", 0), (60_250, 1, "answered", 1)]);
@@ -118,7 +118,7 @@ fn a_refusal_for_want_of_budget_is_asked_again_only_if_it_looks_like_a_429() {
     let (window, enforce, mode, on_short) = (BudgetWindow::Total, Enforce::Hard, BudgetMode::Reserve, OnShort::Refuse);
     let nothing = BudgetSpec { limit: Money::ZERO, window, enforce, mode, on_short, alert_at_per_mille: vec![] };
     for (status, end) in [(422, (0, 0, "refused", 0)), (429, (1_500, 0, "refused", 2))] {
-        let mut variant = with(scripted(&[]), |clients| (clients.sdk, clients.budget_status) = (Some(EXACT), status));
+        let mut variant = with(scripted(&[]), |clients| (clients.habits.sdk, clients.habits.budget_status) = (Some(EXACT), status));
         let spec = KeySpec { budgets: vec![nothing.clone()], ..KeySpec::default() };
         variant.setup = Arc::new([Command::PutKey { name: "key".into(), spec }]);
         assert_eq!(run(&variant, rows(ONE_ROW)).0.users, [end]);
@@ -131,18 +131,18 @@ fn deadline_and_patience_run_over_all_tries_together() {
     let sdk = Sdk { retries: 9, ..EXACT };
     let failing = |change: &dyn Fn(&mut Clients)| {
         with(slow(Span::ZERO, Step::status(500)), |clients| {
-            clients.sdk = Some(sdk);
+            clients.habits.sdk = Some(sdk);
             change(clients);
         })
     };
     // Tries at 0, 0.5, 1.5 and 3.5 s; the next would be at 7.5.
     let (tries, end) = ([(0, 0), (500, 0), (1_500, 0), (3_500, 0)], [(3_500, 0, "failed", 3)]);
     check(&failing(&|clients| clients.deadline = Some(four)), ONE_ROW, &tries, &end);
-    check(&failing(&|clients| clients.patience = Some(Distribution::Constant(4e9))), ONE_ROW, &tries, &end);
+    check(&failing(&|clients| clients.habits.patience = Some(Distribution::Constant(4e9))), ONE_ROW, &tries, &end);
     check(&failing(&|_| {}), "at_s,input_tokens,output_tokens,left_after_ms\n0,10,7,4000\n", &tries, &end);
     // Who leaves while a try is in flight has left for good: the second, from 3.5 s on, has half a second.
     let leaves = with(slow(Span::from_secs(3), Step::status(500)), |clients| {
-        (clients.sdk, clients.patience) = (Some(sdk), Some(Distribution::Constant(4e9)));
+        (clients.habits.sdk, clients.habits.patience) = (Some(sdk), Some(Distribution::Constant(4e9)));
     });
     check(&leaves, ONE_ROW, &[(0, 0), (3_500, 0)], &[(4_000, 0, "left", 1)]);
 }
@@ -151,11 +151,11 @@ fn deadline_and_patience_run_over_all_tries_together() {
 fn a_try_without_a_byte_is_given_up_and_sent_again() {
     let sdk = Sdk { timeout: Span::from_secs(10), ..EXACT };
     let text = "at_s,input_tokens,output_tokens,stream\n0,10,50,false\n";
-    let hang = with(slow(Span::from_secs(60), Step::OK), |clients| clients.sdk = Some(sdk));
+    let hang = with(slow(Span::from_secs(60), Step::OK), |clients| clients.habits.sdk = Some(sdk));
     check(&hang, text, &[(0, 0), (10_500, 0), (21_500, 0)], &[(31_500, 0, "failed", 2)]);
     // A stream has its first byte in time, and a second between tokens; the same answer in one piece comes too late.
     let pace = Pace { first: Span::SECOND, gap: Span::SECOND, chunk_tokens: 1 };
-    let trickle = with(one(DeploymentWorld { pace, ..DeploymentWorld::ledger("a") }), |clients| clients.sdk = Some(sdk));
+    let trickle = with(one(DeploymentWorld { pace, ..DeploymentWorld::ledger("a") }), |clients| clients.habits.sdk = Some(sdk));
     check(&trickle, &text.replace("false", "true"), &[(0, 0)], &[(50_000, 0, "answered", 0)]);
     check(&trickle, text, &[(0, 0), (10_500, 0), (21_500, 0)], &[(31_500, 0, "failed", 2)]);
 }
@@ -169,7 +169,7 @@ fn a_retry_has_the_prompt_of_its_row_long_after_the_batch() {
         Arc::new(trace.next_batch().unwrap().unwrap())
     };
     let billed = |steps: Vec<Step>| {
-        let variant = with(one(DeploymentWorld { steps, ..world.clone() }), |clients| clients.sdk = Some(EXACT));
+        let variant = with(one(DeploymentWorld { steps, ..world.clone() }), |clients| clients.habits.sdk = Some(EXACT));
         let mut driver = Driver::new(&variant, 1, ()).unwrap();
         for at in [0, 400, 60_000] {
             driver.feed(&batch(at)).unwrap();
@@ -205,7 +205,7 @@ fn retries_of_client_and_gateway_multiply() {
         let mut plan = groups(&[("a", mini())]);
         plan.models[0].attempts.per_group = gateway + 1;
         let sdk = Sdk { retries: client, ..Sdk::OPENAI };
-        let variant = with(variant(plan, vec![unlucky(f)]), |clients| clients.sdk = Some(sdk));
+        let variant = with(variant(plan, vec![unlucky(f)]), |clients| clients.habits.sdk = Some(sdk));
         let (_, totals) = run(&variant, steady(USERS, 10));
         let most = (gateway + 1) * (client + 1);
         let ((mean, variance), users) = (calls(f, most), USERS as f64);
@@ -249,8 +249,10 @@ fn a_retry_budget_bends_the_load_of_retries_to_its_ratio() {
 #[test]
 fn the_first_try_has_the_same_luck_with_and_without_retries_and_a_retry_its_own_whatever_else_arrives() {
     let answered = |sdk| {
-        let (seen, _) =
-            run(&with(one(unlucky(0.5)), |clients| (clients.sdk, clients.closed_loop) = (sdk, Some(OnFailure::Continue))), steady(500, 100));
+        let (seen, _) = run(
+            &with(one(unlucky(0.5)), |clients| (clients.habits.sdk, clients.habits.closed_loop) = (sdk, Some(OnFailure::Continue))),
+            steady(500, 100),
+        );
         let first = seen.users.into_iter().filter(|user| user.2 == "answered" && user.3 == 0).map(|user| user.1);
         let mut first: Vec<u64> = first.collect();
         first.sort_unstable();
@@ -260,7 +262,7 @@ fn the_first_try_has_the_same_luck_with_and_without_retries_and_a_retry_its_own_
     assert_eq!(answered(None), answered(Some(Sdk::OPENAI)));
 
     let of_rows_before = |count: usize| {
-        let (mut seen, _) = run(&with(one(unlucky(0.9)), |clients| clients.sdk = Some(Sdk::OPENAI)), steady(count, 100));
+        let (mut seen, _) = run(&with(one(unlucky(0.9)), |clients| clients.habits.sdk = Some(Sdk::OPENAI)), steady(count, 100));
         seen.arrivals.retain(|(_, row)| *row < 50);
         seen.arrivals
     };
@@ -275,7 +277,7 @@ fn a_step_of_a_session_waits_for_the_answer_before_it() {
             "at_s,session,input_tokens,output_tokens,duration_ms\n0,s,10,7,{took}\n0,,10,7,\n1,s,10,7,{took}\n1,,10,7,\n2,s,10,7,{took}\n10,s,10,7,{took}\n"
         )
     };
-    let closed = |first| with(slow(first, Step::OK), |clients| clients.closed_loop = Some(OnFailure::Stop));
+    let closed = |first| with(slow(first, Step::OK), |clients| clients.habits.closed_loop = Some(OnFailure::Stop));
     let session = |first, took: &str| {
         let (seen, totals) = run(&closed(first), rows(&lines(took)));
         let nobody: Vec<_> = seen.arrivals.iter().filter(|(_, row)| [1, 3].contains(row)).map(|(at, _)| *at).collect();
@@ -299,7 +301,7 @@ proptest! {
     fn a_session_in_a_constant_world_is_in_closed_form(gap in 1..5_000u64, took in 0..5_000u64, takes in 0..9_000u64, count in 1..20u64) {
         let mut text = String::from("at_ms,session,input_tokens,output_tokens,duration_ms\n");
         (0..count).for_each(|k| text.push_str(&format!("{},s,10,7,{took}\n", k * gap)));
-        let variant = with(slow(Span::from_millis(takes), Step::OK), |clients| clients.closed_loop = Some(OnFailure::Continue));
+        let variant = with(slow(Span::from_millis(takes), Step::OK), |clients| clients.habits.closed_loop = Some(OnFailure::Continue));
         let step = gap.max(takes + gap.saturating_sub(took));
         let expected: Vec<_> = (0..count).map(|k| (k * step, k)).collect();
         prop_assert_eq!(run(&variant, rows(&text)).0.arrivals, expected);
@@ -312,7 +314,7 @@ fn a_session_goes_on_after_the_last_try_or_stops_there() {
     let failing = [500, 500, 200, 500].map(|status| if status == 200 { Step::OK } else { Step::status(status) });
     let variant = |on_failure| {
         let world = DeploymentWorld { steps: failing.to_vec(), ..DeploymentWorld::ledger("a") };
-        with(one(world), |clients| (clients.sdk, clients.closed_loop) = (Some(Sdk { retries: 1, ..EXACT }), Some(on_failure)))
+        with(one(world), |clients| (clients.habits.sdk, clients.habits.closed_loop) = (Some(Sdk { retries: 1, ..EXACT }), Some(on_failure)))
     };
     // The first step fails twice, and with it the second may be gone; row 2 is another session's.
     let (seen, totals) = run(&variant(OnFailure::Stop), rows(text));
@@ -332,7 +334,7 @@ fn a_share_of_streams_is_left_in_the_middle_and_the_rest_waits_as_long_as_its_pa
     let share = |count: u64| count as f64 / ROWS as f64;
     let error = |p: f64| 4.0 * (p * (1.0 - p) / ROWS as f64).sqrt();
 
-    let quarter = with(world(), |clients| clients.abandons_per_million = 250_000);
+    let quarter = with(world(), |clients| clients.habits.abandons_per_million = 250_000);
     let totals = run(&quarter, batch(true)).1;
     assert!((share(totals.abandoned) - 0.25).abs() < error(0.25), "{totals:?}");
     // A uniform part of 101 tokens is lost with each: 50 of them on average, with a standard deviation of 100 / sqrt(12).
@@ -342,7 +344,7 @@ fn a_share_of_streams_is_left_in_the_middle_and_the_rest_waits_as_long_as_its_pa
     assert_eq!(run(&quarter, batch(false)).1.abandoned, 0, "only streams have a middle");
 
     // Exponential patience with a mean of 11 s, for answers that take 11 s: 1/e stay.
-    let patient = with(world(), |clients| clients.patience = Some(Distribution::Exponential { mean: 11e9 }));
+    let patient = with(world(), |clients| clients.habits.patience = Some(Distribution::Exponential { mean: 11e9 }));
     let stay = (-1.0_f64).exp();
     for stream in [true, false] {
         let totals = run(&patient, batch(stream)).1;
@@ -364,10 +366,10 @@ proptest! {
         rows_of in prop::collection::vec((0..2_000u64, 1..500u32, 1..300u32, any::<bool>(), prop::option::weighted(0.1, 0..400u32)), 1..100),
     ) {
         let variant = with(faulty(seed), |clients| {
-            clients.sdk = Some(Sdk { timeout: Span::from_secs(timeout), ..Sdk::ANTHROPIC });
-            clients.closed_loop = closed.then_some(if stops { OnFailure::Stop } else { OnFailure::Continue });
-            clients.patience = Some(Distribution::Exponential { mean: 2e10 });
-            clients.abandons_per_million = 50_000;
+            clients.habits.sdk = Some(Sdk { timeout: Span::from_secs(timeout), ..Sdk::ANTHROPIC });
+            clients.habits.closed_loop = closed.then_some(if stops { OnFailure::Stop } else { OnFailure::Continue });
+            clients.habits.patience = Some(Distribution::Exponential { mean: 2e10 });
+            clients.habits.abandons_per_million = 50_000;
             clients.deadline = deadline.map(Span::from_secs);
         });
         let mut batch = traffic(&rows_of);
