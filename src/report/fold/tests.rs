@@ -97,8 +97,12 @@ fn merging_two_seeds_is_counting_both() {
     fall_back(&mut two, Time(7_000_000_000));
     fall_back(&mut both, Time(1_000_000_000));
     fall_back(&mut both, Time(7_000_000_000));
+    let answer = Outcome::Served { model: MINI };
+    two.user(Time(9_000_000_000), &answer, 1, Time(7_000_000_000));
+    both.user(Time(9_000_000_000), &answer, 1, Time(7_000_000_000));
     one.totals.merge(&two.totals);
     assert_eq!(one.totals, both.totals);
+    assert_eq!(one.totals.answered_of(), (1, 1), "users count where there are any");
 }
 
 fn any_outcome() -> impl Strategy<Value = Outcome> {

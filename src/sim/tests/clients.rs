@@ -93,6 +93,22 @@ fn a_client_library_asks_again_until_it_has_an_answer_or_no_retry_left() {
     check(&[400], &[(0, 0)], &[(0, 0, "failed", 0)]);
 }
 
+/// A uniform quarter is left out: the mean of n waits is 7/8 of the longest, with a standard error of 1/4 / sqrt(12 n) of it.
+#[test]
+fn waits_are_spread_over_the_last_quarter_of_their_step() {
+    const USERS: usize = 1_000;
+    let variant = with(slow(Span::ZERO, Step::status(503)), |clients| clients.habits.sdk = Some(Sdk { retries: 6, ..Sdk::OPENAI }));
+    let (seen, _) = run(&variant, steady(USERS, 100_000));
+    for (nth, longest) in (0..).zip([500.0, 1_000.0, 2_000.0, 4_000.0, 8_000.0, 8_000.0]) {
+        // Rows are so far apart that each has all its tries before the next.
+        let waits: Vec<f64> = seen.arrivals.chunks(7).map(|tries| (tries[nth + 1].0 - tries[nth].0) as f64 / longest).collect();
+        // Arrivals are written down in whole milliseconds.
+        assert!(waits.iter().all(|wait| (0.75 - 1.0 / longest..=1.0 + 1.0 / longest).contains(wait)), "{nth}");
+        let mean = waits.iter().sum::<f64>() / USERS as f64;
+        assert!((mean - 0.875).abs() < 4.0 * 0.25 / (12.0 * USERS as f64).sqrt(), "{nth}: {mean}");
+    }
+}
+
 #[test]
 fn a_stream_that_has_begun_is_not_asked_for_again() {
     let world = DeploymentWorld { then: Step::of(Answer::Cut { chunks: 2 }), ..DeploymentWorld::ledger("a") };
