@@ -5,6 +5,15 @@ use std::sync::Arc;
 
 use crate::traffic::trace::Batch;
 
+/// Where the blocks of a request's prompt are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct RowPlace {
+    /// The batch that is kept for it; `None` if it has no blocks.
+    pub batch: Option<u32>,
+    /// Its row there.
+    pub row: u32,
+}
+
 /// The batches whose blocks are still needed by requests in flight.
 #[derive(Default)]
 pub(super) struct Batches {

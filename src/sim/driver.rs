@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use prefetch_index::prefetch_index;
 
-use super::batches::Batches;
-use super::client::callers::{self, Callers, Sending, UserCall};
+use super::batches::{Batches, RowPlace};
+use super::client::callers::{self, Callers, UserCall};
 use super::client::{self, ClientError, Clients, Directory};
 use super::fate::{End, Fate};
 use super::observe::{Bill, Context, Observer, Totals};
@@ -26,7 +26,7 @@ use crate::gateway::plan::Plan;
 use crate::gateway::request::Request;
 use crate::gateway::time::{Span, Time};
 use crate::gateway::{Gateway, Outstanding};
-use crate::traffic::trace::{Batch, LeftAfter};
+use crate::traffic::trace::{Batch, LeftAfter, Row};
 
 /// One configuration in one world.
 #[derive(Debug, Clone)]
@@ -153,25 +153,35 @@ impl<O: Observer> Driver<O> {
         }
         self.directory.learn_keys(batch, &clients, &self.gateway)?;
         self.batches.push(Arc::clone(batch));
+        let first = self.totals.rows;
+        self.totals.rows += batch.rows.len() as u64;
+        let taken = self.take_ahead(&clients, batch, first);
         for (index, row) in (0..).zip(&batch.rows) {
             if let Some(next) = batch.rows.get(index as usize + 1) {
                 self.fetch_ahead_of_arrival(&clients, next);
             }
             self.run_until(row.at);
-            let id = callers::id(self.totals.rows, 0);
-            self.totals.rows += 1;
-            let (request, context) = self.directory.request(&clients, batch, row, id, Slot(0), self.now);
-            self.totals.outputs_unrecorded += u64::from(!context.output_is_recorded);
-            let left_after = clients.habits.left_after(row, self.seed, &request, context.output_tokens);
-            let place = (if row.prefix.is_empty() { None } else { Some(self.batches.hold_current()) }, index);
             if self.callers.is_none() {
+                let (request, context, left_after, place) = self.request(&clients, batch, row, index, first);
                 self.arrive(request, context, left_after, place, None);
-            } else {
-                self.offer(Sending { request, context, left_after, place, call: UserCall::of(batch, row) });
+            } else if taken.get(index as usize) != Some(&true) {
+                self.send_row(&clients, batch, index, first);
             }
         }
         self.batches.release_current();
         Ok(())
+    }
+
+    /// The request of row `index` of the batch that is being run, whose first row is row `first` of the traffic; when its client leaves; and where
+    /// its blocks are.
+    #[inline(always)]
+    fn request(&mut self, clients: &Clients, batch: &Batch, row: &Row, index: u32, first: u64) -> (Request, Context, Option<LeftAfter>, RowPlace) {
+        let id = callers::id(first + u64::from(index), 0);
+        let (request, context) = self.directory.request(clients, batch, row, id, Slot(0), self.now);
+        self.totals.outputs_unrecorded += u64::from(!context.output_is_recorded);
+        let left_after = clients.habits.left_after(row, self.seed, &request, context.output_tokens);
+        let batch = if row.prefix.is_empty() { None } else { Some(self.batches.hold_current()) };
+        (request, context, left_after, RowPlace { batch, row: index })
     }
 
     /// Runs until nothing is in flight any more and says when that is: for clients that send one request after the other.
@@ -293,7 +303,7 @@ impl<O: Observer> Driver<O> {
         mut request: Request,
         context: Context,
         left_after: Option<LeftAfter>,
-        (batch, row): (Option<u32>, u32),
+        RowPlace { batch, row }: RowPlace,
         call: Option<UserCall>,
     ) {
         let slot = self.free.pop().unwrap_or_else(|| Slot(u32::try_from(self.entries.len()).expect("fewer than 2^32 requests in flight")));

@@ -5,7 +5,8 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
-use super::session::{Offer, Sessions, Step};
+pub(in crate::sim) use super::session::Offer;
+use super::session::{Sessions, Step};
 use super::{Clients, Sdk};
 use crate::gateway::draw::{Purpose, bits};
 use crate::gateway::failure::{Failure, FailureClass};
@@ -14,8 +15,9 @@ use crate::gateway::journal::{Denial, Outcome};
 use crate::gateway::limits::Limits;
 use crate::gateway::request::Request;
 use crate::gateway::time::{Span, Time};
+use crate::sim::batches::RowPlace;
 use crate::sim::observe::{Context, UserEnd};
-use crate::traffic::trace::{Batch, LeftAfter, Row};
+use crate::traffic::trace::{Batch, LeftAfter, NameId, Row};
 
 /// Bits of a request's id that say which row of the traffic it is. Those above count a client's retries, so that the id of a retry follows from its
 /// parent's alone, whatever else arrives.
@@ -36,8 +38,7 @@ pub(in crate::sim) struct Sending {
     pub request: Request,
     pub context: Context,
     pub left_after: Option<LeftAfter>,
-    /// The batch that is kept for its blocks, if it has any, and its row there.
-    pub place: (Option<u32>, u32),
+    pub place: RowPlace,
     pub call: UserCall,
 }
 
@@ -69,7 +70,7 @@ pub(in crate::sim) struct Answered<'a> {
     pub request: &'a Request,
     pub context: &'a Context,
     pub left_after: Option<LeftAfter>,
-    pub place: (Option<u32>, u32),
+    pub place: RowPlace,
     pub outcome: Outcome,
 }
 
@@ -125,16 +126,24 @@ impl Callers {
         Some((at, sending))
     }
 
-    /// The next request of the traffic: given back if it is sent now.
-    pub(in crate::sim) fn offer(&mut self, now: Time, sending: Sending) -> Option<Sending> {
-        let (Some(sessions), Some(session)) = (&mut self.sessions, sending.context.session) else { return Some(sending) };
-        match sessions.offer(session, now) {
-            Offer::Now => return Some(sending),
-            Offer::At(at) => self.push(at, sending),
-            Offer::Held => sessions.hold(session, sending),
-            Offer::Dropped => self.dropped.push(sending),
+    /// Whether sessions wait for their answers.
+    pub(in crate::sim) fn has_sessions(&self) -> bool {
+        self.sessions.is_some()
+    }
+
+    /// Says what to do with the next request of a session, which is known from `now` on.
+    pub(in crate::sim) fn offer(&mut self, session: NameId, now: Time, step: Step) -> Offer {
+        self.sessions.as_mut().map_or(Offer::First, |sessions| sessions.offer(session, now, step))
+    }
+
+    /// Takes a request that is not its session's first, as was said of it.
+    pub(in crate::sim) fn take(&mut self, offer: Offer, sending: Sending) {
+        match (offer, &mut self.sessions, sending.context.session) {
+            (Offer::At(at), ..) => self.push(at, sending),
+            (Offer::Held, Some(sessions), Some(session)) => sessions.hold(session, sending),
+            (Offer::Dropped, ..) => self.dropped.push(sending),
+            (Offer::First | Offer::Held, ..) => unreachable!("only requests of sessions wait, and none that is the first"),
         }
-        None
     }
 
     /// A request arrives at the gateway.
@@ -163,8 +172,8 @@ impl Callers {
         self.calls[slot.index()].has_timed_out = true;
     }
 
-    /// A request was answered, in whatever way: it is sent again later (`Err` with the place that must be kept for it), or its user has an end.
-    pub(in crate::sim) fn answered(&mut self, now: Time, slot: Slot, answered: Answered<'_>, limits: &Limits) -> Result<UserEnd, (Option<u32>, u32)> {
+    /// A request was answered, in whatever way: it is sent again later (`Err` with the place that is to be kept for it), or its user has an end.
+    pub(in crate::sim) fn answered(&mut self, now: Time, slot: Slot, answered: Answered<'_>, limits: &Limits) -> Result<UserEnd, RowPlace> {
         let call = self.calls[slot.index()];
         let Answered { request, context, left_after, place, mut outcome } = answered;
         if call.has_timed_out {

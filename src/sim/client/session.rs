@@ -1,5 +1,5 @@
 //! Closed loops: sessions whose next request waits for the answer to the one before, as an agent's do. Decides when a step is sent, or that it
-//! never is; knows nothing of how it is answered.
+//! never is; knows nothing of how it is answered. Two requests of a session that overlapped when they were recorded come one after the other here.
 //!
 //! A loop that runs on a clock, whatever is answered, is not one of these: its requests stand in the traffic with their times.
 
@@ -26,10 +26,10 @@ pub(super) struct Sessions {
 }
 
 /// What becomes of the next request of a session.
-#[derive(Debug)]
-pub(super) enum Offer {
-    /// It is sent now.
-    Now,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::sim) enum Offer {
+    /// It is the first, and sent when the traffic has it.
+    First,
     /// It is sent at this instant.
     At(Time),
     /// It waits for an answer.
@@ -73,20 +73,20 @@ impl Sessions {
         Self { on_failure, sessions: Vec::new() }
     }
 
-    /// Says what to do with the next request of a session, which the traffic has at `now`.
-    pub(super) fn offer(&mut self, session: NameId, now: Time) -> Offer {
+    /// Says what to do with the next request of a session, which is known from `now` on.
+    pub(super) fn offer(&mut self, session: NameId, now: Time, step: Step) -> Offer {
         if self.sessions.len() <= session.index() {
             self.sessions.resize_with(session.index() + 1, Session::default);
         }
         let session = &mut self.sessions[session.index()];
-        match session.state {
+        let offer = match session.state {
             State::Stopped => return Offer::Dropped,
             State::Busy => return Offer::Held,
-            State::New | State::Idle => {}
-        }
-        let due = if session.state == State::New { now } else { session.due(now) };
+            State::New => Offer::First,
+            State::Idle => Offer::At(session.due(step.recorded_at).max(now)),
+        };
         session.state = State::Busy;
-        if due <= now { Offer::Now } else { Offer::At(due) }
+        offer
     }
 
     /// Keeps a request that was held.
@@ -128,11 +128,11 @@ impl Session {
     /// When the step after the last is sent, which the traffic has at `recorded_at`.
     ///
     /// Where the traffic says how long the last took, what remains of the gap is thought, and follows the answer. Where it doesn't, the gap between
-    /// the two stays, but for an answer that comes later. Never before `recorded_at`: traffic is read once, in its order.
+    /// the two stays, but for an answer that comes later.
     fn due(&self, recorded_at: Time) -> Time {
         let gap = recorded_at.since(self.last.recorded_at);
         match self.last.recorded_duration {
-            Some(took) => recorded_at.max(self.ended_at + Span(gap.0.saturating_sub(took.0))),
+            Some(took) => self.ended_at + Span(gap.0.saturating_sub(took.0)),
             None => self.ended_at.max(self.sent_at + gap),
         }
     }

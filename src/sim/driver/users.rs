@@ -4,17 +4,43 @@
 use super::Driver;
 use crate::gateway::id::Slot;
 use crate::gateway::journal::Outcome;
-use crate::sim::client::callers::{Answered, Sending};
+use crate::sim::batches::RowPlace;
+use crate::sim::client::Clients;
+use crate::sim::client::callers::{Answered, Offer, Sending, UserCall};
 use crate::sim::observe::Observer;
+use crate::traffic::trace::Batch;
 
 impl<O: Observer> Driver<O> {
-    /// A row of the traffic whose client may have to wait.
-    pub(super) fn offer(&mut self, sending: Sending) {
-        let callers = self.callers.as_mut().expect("asked for where there are callers");
-        if let Some(sending) = callers.offer(self.now, sending) {
-            self.send(sending);
+    /// Where sessions wait for their answers: takes the rows of a batch that are not their session's first, and says which. They are sent when
+    /// their answers are there, be it before the traffic has them or after; none before its batch is read.
+    pub(super) fn take_ahead(&mut self, clients: &Clients, batch: &Batch, first: u64) -> Vec<bool> {
+        if !self.callers.as_ref().is_some_and(|callers| callers.has_sessions()) {
+            return Vec::new();
+        }
+        let mut taken = vec![false; batch.rows.len()];
+        for (index, row) in (0..).zip(&batch.rows) {
+            let (Some(callers), Some(session)) = (&mut self.callers, row.session) else { continue };
+            let offer = callers.offer(session, self.now, UserCall::of(batch, row).step);
+            if offer != Offer::First {
+                let sending = self.sending(clients, batch, index, first);
+                taken[index as usize] = true;
+                self.callers.as_mut().expect("they have made the offer").take(offer, sending);
+            }
         }
         self.drop_unsent();
+        taken
+    }
+
+    /// A row of the traffic, sent when the traffic has it.
+    pub(super) fn send_row(&mut self, clients: &Clients, batch: &Batch, index: u32, first: u64) {
+        let sending = self.sending(clients, batch, index, first);
+        self.send(sending);
+    }
+
+    fn sending(&mut self, clients: &Clients, batch: &Batch, index: u32, first: u64) -> Sending {
+        let row = &batch.rows[index as usize];
+        let (request, context, left_after, place) = self.request(clients, batch, row, index, first);
+        Sending { request, context, left_after, place, call: UserCall::of(batch, row) }
     }
 
     /// What the clients send next, now that its instant has come.
@@ -34,7 +60,7 @@ impl<O: Observer> Driver<O> {
             request: entry.flight.request(),
             context: &entry.context,
             left_after: entry.left_after,
-            place: (entry.batch, entry.row),
+            place: RowPlace { batch: entry.batch, row: entry.row },
             outcome,
         };
         match callers.answered(self.now, slot, answered, &self.gateway.limits) {
@@ -42,8 +68,8 @@ impl<O: Observer> Driver<O> {
                 self.totals.users += 1;
                 self.observer.user(self.now, &entry.context, &end);
             }
-            Err((Some(batch), _)) => self.batches.hold(batch),
-            Err((None, _)) => {}
+            Err(RowPlace { batch: Some(batch), .. }) => self.batches.hold(batch),
+            Err(RowPlace { batch: None, .. }) => {}
         }
         self.drop_unsent();
     }
@@ -57,7 +83,7 @@ impl<O: Observer> Driver<O> {
         let Some(callers) = &mut self.callers else { return };
         for sending in callers.dropped.drain(..) {
             self.totals.not_sent += 1;
-            if let (Some(batch), _) = sending.place {
+            if let Some(batch) = sending.place.batch {
                 self.batches.release(batch);
             }
         }

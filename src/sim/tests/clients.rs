@@ -300,25 +300,38 @@ fn a_step_of_a_session_waits_for_the_answer_before_it() {
         assert_eq!((nobody.as_slice(), totals.not_sent, totals.users), (&[0, 1_000][..], 0, 6));
         seen.arrivals.into_iter().filter(|(_, row)| ![1, 3].contains(row)).map(|(at, _)| at).collect::<Vec<_>>()
     };
-    // Answers in time leave the traffic as it is.
+    // Where no duration is known, answers in time leave the traffic as it is.
     assert_eq!(session(Span::from_millis(400), ""), [0, 1_000, 2_000, 10_000]);
-    assert_eq!(session(Span::from_millis(400), "500"), [0, 1_000, 2_000, 10_000], "no step is sent before the traffic has it");
+    // Where it is, a tenth of a second less for each answer brings the next forward.
+    assert_eq!(session(Span::from_millis(400), "500"), [0, 900, 1_800, 9_700]);
     // After 2 s: the next at once where no duration is known, but the gap of 8 s stays.
     assert_eq!(session(Span::from_secs(2), ""), [0, 2_000, 4_000, 12_000]);
     // Of gaps of 1, 1 and 8 s, half a second was the answer: 0.5, 0.5 and 7.5 s of thought follow 2 s each.
     assert_eq!(session(Span::from_secs(2), "500"), [0, 2_500, 5_000, 14_500]);
 }
 
+#[test]
+fn a_step_is_not_sent_before_its_batch_is_read() {
+    let line = |at: &str, session: &str| format!("{at},{session},10,7,500\n");
+    let batch = |lines: &[String]| Arc::new(rows(&format!("at_s,session,input_tokens,output_tokens,duration_ms\n{}", lines.concat())));
+    let variant = with(slow(Span::ZERO, Step::OK), |clients| clients.habits.closed_loop = Some(OnFailure::Stop));
+    let mut driver = Driver::new(&variant, 1, Seen::default()).unwrap();
+    driver.feed(&batch(&[line("0", "s"), line("1", "s"), line("5", "t")])).unwrap();
+    driver.feed(&batch(&[line("6", "s"), line("9", "s")])).unwrap();
+    // Half a second of thought, then the batch ends at second 5, then 2.5 s of thought.
+    assert_eq!(driver.finish().0.arrivals, [(0, 0), (500, 1), (5_000, 2), (5_000, 3), (7_500, 4)]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(16))]
 
-    /// n steps, recorded `gap` apart with `took` for each answer, in a world whose answers take `takes`: step k is sent at k max(gap, takes + thought).
+    /// n steps, recorded `gap` apart with `took` for each answer, in a world whose answers take `takes`: step k is sent at k (takes + thought).
     #[test]
     fn a_session_in_a_constant_world_is_in_closed_form(gap in 1..5_000u64, took in 0..5_000u64, takes in 0..9_000u64, count in 1..20u64) {
         let mut text = String::from("at_ms,session,input_tokens,output_tokens,duration_ms\n");
         (0..count).for_each(|k| text.push_str(&format!("{},s,10,7,{took}\n", k * gap)));
         let variant = with(slow(Span::from_millis(takes), Step::OK), |clients| clients.habits.closed_loop = Some(OnFailure::Continue));
-        let step = gap.max(takes + gap.saturating_sub(took));
+        let step = takes + gap.saturating_sub(took);
         let expected: Vec<_> = (0..count).map(|k| (k * step, k)).collect();
         prop_assert_eq!(run(&variant, rows(&text)).0.arrivals, expected);
     }
