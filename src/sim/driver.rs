@@ -10,7 +10,7 @@ use std::sync::Arc;
 use prefetch_index::prefetch_index;
 
 use super::batches::{Batches, RowPlace};
-use super::client::callers::{self, Callers, UserCall};
+use super::client::callers::{Callers, UserCall};
 use super::client::{self, ClientError, Clients, Directory};
 use super::fate::{End, Fate};
 use super::observe::{Bill, Context, Observer, Totals};
@@ -172,18 +172,6 @@ impl<O: Observer> Driver<O> {
         Ok(())
     }
 
-    /// The request of row `index` of the batch that is being run, whose first row is row `first` of the traffic; when its client leaves; and where
-    /// its blocks are.
-    #[inline(always)]
-    fn request(&mut self, clients: &Clients, batch: &Batch, row: &Row, index: u32, first: u64) -> (Request, Context, Option<LeftAfter>, RowPlace) {
-        let id = callers::id(first + u64::from(index), 0);
-        let (request, context) = self.directory.request(clients, batch, row, id, Slot(0), self.now);
-        self.totals.outputs_unrecorded += u64::from(!context.output_is_recorded);
-        let left_after = clients.habits.left_after(row, self.seed, &request, context.output_tokens);
-        let batch = if row.prefix.is_empty() { None } else { Some(self.batches.hold_current()) };
-        (request, context, left_after, RowPlace { batch, row: index })
-    }
-
     /// Runs until nothing is in flight any more and says when that is: for clients that send one request after the other.
     pub fn run_to_rest(&mut self) -> Time {
         self.run_until(Time::MAX);
@@ -234,13 +222,7 @@ impl<O: Observer> Driver<O> {
     fn run_until(&mut self, limit: Time) {
         loop {
             let queued = self.queue.next_at().filter(|at| *at <= limit);
-            if let Some(callers) = &self.callers
-                && let Some(at) = callers.next_at()
-                && at <= limit
-                && queued.is_none_or(|queued| at < queued)
-            {
-                self.tick_until(at);
-                self.send_next();
+            if self.callers.is_some() && self.send_next(queued, limit) {
                 continue;
             }
             let Some(at) = queued else { break };

@@ -1,16 +1,37 @@
-//! The loop's part for clients that send a request again, or wait for an answer before they send the next: brings both to the core in the order of
-//! their times. What they send and when, `client::callers` decides.
+//! How rows become requests, and the loop's part for clients that send a request again, or wait for an answer before they send the next: brings all
+//! to the core in the order of their times. What is sent again and when, `client::callers` decides.
 
 use super::Driver;
 use crate::gateway::id::Slot;
 use crate::gateway::journal::Outcome;
+use crate::gateway::request::Request;
+use crate::gateway::time::Time;
 use crate::sim::batches::RowPlace;
 use crate::sim::client::Clients;
-use crate::sim::client::callers::{Answered, Offer, Sending, UserCall};
-use crate::sim::observe::Observer;
-use crate::traffic::trace::Batch;
+use crate::sim::client::callers::{self, Answered, Offer, Sending, UserCall};
+use crate::sim::observe::{Context, Observer};
+use crate::traffic::trace::{Batch, LeftAfter, Row};
 
 impl<O: Observer> Driver<O> {
+    /// The request of row `index` of the batch that is being run, whose first row is row `first` of the traffic; when its client leaves; and where
+    /// its blocks are.
+    #[inline(always)]
+    pub(super) fn request(
+        &mut self,
+        clients: &Clients,
+        batch: &Batch,
+        row: &Row,
+        index: u32,
+        first: u64,
+    ) -> (Request, Context, Option<LeftAfter>, RowPlace) {
+        let id = callers::id(first + u64::from(index), 0);
+        let (request, context) = self.directory.request(clients, batch, row, id, Slot(0), self.now);
+        self.totals.outputs_unrecorded += u64::from(!context.output_is_recorded);
+        let left_after = clients.habits.left_after(row, self.seed, &request, context.output_tokens);
+        let batch = if row.prefix.is_empty() { None } else { Some(self.batches.hold_current()) };
+        (request, context, left_after, RowPlace { batch, row: index })
+    }
+
     /// Where sessions wait for their answers: takes the rows of a batch that are not their session's first, and says which. They are sent when
     /// their answers are there, be it before the traffic has them or after; none before its batch is read.
     pub(super) fn take_ahead(&mut self, clients: &Clients, batch: &Batch, first: u64) -> Vec<bool> {
@@ -43,13 +64,17 @@ impl<O: Observer> Driver<O> {
         Sending { request, context, left_after, place, call: UserCall::of(batch, row) }
     }
 
-    /// What the clients send next, now that its instant has come.
-    pub(super) fn send_next(&mut self) {
-        let callers = self.callers.as_mut().expect("asked for where there are callers");
-        let (at, sending) = callers.pop().expect("it was there when its time was read");
-        self.now = self.now.max(at);
-        self.totals.retried += u64::from(sending.call.retries > 0);
-        self.send(sending);
+    /// Sends what the clients have next, if its instant comes before that of the next event, `queued`, and not after `limit`. Says whether.
+    pub(super) fn send_next(&mut self, queued: Option<Time>, limit: Time) -> bool {
+        let next = self.callers.as_ref().and_then(|callers| callers.next_at());
+        let Some(at) = next.filter(|at| *at <= limit && queued.is_none_or(|queued| *at < queued)) else { return false };
+        self.tick_until(at);
+        if let Some((at, sending)) = self.callers.as_mut().and_then(|callers| callers.pop()) {
+            self.now = self.now.max(at);
+            self.totals.retried += u64::from(sending.call.retries > 0);
+            self.send(sending);
+        }
+        true
     }
 
     /// The client of a request has its end.
