@@ -14,6 +14,7 @@ use crate::sim::driver::{Driver, Variant};
 use crate::sim::observe::{Context, Observer, Totals, UserEnd};
 use crate::sim::world::Pace;
 use crate::traffic::distribution::Distribution;
+use crate::traffic::trace::{FirstSeen, NameId};
 
 /// The requests that arrive, and how users end: (milliseconds, row, ..).
 #[derive(Default, Debug, PartialEq)]
@@ -403,9 +404,14 @@ proptest! {
         });
         let mut batch = traffic(&rows_of);
         for (index, row) in (0..).zip(&mut batch.rows) {
-            row.session = (index % 3 > 0).then_some(crate::traffic::trace::NameId::new(index % 7));
+            row.session = (index % 3 > 0).then_some(NameId::new(index % 7));
         }
-        let (seen, totals) = run(&variant, batch);
+        // What a session waits for may be in an earlier batch.
+        let second = Batch::of(batch.rows.split_off(batch.rows.len() / 2), FirstSeen::default());
+        let mut driver = Driver::new(&variant, 1, Seen::default()).unwrap();
+        driver.feed(&Arc::new(batch)).unwrap();
+        driver.feed(&Arc::new(second)).unwrap();
+        let (seen, totals) = driver.finish();
         prop_assert!(totals.billed <= totals.ledger, "{totals:?}");
         prop_assert_eq!(totals.users, totals.rows - totals.not_sent);
         prop_assert_eq!(totals.arrived, seen.arrivals.len() as u64);
