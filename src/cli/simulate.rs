@@ -5,17 +5,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use super::progress::Progress;
+use super::replay::Replay;
 use super::{Failure, Printer};
-use crate::config::scenario::TrafficSpec;
+use crate::config::scenario::{BaselineSpec, TrafficSpec};
 use crate::gateway::id::ModelId;
 use crate::gateway::journal::{CallClosed, Fact};
 use crate::gateway::plan::Plan;
 use crate::gateway::rate_card::Usage;
 use crate::gateway::time::Time;
+use crate::report::baseline::Baseline;
+use crate::report::coverage::Coverage;
 use crate::report::fold::{About, Billed, Fold};
 use crate::report::numbers::count;
+use crate::report::recorded::Log;
 use crate::report::totals::Totals;
-use crate::report::{Assumption, Input, Names, Origin, Report, RequestWorstCase, Run, Traffic, Variant};
+use crate::report::{Assumption, Imputed, Input, Names, Origin, Report, RequestWorstCase, Run, Traffic, Variant};
 use crate::sim::client::ClientError;
 use crate::sim::experiment::{self, Experiment, RunError};
 use crate::sim::observe::{Bill, Context, Observer};
@@ -31,6 +35,8 @@ pub struct Job {
     pub traffic: TrafficSpec,
     /// Whether it was recorded.
     pub origin: Origin,
+    /// Which variant is as the traffic was recorded.
+    pub baseline: BaselineSpec,
     /// The files that went into the job.
     pub inputs: Vec<Input>,
     /// Whose prices, and of what date.
@@ -50,11 +56,14 @@ pub fn simulate(job: Job, printer: &Printer) -> Result<Report, Failure> {
     }
     let mut trace = Trace::open(&job.traffic.trace, job.traffic.options).map_err(Failure::usage)?;
     let mut seen = Seen::default();
+    let recorded_under = job.experiment.variants.get(job.baseline.variant).ok_or_else(|| Failure::usage("a scenario without variants"))?;
+    let mut replay = Replay::new(&job.traffic, recorded_under, job.experiment.seeds.first().copied().unwrap_or_default());
     let next_batch = || {
         let mut batch = trace.next_batch()?;
         if let Some(batch) = &mut batch {
             seen.see(batch);
             adapt(batch, &job.traffic);
+            replay.see(batch)?;
         }
         Ok::<_, TraceError>(batch.map(Arc::new))
     };
@@ -65,7 +74,8 @@ pub fn simulate(job: Job, printer: &Printer) -> Result<Report, Failure> {
     for note in trace.notes() {
         printer.note(format!("note: {}: {note}", job.traffic.trace.display()));
     }
-    Ok(report(job, runs, &seen))
+    let replayed = Replayed { covered: replay.covered(), drawn: replay.drawn(), log: replay.log, keys: replay.keys };
+    Ok(report(job, runs, &seen, replayed))
 }
 
 /// Counts the rows of the trace beside the run, so that the bar learns where it ends. What is wrong with the trace, the run will say.
@@ -79,7 +89,7 @@ fn count_rows(job: &Job, length: Arc<AtomicU64>) {
 }
 
 /// Carries out what the scenario says about the rows of its trace.
-fn adapt(batch: &mut Batch, traffic: &TrafficSpec) {
+pub(super) fn adapt(batch: &mut Batch, traffic: &TrafficSpec) {
     for name in &mut batch.first_seen.models {
         if let Some((_, here)) = traffic.models.iter().find(|(there, _)| there == name) {
             name.clone_from(here);
@@ -129,7 +139,7 @@ fn hint(error: &ClientError) -> &'static str {
     }
 }
 
-fn report(job: Job, runs: Vec<experiment::Run<Listener>>, seen: &Seen) -> Report {
+fn report(job: Job, runs: Vec<experiment::Run<Listener>>, seen: &Seen, replay: Replayed) -> Report {
     let first = seen.first.unwrap_or_default();
     let traffic = Traffic {
         name: job.traffic.trace.file_name().unwrap_or(job.traffic.trace.as_os_str()).to_string_lossy().into_owned(),
@@ -142,7 +152,7 @@ fn report(job: Job, runs: Vec<experiment::Run<Listener>>, seen: &Seen) -> Report
     for variant in &job.experiment.variants {
         variants.push(Variant { name: variant.name.clone(), names: Names::of(&variant.plan, vec![], vec![]), worst_case: None, runs: Vec::new() });
     }
-    let mut unrecorded = 0;
+    let (mut unrecorded, mut who) = (0, None);
     for run in runs {
         let variant = &mut variants[run.variant];
         let Fold { totals, series, directory, .. } = run.observer.0;
@@ -155,6 +165,7 @@ fn report(job: Job, runs: Vec<experiment::Run<Listener>>, seen: &Seen) -> Report
         let plan = &job.experiment.variants[run.variant].plan;
         variant.worst_case = worst_case(plan, &totals, seen);
         variant.runs.push(Run { seed: run.seed, totals, series });
+        who = who.or_else(|| (run.variant == job.baseline.variant).then_some(directory));
     }
     let mut assumptions = job.assumptions;
     if unrecorded > 0 {
@@ -162,7 +173,38 @@ fn report(job: Job, runs: Vec<experiment::Run<Listener>>, seen: &Seen) -> Report
         let value = format!("{} requests don't record one; {} tokens each", count(unrecorded), count(tokens.into()));
         assumptions.insert(0, Assumption { what: "output length".to_owned(), value, source: "assumed".to_owned() });
     }
-    Report { name: job.name, inputs: job.inputs, prices: job.prices, traffic, assumptions, variants, expectations: Vec::new() }
+    let checked = job.baseline.is_checked && traffic.origin == Origin::Recorded && replay.log.can_be_checked();
+    let baseline = who.filter(|_| checked).map(|who| {
+        let default_key = job.experiment.variants[job.baseline.variant].clients.default_key.as_deref();
+        let team_of = |key: Option<u32>| {
+            let name = key.map(|number| replay.keys[number as usize].as_str());
+            let known = name.filter(|name| who.keys.find(name).is_some()).or(default_key);
+            known.and_then(|name| who.team_of(name)).map(str::to_owned)
+        };
+        Baseline::of(&replay.log, &variants[job.baseline.variant], team_of)
+    });
+    Report {
+        name: job.name,
+        inputs: job.inputs,
+        prices: job.prices,
+        traffic,
+        assumptions,
+        variants,
+        reference: job.baseline.variant,
+        baseline,
+        coverage: replay.covered,
+        imputed: replay.drawn,
+        expectations: Vec::new(),
+    }
+}
+
+/// What was learnt of a log while it was fed to the variants.
+struct Replayed {
+    log: Log,
+    /// Its keys, by number.
+    keys: Vec<String>,
+    covered: Option<Coverage>,
+    drawn: Option<Imputed>,
 }
 
 /// The most that a request of the traffic's mean size, for the model that most requests ask for, can cause.

@@ -47,6 +47,12 @@ pub struct Directory {
 }
 
 impl Directory {
+    /// The name of the team of the key with this name.
+    pub fn team_of(&self, key: &str) -> Option<&str> {
+        let team = self.team_of.get(self.keys.find(key)? as usize).copied().flatten()?;
+        Some(self.teams.name(team.0))
+    }
+
     fn carry_out(&mut self, command: &Command) {
         match command {
             Command::PutTeam { name, .. } => {

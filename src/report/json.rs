@@ -1,5 +1,7 @@
 //! The shape of `report.json`: twins of the report's types that may be written. What a field means is told at its original.
 
+mod replay;
+
 use std::collections::BTreeMap;
 
 use serde::{Serialize, Serializer};
@@ -23,6 +25,12 @@ pub(super) struct ReportJson<'a> {
     assumptions: Vec<AssumptionJson<'a>>,
     seeds: Vec<u64>,
     variants: Vec<VariantJson<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    baseline: Option<replay::BaselineJson<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    coverage: Option<Vec<replay::CoverageJson<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    imputed: Option<replay::ImputedJson>,
     expectations: Vec<VerdictJson<'a>>,
 }
 
@@ -253,6 +261,9 @@ impl<'a> ReportJson<'a> {
             assumptions: report.assumptions.iter().map(assumption).collect(),
             seeds: report.variants.first().map_or_else(Vec::new, |variant| variant.runs.iter().map(|run| run.seed).collect()),
             variants: report.variants.iter().map(VariantJson::of).collect(),
+            baseline: report.baseline.as_ref().map(replay::BaselineJson::of),
+            coverage: report.coverage.as_ref().map(replay::coverage),
+            imputed: report.imputed.as_ref().map(replay::ImputedJson::of),
             expectations: report.expectations.iter().map(verdict).collect(),
         }
     }

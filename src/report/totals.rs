@@ -4,7 +4,7 @@ use std::ops::AddAssign;
 
 use super::cause::Causes;
 use super::histogram::Histogram;
-use crate::gateway::failure::CLASSES;
+use crate::gateway::failure::{CLASSES, FailureClass};
 use crate::gateway::journal::{Denial, Outcome};
 use crate::gateway::money::Money;
 use crate::gateway::plan::Plan;
@@ -379,9 +379,16 @@ impl Totals {
         self.calls[3]
     }
 
+    /// Requests whose clients saw a 429: from the gateway's limits, or because every attempt failed and the last failure is one.
+    pub fn requests_rate_limited(&self) -> u64 {
+        let failed = FailureClass::ALL.iter().zip(self.failures).filter(|(class, _)| class.status() == 429);
+        let refused = ["rate limit", "queue full"].iter().flat_map(|limit| DENIAL_NAMES.iter().position(|name| name == limit));
+        failed.map(|(_, count)| count).chain(refused.map(|index| self.denials[index])).sum()
+    }
+
     /// Calls that ended with a 429.
     pub fn rate_limited(&self) -> u64 {
-        self.call_failures[crate::gateway::failure::FailureClass::RateLimited as usize]
+        self.call_failures[FailureClass::RateLimited as usize]
     }
 }
 

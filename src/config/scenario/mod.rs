@@ -1,5 +1,6 @@
 //! scenario.toml: traffic, a world, and variants of one gateway, resolved into what the simulator runs. Runs nothing.
 
+mod baseline;
 #[cfg(test)]
 mod error_tests;
 mod expect;
@@ -13,6 +14,7 @@ use std::path::Path;
 use crate::sim::client::Clients;
 use crate::sim::world::World;
 
+pub use self::baseline::BaselineSpec;
 pub use self::expect::{Bound, Expectation};
 pub use self::traffic::TrafficSpec;
 
@@ -25,8 +27,8 @@ use super::tree::{self, Node, Value};
 use super::{files, problem};
 
 /// The keys that only a scenario has. By them a file is told from a gateway.toml, and a `--set` for the scenario from one for its gateway.
-pub const KEYS: [&str; 12] =
-    ["name", "gateway", "litellm", "seed", "seeds", "traffic", "world", "tokens", "variant", "sweep", "expect", "description"];
+pub const KEYS: [&str; 13] =
+    ["baseline", "name", "gateway", "litellm", "seed", "seeds", "traffic", "world", "tokens", "variant", "sweep", "expect", "description"];
 
 /// Seeds that one run may take.
 const SEEDS_MAX: u64 = 1000;
@@ -44,6 +46,8 @@ pub struct Scenario {
     pub traffic: TrafficSpec,
     /// At least one, in the order of the file.
     pub variants: Vec<ScenarioVariant>,
+    /// What a log is held against.
+    pub baseline: BaselineSpec,
     /// What must hold of the results.
     pub expectations: Vec<Expectation>,
 }
@@ -106,6 +110,7 @@ fn read(root: &Section<'_>, path: &Path, resolved: Vec<(&Draft, GatewayConfig)>,
     let names: Vec<&str> = resolved.iter().map(|(draft, _)| draft.name.as_str()).collect();
     // With a variant missing, a name that looks unknown may be one of its own.
     let expectations = root.read("expect", |item| expect::read(item, &names, complete)).unwrap_or_default();
+    let baseline = root.read("baseline", |item| baseline::read(item, &names, complete)).unwrap_or_default();
     let gateways: Vec<&GatewayConfig> = resolved.iter().map(|(_, gateway)| gateway).collect();
     let world_section = root.section("world");
     if complete {
@@ -124,7 +129,7 @@ fn read(root: &Section<'_>, path: &Path, resolved: Vec<(&Draft, GatewayConfig)>,
             gateway,
         })
         .collect();
-    complete.then(|| Scenario { name, description, seeds: (first..first + count).collect(), traffic, variants, expectations })
+    complete.then(|| Scenario { name, description, seeds: (first..first + count).collect(), traffic, variants, baseline, expectations })
 }
 
 fn refuse_what_comes_later(root: &Section<'_>) {

@@ -1,0 +1,228 @@
+//! What of a log is fed to the variants, and what is kept of it to hold them against. Brings traces, the imputation and the report's fold together.
+
+use std::sync::Arc;
+
+use super::simulate::adapt;
+use crate::config::scenario::TrafficSpec;
+use crate::gateway::id::{DeploymentId, ModelId};
+use crate::gateway::plan::Plan;
+use crate::gateway::rate_card::Usage;
+use crate::report::Imputed;
+use crate::report::coverage::Coverage;
+use crate::report::recorded::{Entry, Log};
+use crate::sim::client::Clients;
+use crate::sim::driver::Variant;
+use crate::sim::replay::impute::{Drawn, Learner, Length, Lengths};
+use crate::traffic::trace::{Batch, Options, Order, Recorded, Row, Trace, TraceError};
+
+/// A trace on its way to the variants. Rows without recorded outcomes and with an output length cost one look.
+pub struct Replay<'a> {
+    traffic: &'a TrafficSpec,
+    /// The configuration that the log is priced under.
+    plan: Arc<Plan>,
+    clients: Arc<Clients>,
+    seed: u64,
+    /// Learnt when the first row needs it.
+    lengths: Option<Lengths>,
+    ordinal: u64,
+    models: Vec<Option<ModelId>>,
+    deployments: Vec<Option<DeploymentId>>,
+    /// The log's keys, by number.
+    pub keys: Vec<String>,
+    /// What the log says.
+    pub log: Log,
+    coverage: Coverage,
+    imputed: Imputed,
+}
+
+impl<'a> Replay<'a> {
+    /// A replay of `traffic` that is held against `variant`. Lengths are drawn from `seed`.
+    pub fn new(traffic: &'a TrafficSpec, variant: &Variant, seed: u64) -> Self {
+        Self {
+            traffic,
+            plan: Arc::clone(&variant.plan),
+            clients: Arc::clone(&variant.clients),
+            seed,
+            lengths: None,
+            ordinal: 0,
+            models: Vec::new(),
+            deployments: Vec::new(),
+            keys: Vec::new(),
+            log: Log::new(Arc::clone(&variant.plan)),
+            coverage: Coverage::of(fields(&variant.clients)),
+            imputed: Imputed::default(),
+        }
+    }
+
+    /// Takes note of what the log says in a batch, and fills in the output lengths that it lacks.
+    ///
+    /// # Errors
+    /// If the trace can't be read a second time, which is when the first length is missing.
+    pub fn see(&mut self, batch: &mut Batch) -> Result<(), TraceError> {
+        self.learn_names(batch);
+        for index in 0..batch.rows.len() {
+            let row = &batch.rows[index];
+            let recorded = batch.recorded(row).copied();
+            let length = Length::of(row, recorded.as_ref());
+            let drawn = match length {
+                Length::Whole(_) => None,
+                Length::AtLeast(seen) => self.draw(row, seen)?,
+            };
+            match &recorded {
+                None => self.log.add_silent(1),
+                Some(recorded) => self.note(batch, row, recorded, length, drawn),
+            }
+            if let Length::AtLeast(seen) = length {
+                // Where no answer of that length was ever seen whole, what is known of it counts; if that is nothing, the scenario's stand-in.
+                let known = Some(seen).filter(|seen| *seen > 0);
+                batch.rows[index].output_tokens = drawn.map(|drawn| drawn.tokens).or(known);
+            }
+            self.imputed.of_tokens += u64::from(batch.rows[index].output_tokens.unwrap_or(0));
+            self.ordinal += 1;
+        }
+        Ok(())
+    }
+
+    /// What the log covers; `None` if the traffic is no log.
+    pub fn covered(&self) -> Option<Coverage> {
+        Some(self.coverage.clone()).filter(|coverage| coverage.rows > 0)
+    }
+
+    /// What was drawn, if anything.
+    pub fn drawn(&self) -> Option<Imputed> {
+        Some(self.imputed).filter(|imputed| imputed.requests > 0)
+    }
+
+    fn learn_names(&mut self, batch: &Batch) {
+        let plan = &self.plan;
+        let model = |name: &String| plan.models.iter().position(|model| model.name == *name && !model.retired);
+        let deployment = |name: &String| plan.deployments.iter().position(|deployment| deployment.name == *name && !deployment.retired);
+        let id = |index: usize| u32::try_from(index).ok();
+        self.models.extend(batch.first_seen.models.iter().map(|name| model(name).and_then(id).map(ModelId)));
+        self.deployments.extend(batch.first_seen.deployments.iter().map(|name| deployment(name).and_then(id).map(DeploymentId)));
+        self.keys.extend(batch.first_seen.keys.iter().cloned());
+    }
+
+    fn draw(&mut self, row: &Row, seen: u32) -> Result<Option<Drawn>, TraceError> {
+        if self.lengths.is_none() {
+            self.lengths = Some(lengths(self.traffic)?);
+        }
+        let lengths = self.lengths.as_ref().expect("learnt above");
+        let drawn = lengths.draw(self.seed, self.ordinal, row.model, row.input_tokens, seen);
+        if let Some(Drawn { tokens, low, high }) = drawn {
+            let price = &self.plan.model(self.model(row)).reference;
+            let output = |tokens: u32| tokens.min(row.max_tokens.unwrap_or(u32::MAX)).max(seen);
+            let cost = |tokens: u32| price.cost(Usage::plain(row.input_tokens, output(tokens))) - price.cost(Usage::plain(row.input_tokens, seen));
+            self.imputed.requests += 1;
+            self.imputed.tokens += u64::from(output(tokens) - seen);
+            self.imputed.dollars += cost(tokens);
+            self.imputed.low += cost(low);
+            self.imputed.high += cost(high);
+        }
+        Ok(drawn)
+    }
+
+    /// The model that a row asks for in the priced configuration. One that it does not have is refused when the rows are sent.
+    fn model(&self, row: &Row) -> ModelId {
+        let named = row.model.and_then(|name| self.models[name.index()]);
+        named.or_else(|| self.default_model()).unwrap_or(ModelId(0))
+    }
+
+    fn default_model(&self) -> Option<ModelId> {
+        let name = self.clients.default_model.as_ref()?;
+        let index = self.plan.models.iter().position(|model| model.name == *name)?;
+        u32::try_from(index).ok().map(ModelId)
+    }
+
+    fn note(&mut self, batch: &Batch, row: &Row, recorded: &Recorded, length: Length, drawn: Option<Drawn>) {
+        let is_cached = recorded.cache_hit == Some(true);
+        let has_failed = recorded.status.is_some_and(|status| status >= 400);
+        let deployment = recorded.deployment.and_then(|name| self.deployments[name.index()]);
+        let entry = Entry {
+            at: row.at,
+            model: self.model(row),
+            deployment,
+            is_elsewhere: recorded.deployment.is_some() && deployment.is_none(),
+            key: row.key.map(|key| key.number()),
+            usage: if is_cached { None } else { usage(row, recorded, length, drawn) },
+            has_usage: row.output_tokens.is_some() || has_failed || is_cached,
+            status: recorded.status,
+            cost: recorded.cost,
+            duration: recorded.duration,
+            calls: u32::from(!is_cached),
+        };
+        let repriced = self.log.add(&entry);
+        let has = has(batch, row, recorded, entry.has_usage);
+        self.coverage.add(&has, recorded.cost.unwrap_or(repriced));
+    }
+}
+
+/// What the log says, or lets guess, that a request was billed for. A failed one is taken as free unless the log saw output of it; an answer without a
+/// length has the one that was drawn.
+fn usage(row: &Row, recorded: &Recorded, length: Length, drawn: Option<Drawn>) -> Option<Usage> {
+    let has_failed = recorded.status.is_some_and(|status| status >= 400);
+    let output = match (row.output_tokens, length) {
+        (Some(0) | None, _) if has_failed => return None,
+        (Some(tokens), _) => tokens,
+        (None, Length::AtLeast(seen)) if row.left_after.is_some() => seen,
+        (None, _) => drawn.map_or(0, |drawn| drawn.tokens).min(row.max_tokens.unwrap_or(u32::MAX)),
+    };
+    Some(Usage {
+        input: row.input_tokens,
+        cache_read: recorded.cached_tokens.unwrap_or(0),
+        cache_write: recorded.cache_write_tokens.unwrap_or(0),
+        cache_write_1h: 0,
+        output,
+        reasoning: recorded.reasoning_tokens.unwrap_or(0).min(output),
+    })
+}
+
+/// The output lengths of the whole trace, which is read once for them.
+fn lengths(traffic: &TrafficSpec) -> Result<Lengths, TraceError> {
+    let mut learner = Learner::default();
+    for batch in Trace::open(&traffic.trace, Options { order: Order::Count, ..traffic.options })? {
+        let mut batch = batch?;
+        adapt(&mut batch, traffic);
+        learner.see(&batch);
+    }
+    Ok(learner.finish())
+}
+
+/// What a replay wants to know of a row, and what it assumes where the log doesn't say.
+fn fields(clients: &Clients) -> [(&'static str, String); 13] {
+    let default = |name: &Option<String>| name.as_ref().map_or_else(|| "refused".to_owned(), |name| format!("`{name}`"));
+    let world = || "as the world has it".to_owned();
+    [
+        ("model", default(&clients.default_model)),
+        ("key", default(&clients.default_key)),
+        ("output tokens", "drawn from whole answers".to_owned()),
+        ("max_tokens", "the gateway's default".to_owned()),
+        ("stream", if clients.stream { "a stream" } else { "no stream" }.to_owned()),
+        ("fingerprint", "nobody's duplicate".to_owned()),
+        ("prefix blocks", "no prompt cache".to_owned()),
+        ("cached tokens", "re-priced as plain input".to_owned()),
+        ("cost", "re-priced".to_owned()),
+        ("status", "answered".to_owned()),
+        ("deployment", "the model's first".to_owned()),
+        ("TTFT", world()),
+        ("duration", world()),
+    ]
+}
+
+fn has(batch: &Batch, row: &Row, recorded: &Recorded, has_usage: bool) -> [bool; 13] {
+    [
+        row.model.is_some(),
+        row.key.is_some(),
+        has_usage,
+        row.max_tokens.is_some(),
+        row.stream.is_some(),
+        !row.fingerprint.is_unique(),
+        !batch.blocks(row).is_empty(),
+        recorded.cached_tokens.is_some(),
+        recorded.cost.is_some(),
+        recorded.status.is_some(),
+        recorded.deployment.is_some(),
+        recorded.ttft.is_some(),
+        recorded.duration.is_some(),
+    ]
+}

@@ -1,0 +1,209 @@
+//! Logs with a known truth, replayed: the recorded configuration comes out as recorded, or the run says that it doesn't.
+
+use std::fmt::Write;
+
+use super::cli::Home;
+
+const GATEWAY: &str = "\
+version = 1
+[models.gpt-4o-mini]
+deployments = [{ id = \"mini\", provider = \"openai\", model = \"gpt-4o-mini\" }]
+[models.gpt-4o]
+deployments = [{ id = \"large\", provider = \"openai\", model = \"gpt-4o\" }]
+[teams.red]
+[teams.blue]
+[keys.ann]
+team = \"red\"
+[keys.ben]
+team = \"blue\"
+";
+
+const SCENARIO: &str = "\
+name = \"a log\"
+gateway = \"gateway.toml\"
+[traffic]
+trace = \"log.csv\"
+[world]
+preset = \"ledger\"
+[[variant]]
+name = \"as recorded\"
+[[variant]]
+name = \"all on mini\"
+set = { 'models.gpt-4o.deployments' = [{ id = \"large\", provider = \"openai\", model = \"gpt-4o-mini\" }] }
+";
+
+/// 900 requests in three hours. Ten in a hundred answers met their max_tokens, and of one in a hundred the length is missing.
+fn log() -> String {
+    let mut text = String::from("at_s,model,key,input_tokens,output_tokens,max_tokens,status,duration_ms,cost_usd,deployment\n");
+    for row in 0_u64..900 {
+        let (model, deployment, key, input_rate, output_rate) = match row % 3 {
+            0 => ("gpt-4o", "large", "ann", 2_500_000, 10_000_000),
+            1 => ("gpt-4o-mini", "mini", "ann", 150_000, 600_000),
+            _ => ("gpt-4o-mini", "mini", "ben", 150_000, 600_000),
+        };
+        let (input, mut output) = (500 + row * 37 % 1_000, 20 + row * row % 480);
+        let limit = if row % 10 == 3 { output / 2 + 1 } else { 4_000 };
+        output = output.min(limit);
+        let picodollars = input * input_rate + output * output_rate;
+        let tokens = if row % 100 == 57 { String::new() } else { output.to_string() };
+        let cost = format!("0.{picodollars:012}");
+        let _ = writeln!(text, "{},{model},{key},{input},{tokens},{limit},200,1500,{cost},{deployment}", 1_795_176_000 + row * 12);
+    }
+    text
+}
+
+fn home(log: &str) -> Home {
+    let home = Home::new();
+    for (name, text) in [("gateway.toml", GATEWAY), ("scenario.toml", SCENARIO), ("log.csv", log)] {
+        home.write(name, text);
+    }
+    home
+}
+
+/// Exit code, stdout and stderr.
+fn run(home: &Home, arguments: &[&str]) -> (i32, String, String) {
+    let output = home.output(arguments);
+    let [stdout, stderr] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+    (output.status.code().unwrap(), stdout, stderr)
+}
+
+fn json(home: &Home, arguments: &[&str]) -> serde_json::Value {
+    let (_, stdout, stderr) = run(home, &[arguments, &["--format", "json"]].concat());
+    serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{stderr}"))
+}
+
+fn usd(value: &serde_json::Value) -> f64 {
+    value.as_str().unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_log_of_a_known_world_is_reproduced() {
+    let home = home(&log());
+    let (code, stdout, stderr) = run(&home, &["run", "scenario.toml"]);
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    insta::assert_snapshot!(stdout, @r#"
+    a log: log.csv, 900 requests in 2 h 59 min, recorded
+    TRUST C: baseline reproduced (+0.0 %), not checked against a bill.
+
+    baseline: as recorded  recorded  re-priced  simulated
+    $ trace                    1.65       1.65       1.65
+    calls                       900          -        900
+    requests answered 429         0          -          0
+    p95                       1.5 s          -          0
+    Re-priced is -0.1 % from recorded: other prices or discounts then, no part of the verdict.
+
+                 $ trace  $/hour   change  answered  p95  other model  retries  429s
+    as recorded     1.65   0.550            100.0 %    0        0.0 %        0     0
+    all on mini     0.24   0.081  -85.2 %   100.0 %    0        0.0 %        0     0
+    $/hour: the trace's dollars spread over its 2 h 59 min; too short to speak of days.
+
+    $ by cause   base  premium of place  prompt cache  wasted  undelivered  total
+    as recorded  1.65                 0             0       0            0   1.65
+    all on mini  0.24                 0             0       0            0   0.24
+
+    as recorded: in 900 = served 900 + cached 0 + refused 0 + failed 0 + abandoned 0
+    all on mini: in 900 = served 900 + cached 0 + refused 0 + failed 0 + abandoned 0
+    Ledger: the gateway's own books equal the bill in every variant, all of it confirmed
+    as recorded: one request for gpt-4o-mini with 998 input tokens causes at most 2 calls, $0.0200
+    all on mini: one request for gpt-4o-mini with 998 input tokens causes at most 2 calls, $0.0200
+
+    log covers        rows           assumed instead  $ on it
+    model          100.0 %                                  0
+    key            100.0 %                                  0
+    output tokens   99.0 %  drawn from whole answers     0.02
+    max_tokens     100.0 %                                  0
+    stream           0.0 %                 no stream     1.65
+    fingerprint      0.0 %        nobody's duplicate     1.65
+    prefix blocks    0.0 %           no prompt cache     1.65
+    cached tokens    0.0 %  re-priced as plain input     1.65
+    cost           100.0 %                                  0
+    status         100.0 %                                  0
+    deployment     100.0 %                                  0
+    TTFT             0.0 %       as the world has it     1.65
+    duration       100.0 %                                  0
+
+    Prices: the built-in price list of 2026-11-22
+    Assumed: output length drawn from whole answers for 99 of 900 requests (11.0 %): 1,938 output tokens
+        (1.0 %), $0.00677 (0.4 %; $0.00177 to $0.0146 if all were short or long) [log]
+    Assumed: latency none: every answer comes at once [world]
+    Assumed: provider limits none: no provider answers 429 [world]
+    Assumed: prompt cache none: all input at the plain rate [world]
+    Assumed: provider failures none [world]
+    Assumed: token counts the same on every model [assumed]
+    Assumed: answer quality not measured [assumed]
+    "#);
+    let json = json(&home, &["run", "scenario.toml"]);
+    let baseline = &json["baseline"];
+    let (repriced, simulated) = (usd(&baseline["repriced"]), usd(&baseline["simulated"]["cost"]));
+    assert!((simulated / repriced - 1.0).abs() <= 0.001, "{simulated} {repriced}");
+    assert_eq!(baseline["simulated"]["cost"], json["variants"][0]["bill"]["mean"]);
+}
+
+#[test]
+fn another_configuration_than_the_recorded_one_is_not_reproduced() {
+    let home = home(&log());
+    // What asks for the large model is sent elsewhere; the deployment that the log names is still there.
+    let wrong = "[[variant]]\nname = \"moved\"\nset = { 'models.gpt-4o.deployments' = [{ id = \"other\", provider = \"openai\", model = \"gpt-4o-mini\" }], \
+        'models.spare' = { deployments = [{ id = \"large\", provider = \"openai\", model = \"gpt-4o\" }] } }\n[baseline]\nvariant = \"moved\"\n";
+    home.write("wrong.toml", format!("{SCENARIO}{wrong}"));
+    let (code, stdout, stderr) = run(&home, &["run", "wrong.toml"]);
+    assert_eq!(code, 5, "{stdout}{stderr}");
+    insta::assert_snapshot!(stdout.split("\n\n").take(3).collect::<Vec<_>>().join("\n\n"), @r#"
+    a log: log.csv, 900 requests in 2 h 59 min, recorded
+    Baseline not reproduced (-85.2 %): don't decide on this run
+       off by model: gpt-4o -94.0 % ($0.0898 simulated, $1.50 re-priced)
+       off by team: red -89.5 % ($0.166 simulated, $1.57 re-priced)
+       off by hour: 2026-11-20 13:00 UTC -85.3 % ($0.0817 simulated, $0.555 re-priced), 2026-11-20
+        14:00 UTC -85.3 % ($0.0808 simulated, $0.550 re-priced), 2026-11-20 12:00 UTC -85.2 % ($0.0808
+        simulated, $0.544 re-priced)
+
+    baseline: moved        recorded  re-priced  simulated
+    $ trace                    1.65       1.65       0.24
+    calls                       900          -        900
+    requests answered 429         0          -          0
+    p95                       1.5 s          -          0
+    Re-priced is -0.1 % from recorded: other prices or discounts then, no part of the verdict.
+
+                 $ trace  $/hour     change  answered  p95  other model  retries  429s
+    as recorded     1.65   0.550   +577.7 %   100.0 %    0        0.0 %        0     0
+    all on mini     0.24   0.081  identical   100.0 %    0        0.0 %        0     0
+    moved           0.24   0.081              100.0 %    0        0.0 %        0     0
+    $/hour: the trace's dollars spread over its 2 h 59 min; too short to speak of days.
+    "#);
+    insta::assert_snapshot!(stderr, @r#"
+    report: reports/a-log
+    error: Baseline not reproduced (-85.2 %): don't decide on this run
+    hint: the first variant, or the one that [baseline] names, must be what the log was recorded under
+    "#);
+    // Expectations that fail say nothing about such a run.
+    home.write("both.toml", format!("{SCENARIO}{wrong}[[expect]]\ncost_usd = {{ at_most = 0 }}\n"));
+    assert_eq!(run(&home, &["run", "both.toml"]).0, 5);
+    let unchecked = format!("{SCENARIO}{}", wrong.split("[baseline]").next().unwrap());
+    home.write("unchecked.toml", unchecked.replacen("[traffic]", "baseline = false\n[traffic]", 1));
+    let (code, stdout, _) = run(&home, &["run", "unchecked.toml"]);
+    assert!(code == 0 && stdout.contains("TRUST D"), "{code} {stdout}");
+}
+
+#[test]
+fn the_price_list_is_no_part_of_the_verdict_but_shown() {
+    let home = home(&log());
+    home.write("dear.toml", GATEWAY.to_owned() + "[prices.models.gpt-4o]\ninput = 5\noutput = 20\n");
+    home.write("scenario.toml", SCENARIO.replace("gateway.toml", "dear.toml"));
+    let (code, stdout, _) = run(&home, &["run", "scenario.toml"]);
+    assert_eq!(code, 0);
+    assert!(stdout.contains("TRUST C: baseline reproduced (+0.0 %)") && stdout.contains("Re-priced is +"), "{stdout}");
+}
+
+#[test]
+fn lengths_are_drawn_once_for_all_variants() {
+    let home = home(&log());
+    let report = json(&home, &["run", "scenario.toml", "--seeds", "2"]);
+    let tokens = |variant: usize, run: usize| &report["variants"][variant]["runs"][run]["tokens"]["output"];
+    for other in [tokens(0, 1), tokens(1, 0), tokens(1, 1)] {
+        assert_eq!(tokens(0, 0), other);
+    }
+    assert!(report["imputed"]["requests"].as_u64().unwrap() >= 99, "{}", report["imputed"]);
+    // Another seed draws other lengths.
+    let drawn = |seed: &str| json(&home, &["run", "scenario.toml", "--seed", seed])["imputed"]["output_tokens"].clone();
+    assert_ne!(drawn("1"), drawn("2"));
+}
