@@ -17,6 +17,10 @@ pub fn of(variants: &[ScenarioVariant]) -> Vec<Assumption> {
         assume("prompt cache", prompt_cache(&worlds), "world"),
         assume("provider failures", failures(&worlds), "world"),
     ];
+    if worlds.iter().any(|world| world.recorded_outcomes) {
+        let value = "as recorded where a variant's first call is the log's: optimistic, its load then is not the variant's";
+        found.push(assume("latency and failures", value.to_owned(), "log"));
+    }
     if variants.iter().any(|variant| variant.gateway.plan.models.len() > 1) {
         found.push(assume("token counts", "the same on every model".to_owned(), "assumed"));
         found.push(assume("answer quality", "not measured".to_owned(), "assumed"));

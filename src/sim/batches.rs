@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::traffic::trace::Batch;
+use crate::traffic::trace::{Batch, Row};
 
 /// The batches whose blocks are still needed by requests in flight.
 #[derive(Default)]
@@ -43,10 +43,15 @@ impl Batches {
         }
     }
 
+    /// A row and its batch.
+    pub(super) fn row(&self, number: u32, row: u32) -> (&Batch, &Row) {
+        let batch = self.held[(number - self.first) as usize].0.as_ref().expect("a batch is kept while a request holds it");
+        (batch, &batch.rows[row as usize])
+    }
+
     /// The blocks of a row's prompt, and the tokens in one.
     pub(super) fn blocks(&self, number: u32, row: u32) -> (&[u64], u32) {
-        let batch = self.held[(number - self.first) as usize].0.as_ref().expect("a batch is kept while a request holds it");
-        let row = &batch.rows[row as usize];
+        let (batch, row) = self.row(number, row);
         (batch.blocks(row), row.block_size)
     }
 }

@@ -9,6 +9,7 @@ use super::client::{self, ClientError, Clients, Directory};
 use super::fate::{End, Fate};
 use super::observe::{Bill, Context, Observer, Totals};
 use super::queue::{Class, Queue, Ticket};
+use super::replay::outcomes::Outcomes;
 use super::upstream::{Prompt, Upstream, WorldError};
 use super::world::World;
 use crate::gateway::command::Command;
@@ -43,6 +44,8 @@ pub struct Driver<O> {
     gateway: Gateway,
     upstream: Upstream,
     directory: Directory,
+    /// What the log saw, where the world is to go by it.
+    outcomes: Option<Outcomes>,
     observer: O,
     entries: Vec<Entry>,
     free: Vec<Slot>,
@@ -109,6 +112,7 @@ impl<O: Observer> Driver<O> {
             gateway: Gateway::new(&variant.plan, seed),
             upstream: Upstream::new(&variant.plan, &variant.world, seed)?,
             directory: Directory::default(),
+            outcomes: variant.world.deployments.iter().any(|world| world.recorded_outcomes).then(Outcomes::default),
             observer,
             entries: Vec::new(),
             free: Vec::new(),
@@ -139,6 +143,9 @@ impl<O: Observer> Driver<O> {
             self.command(command)?;
         }
         self.directory.learn_keys(batch, &clients, &self.gateway)?;
+        if let Some(outcomes) = &mut self.outcomes {
+            outcomes.learn(batch, &self.variant.plan);
+        }
         self.batches.push(Arc::clone(batch));
         for (index, row) in (0..).zip(&batch.rows) {
             self.run_until(row.at);
@@ -242,7 +249,7 @@ impl<O: Observer> Driver<O> {
             is_finished: false,
             has_left: false,
             is_looking: false,
-            batch: if row.prefix.is_empty() { None } else { Some(self.batches.hold_current()) },
+            batch: if row.prefix.is_empty() && self.outcomes.is_none() { None } else { Some(self.batches.hold_current()) },
             row: index,
         };
         self.observer.arrived(self.now, &entry.context);
@@ -341,6 +348,10 @@ impl<O: Observer> Driver<O> {
         assert!(entry.open.is_none(), "one call of a request is open at one time");
         let (request, output_tokens) = (*entry.flight.request(), entry.context.output_tokens);
         let (blocks, block_size) = entry.batch.map_or((&[][..], 0), |batch| self.batches.blocks(batch, entry.row));
+        let recorded = self.outcomes.as_ref().filter(|_| call.call == 1).zip(entry.batch).and_then(|(outcomes, batch)| {
+            let (batch, row) = self.batches.row(batch, entry.row);
+            outcomes.step(batch, row, call.deployment, self.upstream.world(call.deployment))
+        });
         let prompt = Prompt {
             request: request.id,
             input_tokens: request.input_tokens,
@@ -349,6 +360,7 @@ impl<O: Observer> Driver<O> {
             stream: request.stream,
             blocks,
             block_size,
+            recorded,
         };
         let fate = self.upstream.call(self.now, call.deployment, call.nth, call.max_tokens, &prompt);
         entry.context.called = Some(call.deployment);

@@ -185,6 +185,21 @@ fn another_configuration_than_the_recorded_one_is_not_reproduced() {
 }
 
 #[test]
+fn recorded_outcomes_are_met_where_a_variant_makes_the_recorded_call() {
+    let home = home(&log());
+    let found = json(&home, &["run", "scenario.toml", "--set", "world.outcomes=recorded"]);
+    // Every answer took 1.5 s, and the histogram keeps one part in 128.
+    let p95 = found["baseline"]["simulated"]["p95_us"].as_f64().unwrap();
+    assert!((p95 / 1_500_000.0 - 1.0).abs() < 0.01, "{p95}");
+    assert!(found["assumptions"].to_string().contains("optimistic"), "{}", found["assumptions"]);
+    // Elsewhere the world decides, and this one answers at once.
+    let moved = "models.gpt-4o-mini.deployments=[{ id = 'other', provider = 'openai', model = 'gpt-4o-mini' }]";
+    let found = json(&home, &["run", "scenario.toml", "--set", "world.outcomes=recorded", "--set", moved]);
+    let latency = &found["variants"][0]["runs"][0]["latency"];
+    assert_eq!((&latency["p50_us"], &latency["seen"]), (&0.into(), &900.into()), "two thirds ask for the small model");
+}
+
+#[test]
 fn the_price_list_is_no_part_of_the_verdict_but_shown() {
     let home = home(&log());
     home.write("dear.toml", GATEWAY.to_owned() + "[prices.models.gpt-4o]\ninput = 5\noutput = 20\n");
