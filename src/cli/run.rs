@@ -9,7 +9,7 @@ use super::simulate::{Job, simulate};
 use super::{Exit, Failure, Printer, assumptions, digest};
 use crate::config::scenario::{Scenario, ScenarioVariant};
 use crate::config::{self, Options};
-use crate::report::expect::{Bound, Expectation};
+use crate::report::expect::Expectation;
 use crate::report::write::Place;
 use crate::report::{Origin, Report, table, write};
 use crate::sim::driver::Variant;
@@ -50,7 +50,7 @@ fn resolve(arguments: &RunArguments, printer: &Printer) -> Result<(Job, Vec<Expe
     let origin = if traffic.synthetic { Origin::Synthetic } else { Origin::Recorded };
     let experiment = Experiment { variants, seeds, threads };
     let job = Job { name, experiment, traffic, origin, baseline, inputs, prices, assumptions };
-    Ok((job, expectations.into_iter().map(expectation).collect()))
+    Ok((job, expectations))
 }
 
 /// The scenario's seeds, or as many from where the command line says.
@@ -63,16 +63,6 @@ fn seeds(arguments: &RunArguments, scenario: &Scenario) -> Vec<u64> {
 fn variant(variant: ScenarioVariant) -> Variant {
     let ScenarioVariant { name, gateway, world, clients } = variant;
     Variant { name, plan: Arc::new(gateway.plan), setup: gateway.commands.into(), world: Arc::new(world), clients: Arc::new(clients) }
-}
-
-fn expectation(expectation: config::scenario::Expectation) -> Expectation {
-    let bound = match expectation.bound {
-        config::scenario::Bound::CostAtMost(most) => Bound::CostAtMost(most),
-        config::scenario::Bound::CostAtLeast(least) => Bound::CostAtLeast(least),
-        config::scenario::Bound::AnsweredAtLeast { per_million } => Bound::AnsweredAtLeast { per_million },
-        config::scenario::Bound::AnsweredAtMost { per_million } => Bound::AnsweredAtMost { per_million },
-    };
-    Expectation { variant: expectation.variant, bound }
 }
 
 fn conclude(mut report: Report, expectations: &[Expectation], arguments: &RunArguments, printer: &mut Printer) -> Result<Exit, Failure> {

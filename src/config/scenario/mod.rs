@@ -11,11 +11,11 @@ mod world;
 
 use std::path::Path;
 
+use crate::report::expect::Expectation;
 use crate::sim::client::Clients;
 use crate::sim::world::World;
 
 pub use self::baseline::BaselineSpec;
-pub use self::expect::{Bound, Expectation};
 pub use self::traffic::TrafficSpec;
 
 use super::Options;

@@ -6,10 +6,11 @@ use proptest::{prop_assert, proptest};
 
 use super::super::diagnostic::Diagnostics;
 use super::super::{Checked, Loaded, Options, load_either, load_scenario};
-use super::{Bound, Expectation, Scenario};
+use super::Scenario;
 use crate::gateway::command::Command;
 use crate::gateway::money::Money;
 use crate::gateway::time::Span;
+use crate::report::expect::{Bound, Expectation};
 use crate::sim::client::UnknownKey;
 use crate::sim::world::{Answer, Basis, Counted, Pace, Visible};
 
