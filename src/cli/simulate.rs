@@ -239,7 +239,7 @@ impl Observer for Listener {
 
     #[inline]
     fn call(&mut self, now: Time, context: &Context, closed: &CallClosed, bill: &Bill) {
-        self.0.call(now, &about(context), closed, Billed { usage: bill.usage, amount: bill.cost });
+        self.0.call(now, &about(context), closed, Billed { usage: bill.usage, amount: bill.cost, shared: bill.shared });
     }
 }
 

@@ -34,6 +34,8 @@ pub struct Billed {
     pub usage: Usage,
     /// The charge.
     pub amount: Money,
+    /// Its client had left, and it went on for those who waited for the same answer.
+    pub shared: bool,
 }
 
 /// The keys and teams that commands have made, numbered as the core numbers them: in the order in which their names first appear.
@@ -169,8 +171,12 @@ impl Fold {
         totals.bill += billed.amount;
         totals.bill_of_one_call_max = totals.bill_of_one_call_max.max(billed.amount);
         totals.causes.add(parts);
+        if billed.shared {
+            totals.shared += billed.amount;
+        }
         totals.by_position[closed.position as usize] += billed.amount;
         totals.tokens.count(billed.usage, closed.delivered);
+        totals.prompt_cache_hits += u64::from(billed.usage.cache_read > 0);
         match closed.certainty {
             Certainty::Confirmed => {
                 totals.ledger.confirmed += closed.amount;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Serialize, Serializer};
 
-use super::cause::{Causes, POSITIONS, Waste, position_name};
+use super::cause::{POSITIONS, Waste, position_name};
 use super::histogram::Histogram;
 use super::totals::{DENIAL_NAMES, Demand, Incidents, Ledger, Supply, Tokens, Totals};
 use super::{Names, Origin, Report, Run, Spread, Variant, write};
@@ -131,6 +131,7 @@ struct CallsJson {
     retries: u64,
     fallbacks: u64,
     rate_limited: u64,
+    prompt_cache_hits: u64,
     by_position: BTreeMap<&'static str, u64>,
     delivered: u64,
     failed: u64,
@@ -148,6 +149,7 @@ struct CauseJson {
     undelivered: Usd,
     wasted: Usd,
     wasted_by: BTreeMap<&'static str, BTreeMap<&'static str, Usd>>,
+    of_which_shared: Usd,
 }
 
 #[derive(Serialize)]
@@ -292,7 +294,7 @@ impl<'a> RunJson<'a> {
             bill: Usd(totals.bill),
             requests: requests(totals),
             calls: calls(totals),
-            cause: cause(&totals.causes),
+            cause: cause(totals),
             by_position: by_position(&totals.by_position),
             ledger: ledger(&totals.ledger),
             tokens: tokens(&totals.tokens),
@@ -337,6 +339,7 @@ fn calls(totals: &Totals) -> CallsJson {
         retries: totals.retries(),
         fallbacks: totals.fallbacks(),
         rate_limited: totals.rate_limited(),
+        prompt_cache_hits: totals.prompt_cache_hits,
         by_position: POSITIONS.into_iter().map(|position| (position_name(position), totals.calls[position as usize])).collect(),
         delivered: ends.delivered,
         failed: ends.failed,
@@ -347,8 +350,10 @@ fn calls(totals: &Totals) -> CallsJson {
     }
 }
 
-fn cause(causes: &Causes) -> CauseJson {
+fn cause(totals: &Totals) -> CauseJson {
+    let causes = &totals.causes;
     CauseJson {
+        of_which_shared: Usd(totals.shared),
         base: Usd(causes.base),
         premium_of_place: Usd(causes.premium),
         prompt_cache: Usd(causes.prompt_cache),

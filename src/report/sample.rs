@@ -108,5 +108,5 @@ fn call(fold: &mut Fold, about: &About, now: Time, (call, target): (u32, u32), l
     let ended = if limited { Ended::Failed(FailureClass::RateLimited) } else { Ended::Delivered };
     let certainty = Certainty::Confirmed;
     let closed = CallClosed { call, model, deployment, position, ended, usage, delivered: usage.output, amount, certainty };
-    fold.call(now, about, &closed, Billed { usage, amount });
+    fold.call(now, about, &closed, Billed { usage, amount, shared: false });
 }

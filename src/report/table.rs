@@ -199,6 +199,10 @@ fn waste_lines(merged: &[(&Variant, Totals)]) -> String {
         });
         line(&mut text, &variant.name, &format!("wasted: {}", ways.collect::<Vec<_>>().join("; ")));
     }
+    for (variant, totals) in merged.iter().filter(|(_, totals)| totals.shared != Money::ZERO) {
+        let shared = usd(mean(totals.shared, variant));
+        line(&mut text, &variant.name, &format!("shared: {shared} of this for calls that went on for others after their own client had left"));
+    }
     text
 }
 

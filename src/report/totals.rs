@@ -269,6 +269,8 @@ pub struct Totals {
     pub ledger: Ledger,
     /// The bill by cause.
     pub causes: Causes,
+    /// Of the bill, calls that went on for others after the client that is billed for them had left.
+    pub shared: Money,
     /// The bill by position of the call.
     pub by_position: [Money; 4],
     /// By model asked for.
@@ -283,6 +285,8 @@ pub struct Totals {
     pub deployments: Vec<Supply>,
     /// Tokens.
     pub tokens: Tokens,
+    /// Calls that read a part of their input from a prompt cache.
+    pub prompt_cache_hits: u64,
     /// From arrival to the answer's end, over answered requests.
     pub latency: Histogram,
     /// From arrival to the answer's beginning, over answers that were streamed.
@@ -315,6 +319,7 @@ impl Totals {
             bill: Money::ZERO,
             ledger: Ledger::default(),
             causes: Causes::default(),
+            shared: Money::ZERO,
             by_position: [Money::ZERO; 4],
             asked: vec![Demand::default(); plan.models.len()],
             keys: Vec::new(),
@@ -322,6 +327,7 @@ impl Totals {
             called: vec![Supply::default(); plan.models.len()],
             deployments: vec![Supply::default(); plan.deployments.len()],
             tokens: Tokens::default(),
+            prompt_cache_hits: 0,
             latency: Histogram::default(),
             first_token: Histogram::default(),
             incidents: Incidents::default(),
@@ -347,6 +353,7 @@ impl Totals {
         self.bill += other.bill;
         self.ledger += &other.ledger;
         self.causes += &other.causes;
+        self.shared += other.shared;
         for (mine, theirs) in self.by_position.iter_mut().zip(other.by_position) {
             *mine += theirs;
         }
@@ -356,6 +363,7 @@ impl Totals {
         add_rows(&mut self.called, &other.called);
         add_rows(&mut self.deployments, &other.deployments);
         self.tokens += &other.tokens;
+        self.prompt_cache_hits += other.prompt_cache_hits;
         self.latency.merge(&other.latency);
         self.first_token.merge(&other.first_token);
         self.incidents += &other.incidents;

@@ -322,7 +322,8 @@ impl<O: Observer> Driver<O> {
     /// Takes one step of a request, carries out the action and schedules what comes next.
     fn step(&mut self, slot: Slot, event: Event) {
         let (now, plan, entry) = (self.now, &self.variant.plan, &mut self.entries[slot.index()]);
-        let mut about = About { context: &entry.context, open: entry.open.as_ref(), upstream: &self.upstream, plan, has_closed: false };
+        let has_left = entry.has_left;
+        let mut about = About { context: &entry.context, has_left, open: entry.open.as_ref(), upstream: &self.upstream, plan, has_closed: false };
         let mut journal = Listener { observer: &mut self.observer, totals: &mut self.totals, about: Some(&mut about) };
         let action = entry.flight.step(plan, &mut self.gateway, now, event, &mut journal);
         if about.has_closed {
@@ -444,6 +445,7 @@ struct Listener<'a, 'b, O> {
 /// The request whose step it is.
 struct About<'a> {
     context: &'a Context,
+    has_left: bool,
     open: Option<&'a Open>,
     upstream: &'a Upstream,
     plan: &'a Plan,
@@ -486,9 +488,11 @@ impl About<'_> {
             _ if open.has_timed_out => End::TimedOut(now),
             _ => End::Closed(now),
         };
+        // Only for others is an answer delivered whole whose client has left: to itself a part of it was.
+        let shared = self.has_left && open.has_ended && closed.ended == Ended::Delivered && closed.delivered == open.fate.usage.output;
         let deployment = open.call.deployment;
         let billed = open.fate.bill(end, &self.upstream.world(deployment).billing);
-        billed.map_or(Bill::default(), |usage| Bill { usage, cost: self.plan.deployment(deployment).rates.cost(usage) })
+        billed.map_or(Bill::default(), |usage| Bill { usage, cost: self.plan.deployment(deployment).rates.cost(usage), shared })
     }
 }
 

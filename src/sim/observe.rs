@@ -68,6 +68,8 @@ pub struct Bill {
     pub usage: Usage,
     /// What it costs. Zero if the call was free, even where a request has a fixed price.
     pub cost: Money,
+    /// Its client had left, and it went on for those who waited for the same answer.
+    pub shared: bool,
 }
 
 /// What a run counts about itself.
