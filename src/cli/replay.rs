@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::simulate::adapt;
 use crate::config::scenario::TrafficSpec;
 use crate::gateway::id::{DeploymentId, ModelId};
 use crate::gateway::plan::Plan;
 use crate::gateway::rate_card::Usage;
 use crate::report::Imputed;
 use crate::report::coverage::Coverage;
+use crate::report::numbers::count;
 use crate::report::recorded::{Entry, Log};
 use crate::sim::client::Clients;
 use crate::sim::driver::Variant;
@@ -49,7 +49,7 @@ impl<'a> Replay<'a> {
             deployments: Vec::new(),
             keys: Vec::new(),
             log: Log::new(Arc::clone(&variant.plan)),
-            coverage: Coverage::of(fields(&variant.clients)),
+            coverage: Coverage::of(fields(&variant.clients, traffic)),
             imputed: Imputed::default(),
         }
     }
@@ -95,7 +95,10 @@ impl<'a> Replay<'a> {
 
     fn learn_names(&mut self, batch: &Batch) {
         let plan = &self.plan;
-        let model = |name: &String| plan.models.iter().position(|model| model.name == *name && !model.retired);
+        let model = |name: &String| {
+            let here = self.traffic.models.iter().find(|(there, _)| there == name).map_or(name, |(_, here)| here);
+            plan.models.iter().position(|model| model.name == *here && !model.retired)
+        };
         let deployment = |name: &String| plan.deployments.iter().position(|deployment| deployment.name == *name && !deployment.retired);
         let id = |index: usize| u32::try_from(index).ok();
         self.models.extend(batch.first_seen.models.iter().map(|name| model(name).and_then(id).map(ModelId)));
@@ -111,7 +114,8 @@ impl<'a> Replay<'a> {
         let drawn = lengths.draw(self.seed, self.ordinal, row.model, row.input_tokens, seen);
         if let Some(Drawn { tokens, low, high }) = drawn {
             let price = &self.plan.model(self.model(row)).reference;
-            let output = |tokens: u32| tokens.min(row.max_tokens.unwrap_or(u32::MAX)).max(seen);
+            let most = self.most(row);
+            let output = |tokens: u32| tokens.min(most).max(seen);
             let cost = |tokens: u32| price.cost(Usage::plain(row.input_tokens, output(tokens))) - price.cost(Usage::plain(row.input_tokens, seen));
             self.imputed.requests += 1;
             self.imputed.tokens += u64::from(output(tokens) - seen);
@@ -126,6 +130,11 @@ impl<'a> Replay<'a> {
     fn model(&self, row: &Row) -> ModelId {
         let named = row.model.and_then(|name| self.models[name.index()]);
         named.or_else(|| self.default_model()).unwrap_or(ModelId(0))
+    }
+
+    /// The most output tokens that a row's client asks for.
+    fn most(&self, row: &Row) -> u32 {
+        row.max_tokens.or(self.traffic.max_tokens).unwrap_or(u32::MAX)
     }
 
     fn default_model(&self) -> Option<ModelId> {
@@ -144,7 +153,7 @@ impl<'a> Replay<'a> {
             deployment,
             is_elsewhere: recorded.deployment.is_some() && deployment.is_none(),
             key: row.key.map(|key| key.number()),
-            usage: if is_cached { None } else { usage(row, recorded, length, drawn) },
+            usage: if is_cached { None } else { usage(row, recorded, length, drawn, self.most(row)) },
             has_usage: row.output_tokens.is_some() || has_failed || is_cached,
             status: recorded.status,
             cost: recorded.cost,
@@ -159,13 +168,13 @@ impl<'a> Replay<'a> {
 
 /// What the log says, or lets guess, that a request was billed for. A failed one is taken as free unless the log saw output of it; an answer without a
 /// length has the one that was drawn.
-fn usage(row: &Row, recorded: &Recorded, length: Length, drawn: Option<Drawn>) -> Option<Usage> {
+fn usage(row: &Row, recorded: &Recorded, length: Length, drawn: Option<Drawn>, most: u32) -> Option<Usage> {
     let has_failed = recorded.status.is_some_and(|status| status >= 400);
     let output = match (row.output_tokens, length) {
         (Some(0) | None, _) if has_failed => return None,
         (Some(tokens), _) => tokens,
         (None, Length::AtLeast(seen)) if row.left_after.is_some() => seen,
-        (None, _) => drawn.map_or(0, |drawn| drawn.tokens).min(row.max_tokens.unwrap_or(u32::MAX)),
+        (None, _) => drawn.map_or(0, |drawn| drawn.tokens).min(most),
     };
     Some(Usage {
         input: row.input_tokens,
@@ -181,22 +190,21 @@ fn usage(row: &Row, recorded: &Recorded, length: Length, drawn: Option<Drawn>) -
 fn lengths(traffic: &TrafficSpec) -> Result<Lengths, TraceError> {
     let mut learner = Learner::default();
     for batch in Trace::open(&traffic.trace, Options { order: Order::Count, ..traffic.options })? {
-        let mut batch = batch?;
-        adapt(&mut batch, traffic);
-        learner.see(&batch);
+        learner.see(&batch?);
     }
     Ok(learner.finish())
 }
 
 /// What a replay wants to know of a row, and what it assumes where the log doesn't say.
-fn fields(clients: &Clients) -> [(&'static str, String); 13] {
+fn fields(clients: &Clients, traffic: &TrafficSpec) -> [(&'static str, String); 13] {
+    let max_tokens = traffic.max_tokens.map_or_else(|| "the gateway's default".to_owned(), |most| count(most.into()));
     let default = |name: &Option<String>| name.as_ref().map_or_else(|| "refused".to_owned(), |name| format!("`{name}`"));
     let world = || "as the world has it".to_owned();
     [
         ("model", default(&clients.default_model)),
         ("key", default(&clients.default_key)),
         ("output tokens", "drawn from whole answers".to_owned()),
-        ("max_tokens", "the gateway's default".to_owned()),
+        ("max_tokens", max_tokens),
         ("stream", if clients.stream { "a stream" } else { "no stream" }.to_owned()),
         ("fingerprint", "nobody's duplicate".to_owned()),
         ("prefix blocks", "no prompt cache".to_owned()),

@@ -62,8 +62,8 @@ pub fn simulate(job: Job, printer: &Printer) -> Result<Report, Failure> {
         let mut batch = trace.next_batch()?;
         if let Some(batch) = &mut batch {
             seen.see(batch);
-            adapt(batch, &job.traffic);
             replay.see(batch)?;
+            adapt(batch, &job.traffic);
         }
         Ok::<_, TraceError>(batch.map(Arc::new))
     };
@@ -89,7 +89,7 @@ fn count_rows(job: &Job, length: Arc<AtomicU64>) {
 }
 
 /// Carries out what the scenario says about the rows of its trace.
-pub(super) fn adapt(batch: &mut Batch, traffic: &TrafficSpec) {
+fn adapt(batch: &mut Batch, traffic: &TrafficSpec) {
     for name in &mut batch.first_seen.models {
         if let Some((_, here)) = traffic.models.iter().find(|(there, _)| there == name) {
             name.clone_from(here);

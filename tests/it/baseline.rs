@@ -185,6 +185,30 @@ fn another_configuration_than_the_recorded_one_is_not_reproduced() {
 }
 
 #[test]
+fn failures_in_a_log_are_arrivals_and_not_copied() {
+    // Every twentieth request failed and cost nothing; nothing fails in this world.
+    let log = log();
+    let failing = (1..).zip(log.lines()).map(|(rows, line)| {
+        let cells: Vec<&str> = line.split(',').collect();
+        let [at, model, key, input, .., deployment] = cells[..] else { panic!("{line}") };
+        match rows % 20 {
+            5 if rows % 40 == 5 => format!("{at},{model},{key},{input},,4000,429,20,0,{deployment}\n"),
+            5 => format!("{at},{model},{key},{input},0,4000,503,20,0,{deployment}\n"),
+            _ => format!("{line}\n"),
+        }
+    });
+    let home = home(&failing.collect::<String>());
+    let found = json(&home, &["run", "scenario.toml"]);
+    let (baseline, requests) = (&found["baseline"], &found["variants"][0]["runs"][0]["requests"]);
+    assert_eq!((&requests["served"], &requests["failed"]), (&900.into(), &0.into()));
+    assert_eq!((&baseline["recorded"]["requests_rate_limited"], &baseline["simulated"]["requests_rate_limited"]), (&23.into(), &0.into()));
+    // So the simulation costs about a twentieth more than the log, and says that it is not to be trusted.
+    let off = usd(&baseline["simulated"]["cost"]) / usd(&baseline["repriced"]) - 1.0;
+    assert!((0.03..0.08).contains(&off), "{off}");
+    assert_eq!(run(&home, &["run", "scenario.toml"]).0, 5);
+}
+
+#[test]
 fn recorded_outcomes_are_met_where_a_variant_makes_the_recorded_call() {
     let home = home(&log());
     let found = json(&home, &["run", "scenario.toml", "--set", "world.outcomes=recorded"]);
