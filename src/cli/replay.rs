@@ -20,11 +20,13 @@ pub struct Replay<'a> {
     traffic: &'a TrafficSpec,
     /// The configuration that the log is priced under.
     plan: Arc<Plan>,
-    clients: Arc<Clients>,
+    default_model: Option<ModelId>,
     seed: u64,
     /// Learnt when the first row needs it.
     lengths: Option<Lengths>,
     ordinal: u64,
+    /// Whether any row so far says how its request ended.
+    is_log: bool,
     models: Vec<Option<ModelId>>,
     deployments: Vec<Option<DeploymentId>>,
     /// The log's keys, by number.
@@ -38,13 +40,15 @@ pub struct Replay<'a> {
 impl<'a> Replay<'a> {
     /// A replay of `traffic` that is held against `variant`. Lengths are drawn from `seed`.
     pub fn new(traffic: &'a TrafficSpec, variant: &Variant, seed: u64) -> Self {
+        let default_model = variant.clients.default_model.as_ref().and_then(|name| model(&variant.plan, name));
         Self {
             traffic,
             plan: Arc::clone(&variant.plan),
-            clients: Arc::clone(&variant.clients),
+            default_model,
             seed,
             lengths: None,
             ordinal: 0,
+            is_log: false,
             models: Vec::new(),
             deployments: Vec::new(),
             keys: Vec::new(),
@@ -60,6 +64,10 @@ impl<'a> Replay<'a> {
     /// If the trace can't be read a second time, which is when the first length is missing.
     pub fn see(&mut self, batch: &mut Batch) -> Result<(), TraceError> {
         self.learn_names(batch);
+        self.is_log = self.is_log || batch.rows.iter().any(|row| batch.recorded(row).is_some());
+        if !self.is_log {
+            self.log.add_silent(batch.rows.len() as u64);
+        }
         for index in 0..batch.rows.len() {
             let row = &batch.rows[index];
             let recorded = batch.recorded(row).copied();
@@ -68,9 +76,8 @@ impl<'a> Replay<'a> {
                 Length::Whole(_) => None,
                 Length::AtLeast(seen) => self.draw(row, seen)?,
             };
-            match &recorded {
-                None => self.log.add_silent(1),
-                Some(recorded) => self.note(batch, row, recorded, length, drawn),
+            if self.is_log {
+                self.note(batch, row, &recorded.unwrap_or_default(), length, drawn);
             }
             if let Length::AtLeast(seen) = length {
                 // Where no answer of that length was ever seen whole, what is known of it counts; if that is nothing, the scenario's stand-in.
@@ -85,7 +92,7 @@ impl<'a> Replay<'a> {
 
     /// What the log covers; `None` if the traffic is no log.
     pub fn covered(&self) -> Option<Coverage> {
-        Some(self.coverage.clone()).filter(|coverage| coverage.rows > 0)
+        Some(self.coverage.clone()).filter(|_| self.is_log)
     }
 
     /// What was drawn, if anything.
@@ -95,14 +102,9 @@ impl<'a> Replay<'a> {
 
     fn learn_names(&mut self, batch: &Batch) {
         let plan = &self.plan;
-        let model = |name: &String| {
-            let here = self.traffic.models.iter().find(|(there, _)| there == name).map_or(name, |(_, here)| here);
-            plan.models.iter().position(|model| model.name == *here && !model.retired)
-        };
-        let deployment = |name: &String| plan.deployments.iter().position(|deployment| deployment.name == *name && !deployment.retired);
-        let id = |index: usize| u32::try_from(index).ok();
-        self.models.extend(batch.first_seen.models.iter().map(|name| model(name).and_then(id).map(ModelId)));
-        self.deployments.extend(batch.first_seen.deployments.iter().map(|name| deployment(name).and_then(id).map(DeploymentId)));
+        let here = |name| self.traffic.models.iter().find(|(there, _)| there == name).map_or(name, |(_, here)| here);
+        self.models.extend(batch.first_seen.models.iter().map(|name| model(plan, here(name))));
+        self.deployments.extend(batch.first_seen.deployments.iter().map(|name| deployment(plan, name)));
         self.keys.extend(batch.first_seen.keys.iter().cloned());
     }
 
@@ -129,18 +131,12 @@ impl<'a> Replay<'a> {
     /// The model that a row asks for in the priced configuration. One that it does not have is refused when the rows are sent.
     fn model(&self, row: &Row) -> ModelId {
         let named = row.model.and_then(|name| self.models[name.index()]);
-        named.or_else(|| self.default_model()).unwrap_or(ModelId(0))
+        named.or(self.default_model).unwrap_or(ModelId(0))
     }
 
     /// The most output tokens that a row's client asks for.
     fn most(&self, row: &Row) -> u32 {
         row.max_tokens.or(self.traffic.max_tokens).unwrap_or(u32::MAX)
-    }
-
-    fn default_model(&self) -> Option<ModelId> {
-        let name = self.clients.default_model.as_ref()?;
-        let index = self.plan.models.iter().position(|model| model.name == *name)?;
-        u32::try_from(index).ok().map(ModelId)
     }
 
     fn note(&mut self, batch: &Batch, row: &Row, recorded: &Recorded, length: Length, drawn: Option<Drawn>) {
@@ -164,6 +160,16 @@ impl<'a> Replay<'a> {
         let has = has(batch, row, recorded, entry.has_usage);
         self.coverage.add(&has, recorded.cost.unwrap_or(repriced));
     }
+}
+
+fn model(plan: &Plan, name: &str) -> Option<ModelId> {
+    let index = plan.models.iter().position(|model| model.name == name && !model.retired)?;
+    u32::try_from(index).ok().map(ModelId)
+}
+
+fn deployment(plan: &Plan, name: &str) -> Option<DeploymentId> {
+    let index = plan.deployments.iter().position(|deployment| deployment.name == name && !deployment.retired)?;
+    u32::try_from(index).ok().map(DeploymentId)
 }
 
 /// What the log says, or lets guess, that a request was billed for. A failed one is taken as free unless the log saw output of it; an answer without a

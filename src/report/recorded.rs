@@ -95,7 +95,7 @@ impl Log {
         }
     }
 
-    /// Counts a request about whose end the log says something, and gives what it costs at the prices in use: at the deployment that answered, or
+    /// Counts a request, and gives what it costs at the prices in use: at the deployment that answered, or
     /// where the log doesn't name one of the plan's, at the first of the model asked for.
     pub fn add(&mut self, entry: &Entry) -> Money {
         let plan = &self.plan;
@@ -120,7 +120,7 @@ impl Log {
         amount
     }
 
-    /// Counts requests about whose end the log says nothing.
+    /// Counts requests that come before the log says anything about how requests end.
     pub fn add_silent(&mut self, requests: u64) {
         self.requests += requests;
     }
