@@ -6,10 +6,12 @@ use crate::config::scenario::TrafficSpec;
 use crate::gateway::id::{DeploymentId, ModelId};
 use crate::gateway::plan::Plan;
 use crate::gateway::rate_card::Usage;
-use crate::report::Imputed;
+use crate::report::baseline::Baseline;
 use crate::report::coverage::Coverage;
+use crate::report::fold::Directory;
 use crate::report::numbers::count;
 use crate::report::recorded::{Entry, Log};
+use crate::report::{self, Imputed};
 use crate::sim::client::Clients;
 use crate::sim::driver::Variant;
 use crate::sim::replay::impute::{Drawn, Learner, Length, Lengths};
@@ -29,12 +31,24 @@ pub struct Replay<'a> {
     is_log: bool,
     models: Vec<Option<ModelId>>,
     deployments: Vec<Option<DeploymentId>>,
-    /// The log's keys, by number.
-    pub keys: Vec<String>,
-    /// What the log says.
-    pub log: Log,
+    keys: Vec<String>,
+    default_key: Option<String>,
+    log: Log,
     coverage: Coverage,
     imputed: Imputed,
+}
+
+/// What was learnt of a log while it was fed to the variants.
+pub struct Replayed {
+    /// What it says.
+    pub log: Log,
+    /// What it covers; `None` if the traffic is no log.
+    pub covered: Option<Coverage>,
+    /// What was drawn, if anything.
+    pub drawn: Option<Imputed>,
+    /// Its keys, by number.
+    keys: Vec<String>,
+    default_key: Option<String>,
 }
 
 impl<'a> Replay<'a> {
@@ -52,6 +66,7 @@ impl<'a> Replay<'a> {
             models: Vec::new(),
             deployments: Vec::new(),
             keys: Vec::new(),
+            default_key: variant.clients.default_key.clone(),
             log: Log::new(Arc::clone(&variant.plan)),
             coverage: Coverage::of(fields(&variant.clients, traffic)),
             imputed: Imputed::default(),
@@ -90,14 +105,15 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
-    /// What the log covers; `None` if the traffic is no log.
-    pub fn covered(&self) -> Option<Coverage> {
-        Some(self.coverage.clone()).filter(|_| self.is_log)
-    }
-
-    /// What was drawn, if anything.
-    pub fn drawn(&self) -> Option<Imputed> {
-        Some(self.imputed).filter(|imputed| imputed.requests > 0)
+    /// What was learnt of the log.
+    pub fn finish(self) -> Replayed {
+        Replayed {
+            log: self.log,
+            keys: self.keys,
+            default_key: self.default_key,
+            covered: Some(self.coverage).filter(|_| self.is_log),
+            drawn: Some(self.imputed).filter(|imputed| imputed.requests > 0),
+        }
     }
 
     fn learn_names(&mut self, batch: &Batch) {
@@ -159,6 +175,18 @@ impl<'a> Replay<'a> {
         let repriced = self.log.add(&entry);
         let has = has(batch, row, recorded, entry.has_usage);
         self.coverage.add(&has, recorded.cost.unwrap_or(repriced));
+    }
+}
+
+impl Replayed {
+    /// Holds the simulated `variant` against the log; `who` are the keys and teams of its gateway. A key that it does not know is its default key.
+    pub fn held_against(&self, variant: &report::Variant, who: &Directory) -> Baseline {
+        let team_of = |key: Option<u32>| {
+            let name = key.map(|number| self.keys[number as usize].as_str());
+            let known = name.filter(|name| who.keys.find(name).is_some()).or(self.default_key.as_deref());
+            known.and_then(|name| who.team_of(name)).map(str::to_owned)
+        };
+        Baseline::of(&self.log, variant, team_of)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use super::progress::Progress;
-use super::replay::Replay;
+use super::replay::{Replay, Replayed};
 use super::{Failure, Printer};
 use crate::config::scenario::{BaselineSpec, TrafficSpec};
 use crate::gateway::id::ModelId;
@@ -13,13 +13,10 @@ use crate::gateway::journal::{CallClosed, Fact};
 use crate::gateway::plan::Plan;
 use crate::gateway::rate_card::Usage;
 use crate::gateway::time::Time;
-use crate::report::baseline::Baseline;
-use crate::report::coverage::Coverage;
 use crate::report::fold::{About, Billed, Fold};
 use crate::report::numbers::count;
-use crate::report::recorded::Log;
 use crate::report::totals::Totals;
-use crate::report::{Assumption, Imputed, Input, Names, Origin, Report, RequestWorstCase, Run, Traffic, Variant};
+use crate::report::{Assumption, Input, Names, Origin, Report, RequestWorstCase, Run, Traffic, Variant};
 use crate::sim::client::ClientError;
 use crate::sim::experiment::{self, Experiment, RunError};
 use crate::sim::observe::{Bill, Context, Observer};
@@ -74,7 +71,7 @@ pub fn simulate(job: Job, printer: &Printer) -> Result<Report, Failure> {
     for note in trace.notes() {
         printer.note(format!("note: {}: {note}", job.traffic.trace.display()));
     }
-    let replayed = Replayed { covered: replay.covered(), drawn: replay.drawn(), log: replay.log, keys: replay.keys };
+    let replayed = replay.finish();
     Ok(report(job, runs, &seen, replayed))
 }
 
@@ -174,15 +171,7 @@ fn report(job: Job, runs: Vec<experiment::Run<Listener>>, seen: &Seen, replay: R
         assumptions.insert(0, Assumption { what: "output length".to_owned(), value, source: "assumed".to_owned() });
     }
     let checked = job.baseline.is_checked && traffic.origin == Origin::Recorded && replay.log.can_be_checked();
-    let baseline = who.filter(|_| checked).map(|who| {
-        let default_key = job.experiment.variants[job.baseline.variant].clients.default_key.as_deref();
-        let team_of = |key: Option<u32>| {
-            let name = key.map(|number| replay.keys[number as usize].as_str());
-            let known = name.filter(|name| who.keys.find(name).is_some()).or(default_key);
-            known.and_then(|name| who.team_of(name)).map(str::to_owned)
-        };
-        Baseline::of(&replay.log, &variants[job.baseline.variant], team_of)
-    });
+    let baseline = who.filter(|_| checked).map(|who| replay.held_against(&variants[job.baseline.variant], &who));
     Report {
         name: job.name,
         inputs: job.inputs,
@@ -196,15 +185,6 @@ fn report(job: Job, runs: Vec<experiment::Run<Listener>>, seen: &Seen, replay: R
         imputed: replay.drawn,
         expectations: Vec::new(),
     }
-}
-
-/// What was learnt of a log while it was fed to the variants.
-struct Replayed {
-    log: Log,
-    /// Its keys, by number.
-    keys: Vec<String>,
-    covered: Option<Coverage>,
-    drawn: Option<Imputed>,
 }
 
 /// The most that a request of the traffic's mean size, for the model that most requests ask for, can cause.
