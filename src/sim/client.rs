@@ -10,7 +10,7 @@ use crate::gateway::command::{Command, CommandError, KeySpec, TeamSpec};
 use crate::gateway::id::{EndUserId, KeyId, ModelId, RequestId, Slot, TagId};
 use crate::gateway::journal::Journal;
 use crate::gateway::plan::Plan;
-use crate::gateway::request::{Fingerprint, Request};
+use crate::gateway::request::Request;
 use crate::gateway::time::{Span, Time};
 use crate::traffic::trace::{Batch, LeftAfter, NameId, Row};
 
@@ -206,7 +206,7 @@ impl Directory {
             stream: row.stream.unwrap_or(clients.stream),
             no_cache: false,
             no_store: false,
-            fingerprint: Fingerprint(row.fingerprint.0[0], row.fingerprint.0[1]),
+            fingerprint: row.fingerprint,
             deadline: clients.deadline.map(|span| now + span),
         };
         let context = Context {

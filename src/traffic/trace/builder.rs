@@ -6,9 +6,10 @@ use super::column::{self, Cell, Column, Problem};
 use super::dialect::Dialect;
 use super::error::{Fault, thousands};
 use super::order::{Order, Watch};
-use super::row::{Batch, Fingerprint, LeftAfter, NameId, Names, Recorded, Row, Slice};
+use super::row::{Batch, LeftAfter, NameId, Names, Recorded, Row, Slice};
 use crate::gateway::id::{Map, Registry};
 use crate::gateway::money::Money;
+use crate::gateway::request::Fingerprint;
 use crate::gateway::time::{Span, Time};
 
 /// Blocks in one row: a hundred million tokens in blocks of 16 is no prompt.

@@ -9,6 +9,7 @@ mod csv;
 mod decimal;
 mod dialect;
 mod error;
+mod fingerprint;
 mod jsonl;
 mod order;
 mod parquet;
@@ -26,7 +27,7 @@ use std::path::Path;
 pub use dialect::Format;
 pub use error::{Fault, TraceError};
 pub use order::Order;
-pub use row::{BATCH_ROWS, Batch, Fingerprint, FirstSeen, LeftAfter, NameId, Names, Recorded, Row, Slice};
+pub use row::{BATCH_ROWS, Batch, FirstSeen, LeftAfter, NameId, Names, Recorded, Row, Slice};
 pub use summary::{Lengths, Summary, info, summarise};
 pub use write::{Converted, convert};
 
@@ -38,6 +39,7 @@ use self::error::thousands;
 use self::jsonl::Jsonl;
 use self::parquet::Parquet;
 use self::source::{Container, Source};
+pub use crate::gateway::request::Fingerprint;
 use crate::gateway::time::{Span, Time};
 
 /// How to read a trace. The default finds out what it can from the file.

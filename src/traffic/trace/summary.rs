@@ -8,9 +8,10 @@ use serde::Serialize;
 
 use super::error::thousands;
 use super::order::{apart, date};
-use super::row::{Batch, Fingerprint, Row};
+use super::row::{Batch, Row};
 use super::{Options, Order, Trace, TraceError};
 use crate::gateway::id::Map;
+use crate::gateway::request::Fingerprint;
 use crate::gateway::time::{Span, Time};
 
 /// A trace in numbers.
