@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use super::column::{self, Cell, Column, Problem};
 use super::dialect::Dialect;
 use super::error::{Fault, thousands};
+use super::litellm::{Field, Log, Target};
 use super::order::{Order, Watch};
 use super::row::{Batch, LeftAfter, NameId, Names, Recorded, Row, Slice};
 use crate::gateway::id::{Map, Registry};
@@ -31,6 +32,7 @@ pub(super) struct Builder {
     names_known: [usize; 7],
     batch: Batch,
     draft: Draft,
+    log: Log,
     /// The first chat of the session that a chat belongs to.
     roots: Map<u64, u64>,
 }
@@ -69,6 +71,7 @@ impl Builder {
             names_known: [0; 7],
             batch: Batch::default(),
             draft: Draft::new(0),
+            log: Log::default(),
             roots: Map::default(),
         }
     }
@@ -89,6 +92,7 @@ impl Builder {
     /// Starts the row at this line.
     pub(super) fn begin(&mut self, line: u64) {
         self.draft = Draft::new(line);
+        self.log.clear();
         self.draft.row.prefix = Slice { start: self.batch.blocks.len() as u32, end: self.batch.blocks.len() as u32 };
         self.draft.row.tags = Slice { start: self.batch.tags.len() as u32, end: self.batch.tags.len() as u32 };
     }
@@ -141,6 +145,8 @@ impl Builder {
             Column::LeftAfterTokens => set_left(row, name, LeftAfter::Tokens(column::tokens(name, cell)?))?,
             Column::LeftAfterMs => set_left(row, name, LeftAfter::Waited(span(name, cell, 6, "milliseconds")?))?,
             Column::Ignored => {}
+            Column::Log(Field::CacheHit) => recorded.cache_hit = cache_hit(name, cell)?,
+            Column::Log(field) => self.log.set(field, name, cell)?,
             _ => set_recorded(recorded, names, name, column, cell)?,
         }
         Ok(())
@@ -148,6 +154,8 @@ impl Builder {
 
     /// Ends the row: it joins the batch, or is refused.
     pub(super) fn end(&mut self) -> Result<(), Problem> {
+        let Draft { row, fingerprint, recorded, .. } = &mut self.draft;
+        self.log.settle(Target { row, recorded, fingerprint, names: &mut self.names, tags: &mut self.batch.tags })?;
         self.check_complete()?;
         self.check_blocks()?;
         let Draft { row, fingerprint, recorded, chat, parent_chat, .. } = &mut self.draft;
@@ -293,6 +301,11 @@ fn named(registry: &mut Registry, name: &str, cell: &Cell<'_>) -> Result<Option<
     Ok(Some(NameId::new(registry.intern(&column::text(name, cell)?))))
 }
 
+/// LiteLLM writes Python's words, `None` where it did not look.
+fn cache_hit(name: &str, cell: &Cell<'_>) -> Result<Option<bool>, Problem> {
+    if matches!(cell, Cell::Text(text) if text == "None") { Ok(None) } else { column::flag(name, cell).map(Some) }
+}
+
 fn span(name: &str, cell: &Cell<'_>, digits: u32, unit: &str) -> Result<Span, Problem> {
     let nanos = column::decimal(name, cell, digits, u128::from(u64::MAX), unit)?;
     Ok(Span(nanos as u64))
@@ -332,6 +345,9 @@ fn set_recorded(recorded: &mut Recorded, names: &mut Names, name: &str, column: 
         Column::Deployment => recorded.deployment = named(&mut names.deployments, name, cell)?,
         Column::CacheHit => recorded.cache_hit = Some(column::flag(name, cell)?),
         Column::Retry => recorded.retry = Some(column::flag(name, cell)?),
+        Column::Attempts => recorded.attempts = Some(column::whole(name, cell, u64::from(u32::MAX), "attempts")? as u32),
+        Column::Fallbacks => recorded.fallbacks = Some(column::whole(name, cell, u64::from(u32::MAX), "fallbacks")? as u32),
+        Column::Request => recorded.request = Some(Fingerprint::of_text(&column::text(name, cell)?).1),
         other => unreachable!("{other:?} belongs to the row, not to its outcome"),
     }
     Ok(())

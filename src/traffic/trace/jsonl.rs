@@ -152,7 +152,8 @@ impl<'de> Visitor<'de> for &mut Found<'de> {
                 Ok((name, column)) => {
                     let clash = self.cells.iter().find(|(_, other, _)| other.clashes(column)).map(|(other, ..)| *other);
                     if clash.is_none() {
-                        self.cells.push((name, column, map.next_value_seed(CellOf)?));
+                        let cell = if column.is_json() { json_text(map.next_value()?) } else { map.next_value_seed(CellOf)? };
+                        self.cells.push((name, column, cell));
                         continue;
                     }
                     clash.map(|other| {
@@ -169,6 +170,14 @@ impl<'de> Visitor<'de> for &mut Found<'de> {
             map.next_value::<IgnoredAny>()?;
         }
         Ok(())
+    }
+}
+
+/// The text of a JSON value, also where the file holds it as a text already.
+fn json_text(value: &serde_json::value::RawValue) -> Cell<'_> {
+    match serde_json::from_str(value.get()) {
+        Ok(text) => Cell::Text(Cow::Owned(text)),
+        Err(_) => Cell::Text(Cow::Borrowed(value.get())),
     }
 }
 

@@ -11,6 +11,9 @@ mod dialect;
 mod error;
 mod fingerprint;
 mod jsonl;
+mod litellm;
+#[cfg(test)]
+mod litellm_tests;
 mod order;
 mod parquet;
 #[cfg(test)]

@@ -95,6 +95,12 @@ pub struct Recorded {
     pub cache_hit: Option<bool>,
     /// Whether the request is known to be a client's retry of an earlier one.
     pub retry: Option<bool>,
+    /// Calls to providers that the log counts for the request, at least 1; there may have been more than the log saw.
+    pub attempts: Option<u32>,
+    /// How many of them went to another model group than the one before.
+    pub fallbacks: Option<u32>,
+    /// A hash of the id that all attempts of one request share, where each attempt is a row.
+    pub request: Option<u64>,
 }
 
 /// One recorded request. Lists and rare fields live in the [`Batch`].

@@ -247,7 +247,7 @@ fn a_block_size_that_cannot_be_inferred_is_asked_for() {
 fn burst_gpt_is_read_by_column_name() {
     let v1 =
         "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n5,ChatGPT,472,18,490,Conversation log\n45.5,GPT-4,10,0,10,API log\n";
-    let v2 = "Timestamp,Session ID,Elapsed time,Model,Request tokens,Response tokens,Total tokens,Log Type\n5,7,1.25,ChatGPT,472,18,490,Conversation log\n";
+    let v2 = "Timestamp,Session ID,Elapsed time,Model,Request tokens,Response tokens,Total tokens,Log Type\n5,7,1.25,ChatGPT,472,18,490,Conversation log\n6,7,0.5,GPT-4,30,0,30,Conversation log\n";
     let batch = read_text(v1, Options::default()).unwrap();
     assert_eq!((batch.rows[0].at, batch.rows[0].output_tokens), (Time(5_000_000_000), Some(18)));
     assert_eq!((batch.rows[1].output_tokens, batch.recorded(&batch.rows[1]).unwrap().status), (None, Some(500)), "0 tokens is a failure");
@@ -255,6 +255,9 @@ fn burst_gpt_is_read_by_column_name() {
     let batch = read_text(v2, Options { epoch: Time(1_000_000_000), ..Options::default() }).unwrap();
     assert_eq!(batch.rows[0].at, Time(6_000_000_000));
     assert_eq!(batch.recorded(&batch.rows[0]).unwrap().duration, Some(Span::from_millis(1250)));
+    let failed = batch.recorded(&batch.rows[1]).unwrap();
+    assert_eq!((batch.rows[1].output_tokens, failed.status, failed.duration), (None, Some(500), Some(Span::from_millis(500))));
+    assert_eq!(batch.first_seen.sessions, ["7"]);
 }
 
 #[test]

@@ -162,7 +162,10 @@ fn value<'a>(column: Column, container: Container, batch: &'a Batch, row: &Row, 
         Column::Deployment => text(&names.deployments, recorded.deployment),
         Column::CacheHit => flag(recorded.cache_hit),
         Column::Retry => flag(recorded.retry),
-        Column::At(_) | Column::Chat | Column::ParentChat | Column::DurationSeconds | Column::Ignored => Value::Nothing,
+        Column::Attempts => whole(recorded.attempts),
+        Column::Fallbacks => whole(recorded.fallbacks),
+        Column::Request => recorded.request.map_or(Value::Nothing, |request| Value::Text(format!("{:032x}", request))),
+        Column::At(_) | Column::Log(_) | Column::Chat | Column::ParentChat | Column::DurationSeconds | Column::Ignored => Value::Nothing,
     }
 }
 
@@ -317,7 +320,9 @@ fn data_type(column: Column) -> DataType {
         Column::Stream | Column::CacheHit | Column::Retry => DataType::Boolean,
         Column::Model | Column::Key | Column::Team | Column::EndUser | Column::Session | Column::Tags => DataType::String,
         // Decimals are exact only as text.
-        Column::Fingerprint | Column::Deployment | Column::LeftAfterMs | Column::TtftMs | Column::DurationMs | Column::CostUsd => DataType::String,
+        Column::Fingerprint | Column::Request | Column::Deployment | Column::LeftAfterMs | Column::TtftMs | Column::DurationMs | Column::CostUsd => {
+            DataType::String
+        }
         _ => DataType::UInt64,
     }
 }
