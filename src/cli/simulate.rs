@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use super::progress::Progress;
-use super::{Failure, Printer};
+use super::{Failure, Printer, assumptions};
 use crate::config::scenario::TrafficSpec;
 use crate::gateway::id::ModelId;
 use crate::gateway::journal::{CallClosed, Fact};
@@ -19,6 +19,7 @@ use crate::report::{Assumption, Input, Names, Origin, Report, RequestWorstCase, 
 use crate::sim::client::ClientError;
 use crate::sim::experiment::{self, Experiment, RunError};
 use crate::sim::observe::{Bill, Context, Observer};
+use crate::traffic::replay::link::{Linked, Links};
 use crate::traffic::trace::{Batch, Options, Order, Trace, TraceError};
 
 /// What is to be simulated, and what is known about it.
@@ -48,10 +49,11 @@ pub fn simulate(job: Job, printer: &Printer) -> Result<Report, Failure> {
     if printer.shows_progress {
         count_rows(&job, progress.length());
     }
-    let mut trace = Trace::open(&job.traffic.trace, job.traffic.options).map_err(Failure::usage)?;
+    let trace = Trace::open(&job.traffic.trace, job.traffic.options).map_err(Failure::usage)?;
+    let mut rows = Linked::new(trace, job.traffic.retries);
     let mut seen = Seen::default();
     let next_batch = || {
-        let mut batch = trace.next_batch()?;
+        let mut batch = rows.next().transpose()?;
         if let Some(batch) = &mut batch {
             seen.see(batch);
             adapt(batch, &job.traffic);
@@ -62,10 +64,11 @@ pub fn simulate(job: Job, printer: &Printer) -> Result<Report, Failure> {
     let runs = experiment::run(&job.experiment, next_batch, observer, |rows| progress.at(rows));
     progress.finish();
     let runs = runs.map_err(|error| failure(&job, &error))?;
-    for note in trace.notes() {
+    for note in rows.inner().notes() {
         printer.note(format!("note: {}: {note}", job.traffic.trace.display()));
     }
-    Ok(report(job, runs, &seen))
+    let links = rows.links();
+    Ok(report(job, runs, &seen, links))
 }
 
 /// Counts the rows of the trace beside the run, so that the bar learns where it ends. What is wrong with the trace, the run will say.
@@ -129,7 +132,7 @@ fn hint(error: &ClientError) -> &'static str {
     }
 }
 
-fn report(job: Job, runs: Vec<experiment::Run<Listener>>, seen: &Seen) -> Report {
+fn report(job: Job, runs: Vec<experiment::Run<Listener>>, seen: &Seen, links: Links) -> Report {
     let first = seen.first.unwrap_or_default();
     let traffic = Traffic {
         name: job.traffic.trace.file_name().unwrap_or(job.traffic.trace.as_os_str()).to_string_lossy().into_owned(),
@@ -162,6 +165,7 @@ fn report(job: Job, runs: Vec<experiment::Run<Listener>>, seen: &Seen) -> Report
         let value = format!("{} requests don't record one; {} tokens each", count(unrecorded), count(tokens.into()));
         assumptions.insert(0, Assumption { what: "output length".to_owned(), value, source: "assumed".to_owned() });
     }
+    assumptions.extend(assumptions::of_links(links));
     Report { name: job.name, inputs: job.inputs, prices: job.prices, traffic, assumptions, variants, expectations: Vec::new() }
 }
 

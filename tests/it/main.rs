@@ -5,4 +5,5 @@ mod cli;
 mod dollars;
 mod golden;
 mod readme;
+mod replay;
 mod tidy;

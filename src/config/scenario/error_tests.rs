@@ -478,3 +478,26 @@ error: `seeds` must be from 1 to 1000
 "#,
     );
 }
+
+#[test]
+fn what_to_do_about_retries_in_a_log_is_one_of_two_words() {
+    check(
+        &[],
+        GATEWAY,
+        r#"gateway = "gateway.toml"
+[traffic]
+trace = "trace.csv"
+retries = "unlink"
+"#,
+        r#"error: unknown value `unlink` for `retries`
+ --> scenario.toml:4:11
+  |
+4 | retries = "unlink"
+  |           ^^^^^^^^
+  |
+  = help: did you mean `link`? It is one of: link, keep
+
+1 error
+"#,
+    );
+}

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use super::column::{self, Cell, Column, Problem};
 use super::dialect::Dialect;
 use super::error::{Fault, thousands};
-use super::litellm::{Field, Log, Target};
+use super::litellm::{Log, Target};
 use super::order::{Order, Watch};
 use super::row::{Batch, LeftAfter, NameId, Names, Recorded, Row, Slice};
 use crate::gateway::id::{Map, Registry};
@@ -145,7 +145,6 @@ impl Builder {
             Column::LeftAfterTokens => set_left(row, name, LeftAfter::Tokens(column::tokens(name, cell)?))?,
             Column::LeftAfterMs => set_left(row, name, LeftAfter::Waited(span(name, cell, 6, "milliseconds")?))?,
             Column::Ignored => {}
-            Column::Log(Field::CacheHit) => recorded.cache_hit = cache_hit(name, cell)?,
             Column::Log(field) => self.log.set(field, name, cell)?,
             _ => set_recorded(recorded, names, name, column, cell)?,
         }
@@ -301,11 +300,6 @@ fn named(registry: &mut Registry, name: &str, cell: &Cell<'_>) -> Result<Option<
     Ok(Some(NameId::new(registry.intern(&column::text(name, cell)?))))
 }
 
-/// LiteLLM writes Python's words, `None` where it did not look.
-fn cache_hit(name: &str, cell: &Cell<'_>) -> Result<Option<bool>, Problem> {
-    if matches!(cell, Cell::Text(text) if text == "None") { Ok(None) } else { column::flag(name, cell).map(Some) }
-}
-
 fn span(name: &str, cell: &Cell<'_>, digits: u32, unit: &str) -> Result<Span, Problem> {
     let nanos = column::decimal(name, cell, digits, u128::from(u64::MAX), unit)?;
     Ok(Span(nanos as u64))
@@ -344,6 +338,9 @@ fn set_recorded(recorded: &mut Recorded, names: &mut Names, name: &str, column: 
         Column::ReasoningTokens => recorded.reasoning_tokens = Some(column::tokens(name, cell)?),
         Column::Deployment => recorded.deployment = named(&mut names.deployments, name, cell)?,
         Column::CacheHit => recorded.cache_hit = Some(column::flag(name, cell)?),
+        // Python's word, where LiteLLM did not look.
+        Column::CacheHitOrNone if matches!(cell, Cell::Text(text) if text == "None") => {}
+        Column::CacheHitOrNone => recorded.cache_hit = Some(column::flag(name, cell)?),
         Column::Retry => recorded.retry = Some(column::flag(name, cell)?),
         Column::Attempts => recorded.attempts = Some(column::whole(name, cell, u64::from(u32::MAX), "attempts")? as u32),
         Column::Fallbacks => recorded.fallbacks = Some(column::whole(name, cell, u64::from(u32::MAX), "fallbacks")? as u32),

@@ -41,6 +41,7 @@ pub(super) enum Column {
     ReasoningTokens,
     Deployment,
     CacheHit,
+    CacheHitOrNone,
     Retry,
     Attempts,
     Fallbacks,

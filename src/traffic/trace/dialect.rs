@@ -272,7 +272,7 @@ static LITELLM: Dialect = Dialect {
         ("spend", Column::CostUsd),
         ("response_cost", Column::CostUsd),
         ("status", Column::Log(Field::Status)),
-        ("cache_hit", Column::Log(Field::CacheHit)),
+        ("cache_hit", Column::CacheHitOrNone),
         ("cache_key", Column::Log(Field::CacheKey)),
         ("metadata", Column::Log(Field::Metadata)),
         ("stream", Column::Stream),

@@ -26,7 +26,6 @@ pub(super) enum Field {
     FirstTokenAt,
     OutputTokens,
     Status,
-    CacheHit,
     CacheKey,
     Tags,
     Metadata,
@@ -160,8 +159,6 @@ impl Log {
             Field::FirstTokenAt => self.first_token_at = Some(column::time(name, cell, Clock::DateOrSeconds, Time(0))?),
             Field::OutputTokens => self.output_tokens = Some(column::tokens(name, cell)?),
             Field::Status => self.failed = Some(failed(name, &column::text(name, cell)?)?),
-            // Handled by the builder, which knows a flag.
-            Field::CacheHit => {}
             Field::Tags => self.tags = json::<Option<Vec<String>>>(name, cell)?.unwrap_or_default(),
             Field::Metadata => self.metadata = json::<Option<Metadata>>(name, cell)?.unwrap_or_default(),
             Field::ErrorInformation => self.error = json(name, cell)?,

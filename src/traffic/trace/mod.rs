@@ -30,7 +30,7 @@ use std::path::Path;
 pub use dialect::Format;
 pub use error::{Fault, TraceError};
 pub use order::Order;
-pub use row::{BATCH_ROWS, Batch, FirstSeen, LeftAfter, NameId, Names, Recorded, Row, Slice};
+pub use row::{BATCH_ROWS, Batch, ClientAttempt, FirstSeen, LeftAfter, NameId, Names, Recorded, Row, Slice};
 pub use summary::{Lengths, Summary, info, summarise};
 pub use write::{Converted, convert};
 

@@ -101,6 +101,23 @@ pub struct Recorded {
     pub fallbacks: Option<u32>,
     /// A hash of the id that all attempts of one request share, where each attempt is a row.
     pub request: Option<u64>,
+    /// See [`Batch::client_attempts`].
+    pub(in crate::traffic) client_attempts: Slice,
+}
+
+/// One row of a log, among several that were one arrival.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientAttempt {
+    /// When it arrived.
+    pub at: Time,
+    /// Its line in the file.
+    pub line: u64,
+    /// Input tokens.
+    pub input_tokens: u32,
+    /// Output tokens.
+    pub output_tokens: Option<u32>,
+    /// Its outcome, with times measured from its own arrival.
+    pub recorded: Recorded,
 }
 
 /// One recorded request. Lists and rare fields live in the [`Batch`].
@@ -153,6 +170,7 @@ pub struct Batch {
     pub(super) blocks: Vec<u64>,
     pub(super) tags: Vec<NameId>,
     pub(super) recorded: Vec<Recorded>,
+    pub(in crate::traffic) client_attempts: Vec<ClientAttempt>,
 }
 
 impl Row {
@@ -209,19 +227,56 @@ impl Batch {
         row.recorded.map(|number| &self.recorded[number.get() as usize - 1])
     }
 
+    /// The rows of the log that this one stands for, in time order, if a client's retries were linked to it; empty otherwise.
+    #[inline]
+    pub fn client_attempts(&self, row: &Row) -> &[ClientAttempt] {
+        self.recorded(row).map_or(&[], |recorded| &self.client_attempts[recorded.client_attempts.range()])
+    }
+
+    /// Sets how the log says that the last row was answered.
+    pub(in crate::traffic) fn record_last(&mut self, recorded: Recorded) {
+        let Some(row) = self.rows.last_mut() else { return };
+        match row.recorded {
+            Some(number) => self.recorded[number.get() as usize - 1] = recorded,
+            None => {
+                self.recorded.push(recorded);
+                row.recorded = NonZeroU32::new(self.recorded.len() as u32);
+            }
+        }
+    }
+
+    /// Gives every name of the last row the id that `rename` has for it, told which kind of name it is (as in [`FirstSeen::kinds`]).
+    pub(in crate::traffic) fn rename_last(&mut self, mut rename: impl FnMut(usize, NameId) -> NameId) {
+        let Some(row) = self.rows.last_mut() else { return };
+        for (kind, id) in [&mut row.model, &mut row.key, &mut row.team, &mut row.end_user, &mut row.session].into_iter().enumerate() {
+            *id = id.map(|id| rename(kind, id));
+        }
+        self.tags[row.tags.range()].iter_mut().for_each(|id| *id = rename(5, *id));
+        let Some(recorded) = row.recorded.map(|number| &mut self.recorded[number.get() as usize - 1]) else { return };
+        recorded.deployment = recorded.deployment.map(|id| rename(6, id));
+        for attempt in &mut self.client_attempts[recorded.client_attempts.range()] {
+            attempt.recorded.deployment = attempt.recorded.deployment.map(|id| rename(6, id));
+        }
+    }
+
     /// Whether the next row belongs in another batch.
-    pub(super) fn is_full(&self) -> bool {
+    pub(in crate::traffic) fn is_full(&self) -> bool {
         self.rows.len() >= BATCH_ROWS || self.blocks.len() >= BATCH_BLOCKS
     }
 
     /// Appends a copy of a row of another batch.
-    pub(super) fn push(&mut self, from: &Self, row: &Row) {
+    pub(in crate::traffic) fn push(&mut self, from: &Self, row: &Row) {
         let mut row = row.clone();
         let (blocks, tags) = (from.blocks(&row), from.tags(&row));
         let (block, tag) = (self.blocks.len() as u32, self.tags.len() as u32);
         self.blocks.extend_from_slice(blocks);
         self.tags.extend_from_slice(tags);
-        self.recorded.extend(from.recorded(&row));
+        if let Some(mut recorded) = from.recorded(&row).copied() {
+            let first = self.client_attempts.len() as u32;
+            self.client_attempts.extend_from_slice(from.client_attempts(&row));
+            recorded.client_attempts = Slice { start: first, end: self.client_attempts.len() as u32 };
+            self.recorded.push(recorded);
+        }
         row.recorded = row.recorded.and_then(|_| NonZeroU32::new(self.recorded.len() as u32));
         row.prefix = Slice { start: block, end: self.blocks.len() as u32 };
         row.tags = Slice { start: tag, end: self.tags.len() as u32 };
@@ -246,6 +301,18 @@ macro_rules! kinds_of_names {
         impl FirstSeen {
             pub(super) fn append(&mut self, later: &Self) {
                 $(self.$kind.extend_from_slice(&later.$kind);)*
+            }
+        }
+
+        impl FirstSeen {
+            /// The lists, by the number of their kind.
+            pub(in crate::traffic) fn kinds(&self) -> [&Vec<String>; 7] {
+                [$(&self.$kind),*]
+            }
+
+            /// The same, to be changed.
+            pub(in crate::traffic) fn kinds_mut(&mut self) -> [&mut Vec<String>; 7] {
+                [$(&mut self.$kind),*]
             }
         }
 

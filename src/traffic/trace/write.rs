@@ -165,7 +165,9 @@ fn value<'a>(column: Column, container: Container, batch: &'a Batch, row: &Row, 
         Column::Attempts => whole(recorded.attempts),
         Column::Fallbacks => whole(recorded.fallbacks),
         Column::Request => recorded.request.map_or(Value::Nothing, |request| Value::Text(format!("{:032x}", request))),
-        Column::At(_) | Column::Log(_) | Column::Chat | Column::ParentChat | Column::DurationSeconds | Column::Ignored => Value::Nothing,
+        Column::At(_) | Column::Log(_) | Column::Chat | Column::ParentChat | Column::DurationSeconds | Column::CacheHitOrNone | Column::Ignored => {
+            Value::Nothing
+        }
     }
 }
 
