@@ -4,7 +4,9 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
+use super::coverage::Coverage;
 use super::link::{Linked, Links, Retries};
+use crate::gateway::money::Money;
 use crate::gateway::time::{Span, Time};
 use crate::traffic::trace::{Batch, FirstSeen, Options, Row, Trace, TraceError};
 
@@ -178,6 +180,30 @@ fn spelt(batches: impl Iterator<Item = Batch>) -> Vec<String> {
         spelt.extend(batch.rows.iter().map(one));
     }
     spelt
+}
+
+#[test]
+fn coverage_says_which_dollars_hang_on_what_is_missing() {
+    let log = "0,web,m,100,5,a,200,10,0.25,d1,,,\n1,,m,100,5,,200,,,,,,\n2,web,m,0,,b,500,,0.5,,,,\n3,,other,7,5,,,,,,,,\n";
+    let mut trace = trace(log);
+    let batch = trace.next().unwrap().unwrap();
+    let mut coverage = Coverage::default();
+    for row in &batch.rows {
+        let recorded = batch.recorded(row).and_then(|recorded| recorded.cost);
+        let is_listed = trace.names().models.name(row.model.unwrap().number()) == "m";
+        coverage.see(&batch, row, recorded.or(is_listed.then_some(Money::usd(2))));
+    }
+    assert_eq!((coverage.rows, coverage.priced, coverage.dollars.to_string().as_str()), (4, 3, "$2.75"), "one model has no price");
+    let of = |field: &str| {
+        let covered = coverage.fields.iter().find(|covered| covered.field == field).unwrap();
+        (covered.rows, covered.dollars_without.to_string())
+    };
+    assert_eq!(of("arrival"), (4, "$0".into()));
+    assert_eq!(of("key"), (2, "$2".into()), "a row without a price hangs on it too, with no dollars to say");
+    assert_eq!(of("input_tokens"), (3, "$0.5".into()), "0 tokens of a failure are not known");
+    assert_eq!((of("output_tokens"), of("cost_usd"), of("deployment")), ((3, "$0.5".into()), (2, "$2".into()), (1, "$2.5".into())));
+    assert!(coverage.to_string().ends_with("  $: of the 75.0 % of requests whose cost is recorded or follows from the price list\n"), "{coverage}");
+    assert_eq!(serde_json::to_value(&coverage).unwrap()["dollars"], "2.750000000000");
 }
 
 proptest! {

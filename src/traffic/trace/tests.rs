@@ -8,6 +8,7 @@ use proptest::test_runner::RngSeed;
 
 use super::*;
 use crate::gateway::id::Map;
+use crate::gateway::money::Money;
 
 /// A published trace, or `None` with a notice where the shared directory is not at hand.
 pub(super) fn shared(name: &str) -> Option<PathBuf> {
@@ -272,7 +273,7 @@ fn the_documentation_lists_every_column_and_its_example_is_read() {
     }
     let example = text.split("```csv\n").nth(1).unwrap().split("```").next().unwrap();
     assert_eq!(read_text(example, Options::default()).unwrap().rows.len(), 2);
-    let quickstart = info(&Path::new(env!("CARGO_MANIFEST_DIR")).join("traces/quickstart.csv.gz"), Options::default()).unwrap();
+    let quickstart = info(&Path::new(env!("CARGO_MANIFEST_DIR")).join("traces/quickstart.csv.gz"), Options::default(), |_, _, _| None).unwrap();
     assert!(text.contains(&format!("{} requests in two hours", thousands(quickstart.rows))));
 }
 
@@ -378,7 +379,7 @@ fn a_parquet_cell_of_the_wrong_type_is_named_by_column_and_row() {
 #[test]
 fn the_summary_of_a_published_trace_has_the_published_numbers() {
     let Some(path) = shared("mooncake_conversation.jsonl.gz") else { return };
-    let summary = info(&path, Options::default()).unwrap();
+    let summary = info(&path, Options::default(), |_, _, _| None).unwrap();
     assert_eq!((summary.rows, summary.input.total, summary.output.total), (12_031, 144_793_823, 4_122_048));
     assert_eq!(summary.duplicates_within_1h, 118);
     // "90 % of inter-arrivals are exactly 0".
@@ -391,7 +392,8 @@ fn a_summary_reads_well() {
     let text = "at,model,input_tokens,output_tokens,fingerprint\n2026-11-20T14:00:00Z,gpt-4o-mini,1000,10,a\n2026-11-20T14:00:30Z,gpt-4o-mini,2000,,b\n\
         2026-11-20T14:01:30Z,gpt-4o,3000,30,a\n2026-11-20T14:01:20Z,gpt-4o,4000,40,\n";
     let options = Options { order: Order::Count, ..Options::default() };
-    let summary = summarise(Trace::of_bytes(Path::new("t.csv"), text.as_bytes(), options).unwrap()).unwrap();
+    let summary =
+        summarise(Trace::of_bytes(Path::new("t.csv"), text.as_bytes(), options).unwrap(), |model, _, _| model.map(|_| Money::usd(1))).unwrap();
     insta::assert_snapshot!(summary.to_string(), @r"
     t.csv (gwsim): 4 requests over 1 min 30 s
       2026-11-20T14:00:00Z to 2026-11-20T14:01:30Z
@@ -403,11 +405,26 @@ fn a_summary_reads_well() {
       model gpt-4o: 2 requests (50.0 %)
       0 keys, 0 teams, 0 sessions
       exact duplicates within 1 h: 1 (25.0 %)
-      every request has: model
-      output_tokens: 75.0 % of requests
-      fingerprint: 75.0 % of requests
-      not recorded: key, team, end_user, session, tags, max_tokens, stream, prefix_blocks, left_after,
-        status, ttft_ms, duration_ms, cost_usd, cached_tokens
+      every request has: arrival, model, input_tokens
+      field             rows   assumed instead                                       $ of the rest
+      key              0.0 %   the scenario's key                                               $4
+      team             0.0 %   the team of the key, if it has one                               $4
+      end_user         0.0 %   no end user                                                      $4
+      session          0.0 %   each request stands alone                                        $4
+      tags             0.0 %   no tags                                                          $4
+      output_tokens   75.0 %   the scenario's output_tokens_unrecorded                          $1
+      max_tokens       0.0 %   the scenario's max_tokens, or none                               $4
+      stream           0.0 %   the scenario's stream                                            $4
+      fingerprint     75.0 %   nobody's duplicate: never answered from a cache                  $1
+      prefix_blocks    0.0 %   no prefix in common: nothing from prompt caches                  $4
+      left_after       0.0 %   the client waits to the end                                      $4
+      status           0.0 %   answered: no failures and no client retries known                $4
+      ttft_ms          0.0 %   the world's                                                      $4
+      duration_ms      0.0 %   the world's                                                      $4
+      cost_usd         0.0 %   the price list                                                   $4
+      cached_tokens    0.0 %   the world's prompt cache                                         $4
+      deployment       0.0 %   the gateway picks                                                $4
+      attempts         0.0 %   one call                                                         $4
       OUT OF ORDER: 1 row, up to 10 s back; sort with `gwsim trace convert --sort IN OUT`
     ");
     assert_eq!(serde_json::to_value(&summary).unwrap()["duplicates_within_1h"], 1);
