@@ -15,6 +15,7 @@ mod litellm;
 #[cfg(test)]
 mod litellm_tests;
 mod order;
+mod pages;
 mod parquet;
 #[cfg(test)]
 mod quickstart;
@@ -23,6 +24,7 @@ mod source;
 mod summary;
 #[cfg(test)]
 mod tests;
+mod thrift;
 mod write;
 
 use std::path::Path;
