@@ -63,7 +63,7 @@ pub fn simulate(job: Job, printer: &Printer) -> Result<Report, Failure> {
     let observer = |variant: usize, _: u64| Listener(Fold::new(Arc::clone(&job.experiment.variants[variant].plan)));
     let runs = experiment::run(&job.experiment, next_batch, observer, |rows| progress.at(rows));
     progress.finish();
-    let runs = runs.map_err(|error| failure(&job, &error))?;
+    let runs = runs.map_err(|error| failure(rows.inner(), &error))?;
     for note in rows.inner().notes() {
         printer.note(format!("note: {}: {note}", job.traffic.trace.display()));
     }
@@ -111,11 +111,15 @@ impl Seen {
     }
 }
 
-fn failure(job: &Job, error: &RunError) -> Failure {
+fn failure(trace: &Trace, error: &RunError) -> Failure {
     match error {
         RunError::Trace(error) => Failure::usage(error),
         RunError::Client { variant, error } => {
-            Failure::usage(format!("{}: variant `{variant}`: {error}\nhint: {}", job.traffic.trace.display(), hint(error)))
+            let what = format!("variant `{variant}`: {error}");
+            match error.first() {
+                Some((line, subject, name)) => Failure::usage(trace.error_at(line, (subject, name), what, hint(error))),
+                None => Failure::usage(format!("{}: {what}\nhint: {}", trace.file().display(), hint(error))),
+            }
         }
         RunError::World { variant, error } => Failure::usage(format!("variant `{variant}`: {error}")),
     }

@@ -17,6 +17,7 @@ mod litellm_tests;
 mod order;
 mod pages;
 mod parquet;
+mod place;
 #[cfg(test)]
 mod quickstart;
 mod row;
@@ -32,6 +33,7 @@ use std::path::Path;
 pub use dialect::Format;
 pub use error::{Fault, TraceError};
 pub use order::Order;
+pub use place::Subject;
 pub use row::{BATCH_ROWS, Batch, ClientAttempt, FirstSeen, LeftAfter, NameId, Names, Recorded, Row, Slice};
 pub use summary::{Lengths, Summary, info, summarise};
 pub use write::{Converted, convert};
