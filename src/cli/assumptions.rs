@@ -2,7 +2,9 @@
 
 use crate::config::scenario::ScenarioVariant;
 use crate::report::Assumption;
+use crate::report::numbers::counted;
 use crate::sim::world::{Basis, DeploymentWorld, Pace, PromptCache, Visible};
+use crate::traffic::replay::link::Links;
 
 /// The assumptions behind all variants together.
 pub fn of(variants: &[ScenarioVariant]) -> Vec<Assumption> {
@@ -26,6 +28,18 @@ pub fn of(variants: &[ScenarioVariant]) -> Vec<Assumption> {
         found.push(assume("answer quality", "not measured".to_owned(), "assumed"));
     }
     found
+}
+
+/// What was made of client retries in the log, where it has any.
+pub fn of_links(links: Links) -> Option<Assumption> {
+    if links.linked == 0 && links.ambiguous == 0 {
+        return None;
+    }
+    let mut value = format!("{} of the log taken for them, not for arrivals", counted(links.linked, "row"));
+    if links.ambiguous > 0 {
+        value += &format!("; {} in doubt, replayed", counted(links.ambiguous, "row"));
+    }
+    Some(Assumption { what: "client retries".to_owned(), value, source: "assumed".to_owned() })
 }
 
 fn latency(worlds: &[&DeploymentWorld]) -> String {

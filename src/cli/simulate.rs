@@ -6,7 +6,7 @@ use std::thread;
 
 use super::progress::Progress;
 use super::replay::{Replay, Replayed};
-use super::{Failure, Printer};
+use super::{Failure, Printer, assumptions};
 use crate::config::scenario::{BaselineSpec, TrafficSpec};
 use crate::gateway::id::ModelId;
 use crate::gateway::journal::{CallClosed, Fact};
@@ -20,6 +20,7 @@ use crate::report::{Assumption, Input, Names, Origin, Report, RequestWorstCase, 
 use crate::sim::client::ClientError;
 use crate::sim::experiment::{self, Experiment, RunError};
 use crate::sim::observe::{Bill, Context, Observer};
+use crate::traffic::replay::link::{Linked, Links};
 use crate::traffic::trace::{Batch, Options, Order, Trace, TraceError};
 
 /// What is to be simulated, and what is known about it.
@@ -51,12 +52,13 @@ pub fn simulate(job: Job, printer: &Printer) -> Result<Report, Failure> {
     if printer.shows_progress {
         count_rows(&job, progress.length());
     }
-    let mut trace = Trace::open(&job.traffic.trace, job.traffic.options).map_err(Failure::usage)?;
+    let trace = Trace::open(&job.traffic.trace, job.traffic.options).map_err(Failure::usage)?;
+    let mut rows = Linked::new(trace, job.traffic.retries);
     let mut seen = Seen::default();
     let recorded_under = job.experiment.variants.get(job.baseline.variant).ok_or_else(|| Failure::usage("a scenario without variants"))?;
     let mut replay = Replay::new(&job.traffic, recorded_under, job.experiment.seeds.first().copied().unwrap_or_default());
     let next_batch = || {
-        let mut batch = trace.next_batch()?;
+        let mut batch = rows.next().transpose()?;
         if let Some(batch) = &mut batch {
             seen.see(batch);
             replay.see(batch)?;
@@ -67,12 +69,13 @@ pub fn simulate(job: Job, printer: &Printer) -> Result<Report, Failure> {
     let observer = |variant: usize, _: u64| Listener(Fold::new(Arc::clone(&job.experiment.variants[variant].plan)));
     let runs = experiment::run(&job.experiment, next_batch, observer, |rows| progress.at(rows));
     progress.finish();
-    let runs = runs.map_err(|error| failure(&job, &error))?;
-    for note in trace.notes() {
+    let runs = runs.map_err(|error| failure(rows.inner(), &error))?;
+    for note in rows.inner().notes() {
         printer.note(format!("note: {}: {note}", job.traffic.trace.display()));
     }
     let replayed = replay.finish();
-    Ok(report(job, runs, &seen, replayed))
+    let links = rows.links();
+    Ok(report(job, runs, &seen, replayed, links))
 }
 
 /// Counts the rows of the trace beside the run, so that the bar learns where it ends. What is wrong with the trace, the run will say.
@@ -115,11 +118,15 @@ impl Seen {
     }
 }
 
-fn failure(job: &Job, error: &RunError) -> Failure {
+fn failure(trace: &Trace, error: &RunError) -> Failure {
     match error {
         RunError::Trace(error) => Failure::usage(error),
         RunError::Client { variant, error } => {
-            Failure::usage(format!("{}: variant `{variant}`: {error}\nhint: {}", job.traffic.trace.display(), hint(error)))
+            let what = format!("variant `{variant}`: {error}");
+            match error.first() {
+                Some((line, subject, name)) => Failure::usage(trace.error_at(line, (subject, name), what, hint(error))),
+                None => Failure::usage(format!("{}: {what}\nhint: {}", trace.file().display(), hint(error))),
+            }
         }
         RunError::World { variant, error } => Failure::usage(format!("variant `{variant}`: {error}")),
     }
@@ -136,7 +143,7 @@ fn hint(error: &ClientError) -> &'static str {
     }
 }
 
-fn report(job: Job, runs: Vec<experiment::Run<Listener>>, seen: &Seen, replay: Replayed) -> Report {
+fn report(job: Job, runs: Vec<experiment::Run<Listener>>, seen: &Seen, replay: Replayed, links: Links) -> Report {
     let first = seen.first.unwrap_or_default();
     let traffic = Traffic {
         name: job.traffic.trace.file_name().unwrap_or(job.traffic.trace.as_os_str()).to_string_lossy().into_owned(),
@@ -170,6 +177,7 @@ fn report(job: Job, runs: Vec<experiment::Run<Listener>>, seen: &Seen, replay: R
         let value = format!("{} requests don't record one; {} tokens each", count(unrecorded), count(tokens.into()));
         assumptions.insert(0, Assumption { what: "output length".to_owned(), value, source: "assumed".to_owned() });
     }
+    assumptions.extend(assumptions::of_links(links));
     let checked = job.baseline.is_checked && traffic.origin == Origin::Recorded && replay.log.can_be_checked();
     let baseline = who.filter(|_| checked).map(|who| replay.held_against(&variants[job.baseline.variant], &who));
     Report {

@@ -6,4 +6,5 @@ mod cli;
 mod dollars;
 mod golden;
 mod readme;
+mod replay;
 mod tidy;

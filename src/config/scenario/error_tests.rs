@@ -525,3 +525,26 @@ error: unknown key `check` in `baseline`
     check(&["baseline={}"], GATEWAY, "gateway = \"gateway.toml\"\ntraffic = { trace = \"trace.csv\" }\n", expected);
     check(&["baseline=false"], GATEWAY, "gateway = \"gateway.toml\"\ntraffic = { trace = \"trace.csv\" }\n", "");
 }
+
+#[test]
+fn what_to_do_about_retries_in_a_log_is_one_of_two_words() {
+    check(
+        &[],
+        GATEWAY,
+        r#"gateway = "gateway.toml"
+[traffic]
+trace = "trace.csv"
+retries = "unlink"
+"#,
+        r#"error: unknown value `unlink` for `retries`
+ --> scenario.toml:4:11
+  |
+4 | retries = "unlink"
+  |           ^^^^^^^^
+  |
+  = help: did you mean `link`? It is one of: link, keep
+
+1 error
+"#,
+    );
+}
