@@ -4,18 +4,18 @@ use std::sync::Arc;
 
 use crate::config::scenario::TrafficSpec;
 use crate::gateway::id::{DeploymentId, ModelId};
+use crate::gateway::money::Money;
 use crate::gateway::plan::Plan;
 use crate::gateway::rate_card::Usage;
 use crate::report::baseline::Baseline;
-use crate::report::coverage::Coverage;
+use crate::report::coverage::{self, Field};
 use crate::report::fold::Directory;
-use crate::report::numbers::count;
 use crate::report::recorded::{Entry, Log};
 use crate::report::{self, Imputed};
-use crate::sim::client::Clients;
 use crate::sim::driver::Variant;
 use crate::sim::replay::impute::{Drawn, Learner, Length, Lengths};
-use crate::traffic::trace::{Batch, Options, Order, Recorded, Row, Trace, TraceError};
+use crate::traffic::replay::coverage::Coverage;
+use crate::traffic::trace::{Batch, ClientAttempt, Options, Order, Recorded, Row, Trace, TraceError};
 
 /// A trace on its way to the variants. Rows without recorded outcomes and with an output length cost one look.
 pub struct Replay<'a> {
@@ -38,12 +38,23 @@ pub struct Replay<'a> {
     imputed: Imputed,
 }
 
+/// What the log covers, as the report has it.
+fn covered(coverage: &Coverage) -> coverage::Coverage {
+    let fields = coverage.fields.iter().map(|covered| Field {
+        name: covered.field,
+        instead: if covered.field == "output_tokens" { "drawn from whole answers".to_owned() } else { covered.instead.to_owned() },
+        rows: covered.rows,
+        hanging: covered.dollars_without,
+    });
+    coverage::Coverage { rows: coverage.rows, fields: fields.collect() }
+}
+
 /// What was learnt of a log while it was fed to the variants.
 pub struct Replayed {
     /// What it says.
     pub log: Log,
     /// What it covers; `None` if the traffic is no log.
-    pub covered: Option<Coverage>,
+    pub covered: Option<coverage::Coverage>,
     /// What was drawn, if anything.
     pub drawn: Option<Imputed>,
     /// Its keys, by number.
@@ -68,7 +79,7 @@ impl<'a> Replay<'a> {
             keys: Vec::new(),
             default_key: variant.clients.default_key.clone(),
             log: Log::new(Arc::clone(&variant.plan)),
-            coverage: Coverage::of(fields(&variant.clients, traffic)),
+            coverage: Coverage::default(),
             imputed: Imputed::default(),
         }
     }
@@ -111,7 +122,7 @@ impl<'a> Replay<'a> {
             log: self.log,
             keys: self.keys,
             default_key: self.default_key,
-            covered: Some(self.coverage).filter(|_| self.is_log),
+            covered: self.is_log.then(|| covered(&self.coverage)),
             drawn: Some(self.imputed).filter(|imputed| imputed.requests > 0),
         }
     }
@@ -150,6 +161,17 @@ impl<'a> Replay<'a> {
         named.or(self.default_model).unwrap_or(ModelId(0))
     }
 
+    fn deployment(&self, recorded: &Recorded) -> Option<DeploymentId> {
+        recorded.deployment.and_then(|name| self.deployments[name.index()])
+    }
+
+    /// What the log lets a client's attempt cost that was not its last: nothing, unless some output had come.
+    fn earlier(&self, row: &Row, attempt: &ClientAttempt) -> Money {
+        let Some(output) = attempt.output_tokens.filter(|output| *output > 0) else { return Money::ZERO };
+        let price = self.deployment(&attempt.recorded).map_or(&self.plan.model(self.model(row)).reference, |id| &self.plan.deployment(id).rates);
+        price.cost(counted(attempt.input_tokens, output, &attempt.recorded))
+    }
+
     /// The most output tokens that a row's client asks for.
     fn most(&self, row: &Row) -> u32 {
         row.max_tokens.or(self.traffic.max_tokens).unwrap_or(u32::MAX)
@@ -158,23 +180,28 @@ impl<'a> Replay<'a> {
     fn note(&mut self, batch: &Batch, row: &Row, recorded: &Recorded, length: Length, drawn: Option<Drawn>) {
         let is_cached = recorded.cache_hit == Some(true);
         let has_failed = recorded.status.is_some_and(|status| status >= 400);
-        let deployment = recorded.deployment.and_then(|name| self.deployments[name.index()]);
+        let deployment = self.deployment(recorded);
+        let attempts = batch.client_attempts(row);
+        let (last, earlier) = attempts.split_last().map_or((None, attempts), |(last, earlier)| (Some(last), earlier));
+        let limited = |recorded: &Recorded| u64::from(recorded.status == Some(429));
         let entry = Entry {
-            at: row.at,
+            ended_at: row.at + recorded.duration.unwrap_or_default(),
             model: self.model(row),
             deployment,
+            earlier: earlier.iter().map(|attempt| self.earlier(row, attempt)).sum(),
             is_elsewhere: recorded.deployment.is_some() && deployment.is_none(),
             key: row.key.map(|key| key.number()),
             usage: if is_cached { None } else { usage(row, recorded, length, drawn, self.most(row)) },
             has_usage: row.output_tokens.is_some() || has_failed || is_cached,
             status: recorded.status,
             cost: recorded.cost,
-            duration: recorded.duration,
-            calls: u32::from(!is_cached),
+            // How long the last of a client's attempts took; the client had waited for all of them.
+            duration: last.map_or(recorded.duration, |last| last.recorded.duration),
+            calls: if is_cached { 0 } else { recorded.attempts.unwrap_or(1).max(attempts.len() as u32) },
+            rate_limited: limited(recorded) + earlier.iter().map(|attempt| limited(&attempt.recorded)).sum::<u64>(),
         };
         let repriced = self.log.add(&entry);
-        let has = has(batch, row, recorded, entry.has_usage);
-        self.coverage.add(&has, recorded.cost.unwrap_or(repriced));
+        self.coverage.see(batch, row, Some(recorded.cost.unwrap_or(repriced)));
     }
 }
 
@@ -210,14 +237,18 @@ fn usage(row: &Row, recorded: &Recorded, length: Length, drawn: Option<Drawn>, m
         (None, Length::AtLeast(seen)) if row.left_after.is_some() => seen,
         (None, _) => drawn.map_or(0, |drawn| drawn.tokens).min(most),
     };
-    Some(Usage {
-        input: row.input_tokens,
+    Some(counted(row.input_tokens, output, recorded))
+}
+
+fn counted(input: u32, output: u32, recorded: &Recorded) -> Usage {
+    Usage {
+        input,
         cache_read: recorded.cached_tokens.unwrap_or(0),
         cache_write: recorded.cache_write_tokens.unwrap_or(0),
         cache_write_1h: 0,
         output,
         reasoning: recorded.reasoning_tokens.unwrap_or(0).min(output),
-    })
+    }
 }
 
 /// The output lengths of the whole trace, which is read once for them.
@@ -227,44 +258,4 @@ fn lengths(traffic: &TrafficSpec) -> Result<Lengths, TraceError> {
         learner.see(&batch?);
     }
     Ok(learner.finish())
-}
-
-/// What a replay wants to know of a row, and what it assumes where the log doesn't say.
-fn fields(clients: &Clients, traffic: &TrafficSpec) -> [(&'static str, String); 13] {
-    let max_tokens = traffic.max_tokens.map_or_else(|| "the gateway's default".to_owned(), |most| count(most.into()));
-    let default = |name: &Option<String>| name.as_ref().map_or_else(|| "refused".to_owned(), |name| format!("`{name}`"));
-    let world = || "as the world has it".to_owned();
-    [
-        ("model", default(&clients.default_model)),
-        ("key", default(&clients.default_key)),
-        ("output tokens", "drawn from whole answers".to_owned()),
-        ("max_tokens", max_tokens),
-        ("stream", if clients.stream { "a stream" } else { "no stream" }.to_owned()),
-        ("fingerprint", "nobody's duplicate".to_owned()),
-        ("prefix blocks", "no prompt cache".to_owned()),
-        ("cached tokens", "re-priced as plain input".to_owned()),
-        ("cost", "re-priced".to_owned()),
-        ("status", "answered".to_owned()),
-        ("deployment", "the model's first".to_owned()),
-        ("TTFT", world()),
-        ("duration", world()),
-    ]
-}
-
-fn has(batch: &Batch, row: &Row, recorded: &Recorded, has_usage: bool) -> [bool; 13] {
-    [
-        row.model.is_some(),
-        row.key.is_some(),
-        has_usage,
-        row.max_tokens.is_some(),
-        row.stream.is_some(),
-        !row.fingerprint.is_unique(),
-        !batch.blocks(row).is_empty(),
-        recorded.cached_tokens.is_some(),
-        recorded.cost.is_some(),
-        recorded.status.is_some(),
-        recorded.deployment.is_some(),
-        recorded.ttft.is_some(),
-        recorded.duration.is_some(),
-    ]
 }

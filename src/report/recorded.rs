@@ -18,8 +18,8 @@ const HOUR: u64 = 3_600_000_000_000;
 /// One request as the log has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
-    /// When it arrived.
-    pub at: Time,
+    /// When its answer ended.
+    pub ended_at: Time,
     /// The model that it asked for.
     pub model: ModelId,
     /// The deployment that answered, if the log names one that the plan has.
@@ -30,16 +30,20 @@ pub struct Entry {
     pub key: Option<u32>,
     /// What it was billed for, as far as the log says or lets guess; `None` if for nothing.
     pub usage: Option<Usage>,
+    /// What the client's attempts before the last one cost at the prices in use.
+    pub earlier: Money,
     /// Whether the log has the length of the answer, or that there was none.
     pub has_usage: bool,
     /// The HTTP status of the answer.
     pub status: Option<u16>,
     /// What the log says that it cost.
     pub cost: Option<Money>,
-    /// From arrival to the end of the answer.
+    /// From the gateway's hearing of it (the last time, if the client tried more than once) to the end of the answer.
     pub duration: Option<Span>,
     /// Calls that the gateway made for it; 0 if its cache answered.
     pub calls: u32,
+    /// How often its client was answered 429.
+    pub rate_limited: u64,
 }
 
 /// What a log says in all. Memory grows with its keys and its hours.
@@ -58,7 +62,7 @@ pub struct Log {
     pub cost: Money,
     /// Calls made.
     pub calls: u64,
-    /// Requests that were answered 429.
+    /// Answers that were a 429, to clients that tried again or gave up.
     pub rate_limited: u64,
     /// Requests that were answered by deployments that the plan doesn't have.
     pub elsewhere: u64,
@@ -100,14 +104,14 @@ impl Log {
     pub fn add(&mut self, entry: &Entry) -> Money {
         let plan = &self.plan;
         let price = entry.deployment.map_or(&plan.model(entry.model).reference, |id| &plan.deployment(id).rates);
-        let amount = entry.usage.map_or(Money::ZERO, |usage| price.cost(usage));
+        let amount = entry.usage.map_or(Money::ZERO, |usage| price.cost(usage)) + entry.earlier;
         self.requests += 1;
         self.with_cost += u64::from(entry.cost.is_some());
         self.with_status += u64::from(entry.status.is_some());
         self.with_usage += u64::from(entry.has_usage);
         self.cost += entry.cost.unwrap_or_default();
         self.calls += u64::from(entry.calls);
-        self.rate_limited += u64::from(entry.status == Some(429));
+        self.rate_limited += entry.rate_limited;
         self.elsewhere += u64::from(entry.is_elsewhere);
         if let Some(duration) = entry.duration.filter(|_| entry.status.is_none_or(|status| status < 400)) {
             self.durations.add(duration);
@@ -115,8 +119,7 @@ impl Log {
         self.repriced += amount;
         *row(&mut self.by_model, entry.model.index()) += amount;
         *row(&mut self.by_key, entry.key.map_or(0, |key| key as usize + 1)) += amount;
-        let ended = entry.at + entry.duration.unwrap_or_default();
-        *self.by_hour.entry(ended.0 / HOUR).or_default() += amount;
+        *self.by_hour.entry(entry.ended_at.0 / HOUR).or_default() += amount;
         amount
     }
 

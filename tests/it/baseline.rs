@@ -246,3 +246,26 @@ fn lengths_are_drawn_once_for_all_variants() {
     let drawn = |seed: &str| json(&home, &["run", "scenario.toml", "--seed", seed])["imputed"]["output_tokens"].clone();
     assert_ne!(drawn("1"), drawn("2"));
 }
+
+#[test]
+fn a_clients_retries_are_one_arrival_and_all_of_them_are_recorded() {
+    // Every tenth request was refused at first and came again a second later.
+    let mut text = String::new();
+    for (number, line) in (0..).zip(log().lines()) {
+        if number % 10 == 5 {
+            let cells: Vec<&str> = line.split(',').collect();
+            let [at, model, key, input, .., deployment] = cells[..] else { panic!("{line}") };
+            let at: u64 = at.parse().unwrap();
+            let _ = writeln!(text, "{},{model},{key},{input},,4000,429,20,0,{deployment}", at - 1);
+        }
+        let _ = writeln!(text, "{line}");
+    }
+    let home = home(&text);
+    let found = json(&home, &["run", "scenario.toml"]);
+    let recorded = &found["baseline"]["recorded"];
+    assert_eq!((&found["traffic"]["requests"], &recorded["calls"], &recorded["requests_rate_limited"]), (&900.into(), &990.into(), &90.into()));
+    assert_eq!(found["baseline"]["reproduced"], true, "{}", found["baseline"]);
+    // Replayed twice, they cost too much.
+    let (code, _, stderr) = run(&home, &["run", "scenario.toml", "--set", "traffic.retries=keep"]);
+    assert!(code == 5 && stderr.contains("Baseline not reproduced (+"), "{stderr}");
+}

@@ -25,9 +25,10 @@ impl Outcomes {
     /// What the first call of a row's request meets at a deployment of this `world`; `None` if the log saw no such call, or nothing of it that is to be
     /// reused.
     pub fn step(&self, batch: &Batch, row: &Row, deployment: DeploymentId, world: &DeploymentWorld) -> Option<Step> {
-        let recorded = batch.recorded(row)?;
+        // Of several attempts of a client, the first; of several calls of a gateway, the log has only the last.
+        let recorded = batch.client_attempts(row).first().map_or_else(|| batch.recorded(row), |first| Some(&first.recorded))?;
         let same = recorded.deployment.is_some_and(|name| self.deployments[name.index()] == Some(deployment));
-        if !same || !world.recorded_outcomes || recorded.cache_hit == Some(true) {
+        if !same || !world.recorded_outcomes || recorded.cache_hit == Some(true) || recorded.attempts.is_some_and(|attempts| attempts > 1) {
             return None;
         }
         match recorded.status {
