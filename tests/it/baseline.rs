@@ -107,20 +107,14 @@ fn a_log_of_a_known_world_is_reproduced() {
     as recorded: one request for gpt-4o-mini with 998 input tokens causes at most 2 calls, $0.0200
     all on mini: one request for gpt-4o-mini with 998 input tokens causes at most 2 calls, $0.0200
 
-    log covers        rows           assumed instead  $ on it
-    model          100.0 %                                  0
-    key            100.0 %                                  0
-    output tokens   99.0 %  drawn from whole answers     0.02
-    max_tokens     100.0 %                                  0
-    stream           0.0 %                 no stream     1.65
-    fingerprint      0.0 %        nobody's duplicate     1.65
-    prefix blocks    0.0 %           no prompt cache     1.65
-    cached tokens    0.0 %  re-priced as plain input     1.65
-    cost           100.0 %                                  0
-    status         100.0 %                                  0
-    deployment     100.0 %                                  0
-    TTFT             0.0 %       as the world has it     1.65
-    duration       100.0 %                                  0
+    log covers       rows           assumed instead  $ on it
+    output tokens  99.0 %  drawn from whole answers     0.02
+    stream          0.0 %                 no stream     1.65
+    fingerprint     0.0 %        nobody's duplicate     1.65
+    prefix blocks   0.0 %           no prompt cache     1.65
+    cached tokens   0.0 %  re-priced as plain input     1.65
+    TTFT            0.0 %       as the world has it     1.65
+    Every request has: model, key, max_tokens, cost, status, deployment, duration
 
     Prices: the built-in price list of 2026-11-22
     Assumed: output length drawn from whole answers for 99 of 900 requests (11.0 %): 1,938 output tokens

@@ -3,7 +3,7 @@
 use super::{Lines, line};
 use crate::gateway::money::Money;
 use crate::report::baseline::{Baseline, Kind, Part};
-use crate::report::coverage::Coverage;
+use crate::report::coverage::{Coverage, Field};
 use crate::report::numbers::{count, counted, decimals, difference, dollars, latency, rounded, share, usd};
 use crate::report::{Imputed, Origin, Report};
 
@@ -93,17 +93,26 @@ pub(super) fn baseline(report: &Report) -> String {
 /// What the log has, and what stands in for the rest.
 pub(super) fn coverage(report: &Report) -> String {
     let Some(Coverage { rows, fields }) = &report.coverage else { return String::new() };
-    let mut table = Lines::new("log covers", ["rows", "assumed instead", "$ on it"].into_iter());
-    let largest = fields.iter().map(|field| field.hanging).max().unwrap_or_default();
-    for field in fields {
-        let money = match field.hanging {
-            Money::ZERO => "0".to_owned(),
-            amount => dollars(rounded(amount, decimals(largest)), decimals(largest)),
-        };
-        let instead = if field.rows == *rows { String::new() } else { field.instead.clone() };
-        table.add(field.name, [share(field.rows, *rows), instead, money].into_iter());
+    let (whole, partial): (Vec<&Field>, Vec<&Field>) = fields.iter().partition(|field| field.rows == *rows);
+    let mut text = String::from("\n");
+    if !partial.is_empty() {
+        let mut table = Lines::new("log covers", ["rows", "assumed instead", "$ on it"].into_iter());
+        let largest = partial.iter().map(|field| field.hanging).max().unwrap_or_default();
+        for field in partial {
+            let money = match field.hanging {
+                Money::ZERO => "0".to_owned(),
+                amount => dollars(rounded(amount, decimals(largest)), decimals(largest)),
+            };
+            table.add(field.name, [share(field.rows, *rows), field.instead.clone(), money].into_iter());
+        }
+        text.push_str(&table.render());
     }
-    format!("\n{}\n", table.render())
+    if !whole.is_empty() {
+        let names: Vec<&str> = whole.into_iter().map(|field| field.name).collect();
+        line(&mut text, "Every request has", &names.join(", "));
+    }
+    text.push('\n');
+    text
 }
 
 /// What was imputed, as an assumption.
