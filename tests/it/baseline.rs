@@ -107,14 +107,21 @@ fn a_log_of_a_known_world_is_reproduced() {
     as recorded: one request for gpt-4o-mini with 998 input tokens causes at most 2 calls, $0.0200
     all on mini: one request for gpt-4o-mini with 998 input tokens causes at most 2 calls, $0.0200
 
-    log covers       rows           assumed instead  $ on it
-    output tokens  99.0 %  drawn from whole answers     0.02
-    stream          0.0 %                 no stream     1.65
-    fingerprint     0.0 %        nobody's duplicate     1.65
-    prefix blocks   0.0 %           no prompt cache     1.65
-    cached tokens   0.0 %  re-priced as plain input     1.65
-    TTFT            0.0 %       as the world has it     1.65
-    Every request has: model, key, max_tokens, cost, status, deployment, duration
+    log covers       rows                                  assumed instead  $ on it
+    team            0.0 %               the team of the key, if it has one     1.65
+    end_user        0.0 %                                      no end user     1.65
+    session         0.0 %                        each request stands alone     1.65
+    tags            0.0 %                                          no tags     1.65
+    output_tokens  99.0 %                         drawn from whole answers     0.02
+    stream          0.0 %                            the scenario's stream     1.65
+    fingerprint     0.0 %  nobody's duplicate: never answered from a cache     1.65
+    prefix_blocks   0.0 %  no prefix in common: nothing from prompt caches     1.65
+    left_after      0.0 %                      the client waits to the end     1.65
+    ttft_ms         0.0 %                                      the world's     1.65
+    cached_tokens   0.0 %                         the world's prompt cache     1.65
+    attempts        0.0 %                                         one call     1.65
+    Every request has: arrival, model, key, input_tokens, max_tokens, status, duration_ms, cost_usd,
+        deployment
 
     Prices: the built-in price list of 2026-11-22
     Assumed: output length drawn from whole answers for 99 of 900 requests (11.0 %): 1,938 output tokens
