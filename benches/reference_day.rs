@@ -159,8 +159,7 @@ fn row(number: u64) -> Row {
         let octave = (draw(ordinal) | 1 << 5).leading_zeros().min(5);
         (middle << octave) / 2 + below(draw(ordinal + 1), middle << octave)
     };
-    let mut row =
-        Row::new(Time(GAP.0 * number), number + 1, Fingerprint([content.wrapping_mul(0x9E37_79B9_7F4A_7C15), content]), tail(2, 400) as u32);
+    let mut row = Row::new(Time(GAP.0 * number), number + 1, Fingerprint(content.wrapping_mul(0x9E37_79B9_7F4A_7C15), content), tail(2, 400) as u32);
     let squared = below(draw(5), u64::from(KEYS)) * below(draw(6), u64::from(KEYS)) / u64::from(KEYS);
     row.key = Some(NameId::new(squared as u32));
     row.model = Some(NameId::new([0, 0, 0, 0, 0, 0, 1, 1, 1, 2][below(draw(7), 10) as usize]));

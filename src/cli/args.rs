@@ -55,7 +55,7 @@ Examples:
   gwsim run s.toml --seeds 10 --format json | jq '.variants[].bill.mean'
 
 Exit codes: 0 pass, 2 something in the scenario, its files or the trace is wrong,
-3 an [[expect]] of the scenario failed.")]
+3 an [[expect]] of the scenario failed, 5 the log's own configuration was not reproduced.")]
 pub struct RunArguments {
     /// The scenario: traffic, world, variants
     pub scenario: PathBuf,

@@ -4,7 +4,10 @@ mod clients;
 
 use crate::config::scenario::ScenarioVariant;
 use crate::report::Assumption;
+use crate::report::numbers::counted;
+use crate::sim::client::Habits;
 use crate::sim::world::{Basis, DeploymentWorld, Pace, PromptCache, Visible};
+use crate::traffic::replay::link::Links;
 
 /// The assumptions behind all variants together.
 pub fn of(variants: &[ScenarioVariant]) -> Vec<Assumption> {
@@ -23,11 +26,30 @@ pub fn of(variants: &[ScenarioVariant]) -> Vec<Assumption> {
     if let Some(variant) = variants.first() {
         found.extend(clients::of(&variant.clients.habits).into_iter().map(|(what, value, source)| assume(what, value, source)));
     }
+    if worlds.iter().any(|world| world.recorded_outcomes) {
+        let value = "as recorded where a variant's first call is the log's: optimistic, its load then is not the variant's";
+        found.push(assume("latency and failures", value.to_owned(), "log"));
+    }
     if variants.iter().any(|variant| variant.gateway.plan.models.len() > 1) {
         found.push(assume("token counts", "the same on every model".to_owned(), "assumed"));
         found.push(assume("answer quality", "not measured".to_owned(), "assumed"));
     }
     found
+}
+
+/// What was made of client retries in the log, where it has any. `habits` are the clients that it is replayed with.
+pub fn of_links(links: Links, habits: &Habits) -> Option<Assumption> {
+    if links.linked == 0 && links.ambiguous == 0 {
+        return None;
+    }
+    let mut value = format!("{} taken for them, not for arrivals", counted(links.linked, "row"));
+    if links.ambiguous > 0 {
+        value += &format!("; {} in doubt, replayed", counted(links.ambiguous, "row"));
+    }
+    if habits.sdk.is_none_or(|sdk| sdk.retries == 0) {
+        value += "; clients make none here";
+    }
+    Some(Assumption { what: "client retries in the log".to_owned(), value, source: "assumed".to_owned() })
 }
 
 fn latency(worlds: &[&DeploymentWorld]) -> String {

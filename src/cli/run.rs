@@ -9,7 +9,7 @@ use super::simulate::{Job, simulate};
 use super::{Exit, Failure, Printer, assumptions, digest};
 use crate::config::scenario::{Scenario, ScenarioVariant};
 use crate::config::{self, Options};
-use crate::report::expect::{Bound, Expectation};
+use crate::report::expect::Expectation;
 use crate::report::write::Place;
 use crate::report::{Origin, Report, table, write};
 use crate::sim::driver::Variant;
@@ -39,7 +39,7 @@ fn resolve(arguments: &RunArguments, printer: &Printer) -> Result<(Job, Vec<Expe
     let texts = loaded_with.as_ref().map(|loaded| digest::of_sources(&loaded.warnings)).unwrap_or_default();
     let scenario = loaded(loaded_with, printer)?;
     let seeds = seeds(arguments, &scenario);
-    let Scenario { name, traffic, variants, expectations, .. } = scenario;
+    let Scenario { name, traffic, variants, baseline, expectations, .. } = scenario;
     let unreadable = |error: std::io::Error| Failure::usage(format!("{}: can't read it: {error}", traffic.trace.display()));
     let mut inputs = texts;
     inputs.push(digest::of_file("trace", &traffic.trace).map_err(unreadable)?);
@@ -49,8 +49,8 @@ fn resolve(arguments: &RunArguments, printer: &Printer) -> Result<(Job, Vec<Expe
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let origin = if traffic.synthetic { Origin::Synthetic } else { Origin::Recorded };
     let experiment = Experiment { variants, seeds, threads };
-    let job = Job { name, experiment, traffic, origin, inputs, prices, assumptions };
-    Ok((job, expectations.into_iter().map(expectation).collect()))
+    let job = Job { name, experiment, traffic, origin, baseline, inputs, prices, assumptions };
+    Ok((job, expectations))
 }
 
 /// The scenario's seeds, or as many from where the command line says.
@@ -63,16 +63,6 @@ fn seeds(arguments: &RunArguments, scenario: &Scenario) -> Vec<u64> {
 fn variant(variant: ScenarioVariant) -> Variant {
     let ScenarioVariant { name, gateway, world, clients } = variant;
     Variant { name, plan: Arc::new(gateway.plan), setup: gateway.commands.into(), world: Arc::new(world), clients: Arc::new(clients) }
-}
-
-fn expectation(expectation: config::scenario::Expectation) -> Expectation {
-    let bound = match expectation.bound {
-        config::scenario::Bound::CostAtMost(most) => Bound::CostAtMost(most),
-        config::scenario::Bound::CostAtLeast(least) => Bound::CostAtLeast(least),
-        config::scenario::Bound::AnsweredAtLeast { per_million } => Bound::AnsweredAtLeast { per_million },
-        config::scenario::Bound::AnsweredAtMost { per_million } => Bound::AnsweredAtMost { per_million },
-    };
-    Expectation { variant: expectation.variant, bound }
 }
 
 fn conclude(mut report: Report, expectations: &[Expectation], arguments: &RunArguments, printer: &mut Printer) -> Result<Exit, Failure> {
@@ -89,6 +79,10 @@ fn conclude(mut report: Report, expectations: &[Expectation], arguments: &RunArg
     printer.note(format!("report: {}", directory.display()));
     for verdict in report.expectations.iter().filter(|verdict| !verdict.holds) {
         printer.note(format!("error: expectation failed: variant `{}`: expected {}, found {}", verdict.variant, verdict.expected, verdict.found));
+    }
+    if let Some(missed) = report.baseline.as_ref().and_then(table::verdict) {
+        printer.note(format!("error: {missed}\nhint: the first variant, or the one that [baseline] names, must be what the log was recorded under"));
+        return Ok(Exit::Incomplete);
     }
     Ok(if report.is_as_expected() { Exit::Pass } else { Exit::Failed })
 }

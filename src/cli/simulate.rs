@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use super::progress::Progress;
-use super::{Failure, Printer};
-use crate::config::scenario::TrafficSpec;
+use super::replay::{Replay, Replayed};
+use super::{Failure, Printer, assumptions};
+use crate::config::scenario::{BaselineSpec, TrafficSpec};
 use crate::gateway::id::ModelId;
 use crate::gateway::journal::{CallClosed, Fact};
 use crate::gateway::plan::Plan;
@@ -19,6 +20,7 @@ use crate::report::{Assumption, Input, Names, Origin, Report, RequestWorstCase, 
 use crate::sim::client::ClientError;
 use crate::sim::experiment::{self, Experiment, RunError};
 use crate::sim::observe::{Bill, Context, Observer, UserEnd};
+use crate::traffic::replay::link::{Linked, Links};
 use crate::traffic::trace::{Batch, Options, Order, Trace, TraceError};
 
 /// What is to be simulated, and what is known about it.
@@ -31,6 +33,8 @@ pub struct Job {
     pub traffic: TrafficSpec,
     /// Whether it was recorded.
     pub origin: Origin,
+    /// Which variant is as the traffic was recorded.
+    pub baseline: BaselineSpec,
     /// The files that went into the job.
     pub inputs: Vec<Input>,
     /// Whose prices, and of what date.
@@ -48,12 +52,16 @@ pub fn simulate(job: Job, printer: &Printer) -> Result<Report, Failure> {
     if printer.shows_progress {
         count_rows(&job, progress.length());
     }
-    let mut trace = Trace::open(&job.traffic.trace, job.traffic.options).map_err(Failure::usage)?;
+    let trace = Trace::open(&job.traffic.trace, job.traffic.options).map_err(Failure::usage)?;
+    let mut rows = Linked::new(trace, job.traffic.retries);
     let mut seen = Seen::default();
+    let recorded_under = job.experiment.variants.get(job.baseline.variant).ok_or_else(|| Failure::usage("a scenario without variants"))?;
+    let mut replay = Replay::new(&job.traffic, recorded_under, job.experiment.seeds.first().copied().unwrap_or_default());
     let next_batch = || {
-        let mut batch = trace.next_batch()?;
+        let mut batch = rows.next().transpose()?;
         if let Some(batch) = &mut batch {
             seen.see(batch);
+            replay.see(batch)?;
             adapt(batch, &job.traffic);
         }
         Ok::<_, TraceError>(batch.map(Arc::new))
@@ -61,11 +69,13 @@ pub fn simulate(job: Job, printer: &Printer) -> Result<Report, Failure> {
     let observer = |variant: usize, _: u64| Listener(Fold::new(Arc::clone(&job.experiment.variants[variant].plan)));
     let runs = experiment::run(&job.experiment, next_batch, observer, |rows| progress.at(rows));
     progress.finish();
-    let runs = runs.map_err(|error| failure(&job, &error))?;
-    for note in trace.notes() {
+    let runs = runs.map_err(|error| failure(rows.inner(), &error))?;
+    for note in rows.inner().notes() {
         printer.note(format!("note: {}: {note}", job.traffic.trace.display()));
     }
-    Ok(report(job, runs, &seen))
+    let replayed = replay.finish();
+    let links = rows.links();
+    Ok(report(job, runs, &seen, replayed, links))
 }
 
 /// Counts the rows of the trace beside the run, so that the bar learns where it ends. What is wrong with the trace, the run will say.
@@ -108,11 +118,15 @@ impl Seen {
     }
 }
 
-fn failure(job: &Job, error: &RunError) -> Failure {
+fn failure(trace: &Trace, error: &RunError) -> Failure {
     match error {
         RunError::Trace(error) => Failure::usage(error),
         RunError::Client { variant, error } => {
-            Failure::usage(format!("{}: variant `{variant}`: {error}\nhint: {}", job.traffic.trace.display(), hint(error)))
+            let what = format!("variant `{variant}`: {error}");
+            match error.first() {
+                Some((line, subject, name)) => Failure::usage(trace.error_at(line, (subject, name), what, hint(error))),
+                None => Failure::usage(format!("{}: {what}\nhint: {}", trace.file().display(), hint(error))),
+            }
         }
         RunError::World { variant, error } => Failure::usage(format!("variant `{variant}`: {error}")),
     }
@@ -129,7 +143,7 @@ fn hint(error: &ClientError) -> &'static str {
     }
 }
 
-fn report(job: Job, runs: Vec<experiment::Run<Listener>>, seen: &Seen) -> Report {
+fn report(job: Job, runs: Vec<experiment::Run<Listener>>, seen: &Seen, replay: Replayed, links: Links) -> Report {
     let first = seen.first.unwrap_or_default();
     let traffic = Traffic {
         name: job.traffic.trace.file_name().unwrap_or(job.traffic.trace.as_os_str()).to_string_lossy().into_owned(),
@@ -142,7 +156,7 @@ fn report(job: Job, runs: Vec<experiment::Run<Listener>>, seen: &Seen) -> Report
     for variant in &job.experiment.variants {
         variants.push(Variant { name: variant.name.clone(), names: Names::of(&variant.plan, vec![], vec![]), worst_case: None, runs: Vec::new() });
     }
-    let mut unrecorded = 0;
+    let (mut unrecorded, mut who) = (0, None);
     for run in runs {
         let variant = &mut variants[run.variant];
         let Fold { mut totals, series, directory, .. } = run.observer.0;
@@ -158,6 +172,7 @@ fn report(job: Job, runs: Vec<experiment::Run<Listener>>, seen: &Seen) -> Report
         let plan = &job.experiment.variants[run.variant].plan;
         variant.worst_case = worst_case(plan, &totals, seen);
         variant.runs.push(Run { seed: run.seed, totals, series });
+        who = who.or_else(|| (run.variant == job.baseline.variant).then_some(directory));
     }
     let mut assumptions = job.assumptions;
     if unrecorded > 0 {
@@ -165,7 +180,23 @@ fn report(job: Job, runs: Vec<experiment::Run<Listener>>, seen: &Seen) -> Report
         let value = format!("{} requests don't record one; {} tokens each", count(unrecorded), count(tokens.into()));
         assumptions.insert(0, Assumption { what: "output length".to_owned(), value, source: "assumed".to_owned() });
     }
-    Report { name: job.name, inputs: job.inputs, prices: job.prices, traffic, assumptions, variants, expectations: Vec::new() }
+    // One scenario has the same clients in all variants.
+    assumptions.extend(job.experiment.variants.first().and_then(|variant| assumptions::of_links(links, &variant.clients.habits)));
+    let checked = job.baseline.is_checked && traffic.origin == Origin::Recorded && replay.log.can_be_checked();
+    let baseline = who.filter(|_| checked).map(|who| replay.held_against(&variants[job.baseline.variant], &who));
+    Report {
+        name: job.name,
+        inputs: job.inputs,
+        prices: job.prices,
+        traffic,
+        assumptions,
+        variants,
+        reference: job.baseline.variant,
+        baseline,
+        coverage: replay.covered,
+        imputed: replay.drawn,
+        expectations: Vec::new(),
+    }
 }
 
 /// The most that a request of the traffic's mean size, for the model that most requests ask for, can cause.
@@ -200,7 +231,7 @@ impl Observer for Listener {
 
     #[inline]
     fn call(&mut self, now: Time, context: &Context, closed: &CallClosed, bill: &Bill) {
-        self.0.call(now, &about(context), closed, Billed { usage: bill.usage, amount: bill.cost });
+        self.0.call(now, &about(context), closed, Billed { usage: bill.usage, amount: bill.cost, shared: bill.shared });
     }
 
     #[inline]

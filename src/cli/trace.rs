@@ -1,17 +1,24 @@
 //! `gwsim trace`: what is in a trace, and traces in gwsim's own format.
 
+use std::collections::HashMap;
+
 use super::args::{ConvertArguments, Format, InfoArguments, ReadArguments};
 use super::{Exit, Failure, Printer};
+use crate::gateway::money::Money;
+use crate::gateway::rate_card::{RateCard, Usage};
 use crate::gateway::time::Time;
+use crate::price::{Discount, PriceList, ServiceTier};
 use crate::report::numbers::{count, counted};
-use crate::traffic::trace::{self, Options, Order};
+use crate::traffic::trace::{self, Batch, Options, Order, Row};
 
 /// Prints what is in a trace.
 ///
 /// # Errors
 /// If the arguments are wrong, or the trace is.
 pub fn info(arguments: &InfoArguments, printer: &mut Printer) -> Result<Exit, Failure> {
-    let summary = trace::info(&arguments.file, options(&arguments.read, Order::Count)?).map_err(Failure::usage)?;
+    let mut list = List::default();
+    let price = |model: Option<&str>, batch: &Batch, row: &Row| list.price(model?, batch, row);
+    let summary = trace::info(&arguments.file, options(&arguments.read, Order::Count)?, price).map_err(Failure::usage)?;
     let text = match arguments.format {
         Format::Text => summary.to_string(),
         Format::Json => serde_json::to_string_pretty(&summary).map_err(Failure::internal)? + "\n",
@@ -30,6 +37,25 @@ pub fn convert(arguments: &ConvertArguments, printer: &mut Printer) -> Result<Ex
     let sorted = if converted.earlier_rows > 0 { format!(", {} out of order before", count(converted.earlier_rows)) } else { String::new() };
     printer.result(&format!("{}: {}{sorted}\n", arguments.output.display(), counted(converted.rows, "request")))?;
     Ok(Exit::Pass)
+}
+
+/// The built-in price list, with what was looked up already.
+#[derive(Default)]
+struct List(HashMap<String, Option<RateCard>>);
+
+impl List {
+    /// What a request costs by what is recorded of it; none for a model that is not in the list.
+    fn price(&mut self, model: &str, batch: &Batch, row: &Row) -> Option<Money> {
+        if !self.0.contains_key(model) {
+            let entry = PriceList::built_in().find(model).ok();
+            self.0.insert(model.to_owned(), entry.and_then(|entry| entry.card(Discount::NONE, ServiceTier::Standard).ok()));
+        }
+        let recorded = batch.recorded(row).copied().unwrap_or_default();
+        let mut usage = Usage::plain(row.input_tokens, row.output_tokens.unwrap_or(0));
+        (usage.cache_read, usage.cache_write) = (recorded.cached_tokens.unwrap_or(0), recorded.cache_write_tokens.unwrap_or(0));
+        usage.reasoning = recorded.reasoning_tokens.unwrap_or(0);
+        self.0.get(model)?.as_ref().map(|card| card.cost(usage))
+    }
 }
 
 fn options(arguments: &ReadArguments, order: Order) -> Result<Options, Failure> {

@@ -204,6 +204,12 @@ pub fn unused(place: Place, kind: &str, name: &str) -> Problem {
     Problem::warning(place, format!("{kind} `{name}` is not used by any model"))
 }
 
+/// A log whose client retries are replayed as they are, where clients retry by themselves.
+pub fn retries_twice(place: Place) -> Problem {
+    let help = "leave it at `retries = \"link\"`, or take `sdk` out of [clients]";
+    Problem::warning(place, "retries count twice").why("the log's are replayed, and `[clients] sdk` makes its own").help(help)
+}
+
 /// A setting that only has a meaning beside another.
 pub fn needs_other(place: Place, key: &str, other: &str) -> Problem {
     Problem::error(place, format!("`{key}` needs {other}")).why("it would have no effect")

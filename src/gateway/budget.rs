@@ -2,12 +2,15 @@
 //!
 //! The law, for every account and window: no new hold passes the limit, and `settled + held <= limit + breached`.
 
+mod presumed;
+
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use self::presumed::Presumed;
 use super::command::CommandError;
 use super::id::{AccountId, DeploymentId, RequestId};
 use super::journal::{Alert, Certainty, Fact, Journal};
@@ -38,7 +41,7 @@ pub struct Budget {
     accounts: Vec<Account>,
     holds: Vec<HoldEntry>,
     free: Vec<u32>,
-    #[serde(with = "pairs")]
+    #[serde(with = "presumed")]
     presumed: BTreeMap<(RequestId, u32), Presumed>,
     presumed_order: VecDeque<(Time, RequestId, u32)>,
     settled: Settled,
@@ -137,14 +140,6 @@ impl Parts {
     fn iter(&self) -> core::slice::Iter<'_, Part> {
         self.parts[..self.len as usize].iter()
     }
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Presumed {
-    parts: Parts,
-    amount: Money,
-    deployment: DeploymentId,
-    until: Time,
 }
 
 impl Budget {
@@ -585,25 +580,5 @@ impl Account {
 impl Window {
     const fn new(index: u64, end: Time) -> Self {
         Self { index, settled: Money::ZERO, held: Money::ZERO, breached: Money::ZERO, end, alerted: 0, open: 0 }
-    }
-}
-
-/// The map of presumed amounts as a list: its keys are pairs, which are no names in JSON.
-mod pairs {
-    use alloc::collections::BTreeMap;
-    use alloc::vec::Vec;
-
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    use super::{Presumed, RequestId};
-
-    type Presumptions = BTreeMap<(RequestId, u32), Presumed>;
-
-    pub(super) fn serialize<S: Serializer>(presumed: &Presumptions, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(presumed)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Presumptions, D::Error> {
-        Ok(Vec::deserialize(deserializer)?.into_iter().collect())
     }
 }

@@ -34,6 +34,8 @@ pub struct Billed {
     pub usage: Usage,
     /// The charge.
     pub amount: Money,
+    /// Its client had left, and it went on for those who waited for the same answer.
+    pub shared: bool,
 }
 
 /// The keys and teams that commands have made, numbered as the core numbers them: in the order in which their names first appear.
@@ -47,6 +49,12 @@ pub struct Directory {
 }
 
 impl Directory {
+    /// The name of the team of the key with this name.
+    pub fn team_of(&self, key: &str) -> Option<&str> {
+        let team = self.team_of.get(self.keys.find(key)? as usize).copied().flatten()?;
+        Some(self.teams.name(team.0))
+    }
+
     fn carry_out(&mut self, command: &Command) {
         match command {
             Command::PutTeam { name, .. } => {
@@ -163,8 +171,12 @@ impl Fold {
         totals.bill += billed.amount;
         totals.bill_of_one_call_max = totals.bill_of_one_call_max.max(billed.amount);
         totals.causes.add(parts);
+        if billed.shared {
+            totals.shared += billed.amount;
+        }
         totals.by_position[closed.position as usize] += billed.amount;
         totals.tokens.count(billed.usage, closed.delivered);
+        totals.prompt_cache_hits += u64::from(billed.usage.cache_read > 0);
         match closed.certainty {
             Certainty::Confirmed => {
                 totals.ledger.confirmed += closed.amount;

@@ -1,10 +1,12 @@
 //! The shape of `report.json`: twins of the report's types that may be written. What a field means is told at its original.
 
+mod replay;
+
 use std::collections::BTreeMap;
 
 use serde::{Serialize, Serializer};
 
-use super::cause::{Causes, POSITIONS, Waste, position_name};
+use super::cause::{POSITIONS, Waste, position_name};
 use super::histogram::Histogram;
 use super::totals::{DENIAL_NAMES, Demand, Incidents, Ledger, Supply, Tokens, Totals, Users};
 use super::{Names, Origin, Report, Run, Spread, Variant, write};
@@ -23,6 +25,12 @@ pub(super) struct ReportJson<'a> {
     assumptions: Vec<AssumptionJson<'a>>,
     seeds: Vec<u64>,
     variants: Vec<VariantJson<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    baseline: Option<replay::BaselineJson<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    coverage: Option<Vec<replay::CoverageJson<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    imputed: Option<replay::ImputedJson>,
     expectations: Vec<VerdictJson<'a>>,
 }
 
@@ -137,6 +145,7 @@ struct CallsJson {
     retries: u64,
     fallbacks: u64,
     rate_limited: u64,
+    prompt_cache_hits: u64,
     by_position: BTreeMap<&'static str, u64>,
     delivered: u64,
     failed: u64,
@@ -154,6 +163,7 @@ struct CauseJson {
     undelivered: Usd,
     wasted: Usd,
     wasted_by: BTreeMap<&'static str, BTreeMap<&'static str, Usd>>,
+    of_which_shared: Usd,
 }
 
 #[derive(Serialize)]
@@ -267,6 +277,9 @@ impl<'a> ReportJson<'a> {
             assumptions: report.assumptions.iter().map(assumption).collect(),
             seeds: report.variants.first().map_or_else(Vec::new, |variant| variant.runs.iter().map(|run| run.seed).collect()),
             variants: report.variants.iter().map(VariantJson::of).collect(),
+            baseline: report.baseline.as_ref().map(replay::BaselineJson::of),
+            coverage: report.coverage.as_ref().map(replay::coverage),
+            imputed: report.imputed.as_ref().map(replay::ImputedJson::of),
             expectations: report.expectations.iter().map(verdict).collect(),
         }
     }
@@ -296,7 +309,7 @@ impl<'a> RunJson<'a> {
             requests: requests(totals),
             users: totals.users.as_deref().map(users),
             calls: calls(totals),
-            cause: cause(&totals.causes),
+            cause: cause(totals),
             by_position: by_position(&totals.by_position),
             ledger: ledger(&totals.ledger),
             tokens: tokens(&totals.tokens),
@@ -355,6 +368,7 @@ fn calls(totals: &Totals) -> CallsJson {
         retries: totals.retries(),
         fallbacks: totals.fallbacks(),
         rate_limited: totals.rate_limited(),
+        prompt_cache_hits: totals.prompt_cache_hits,
         by_position: POSITIONS.into_iter().map(|position| (position_name(position), totals.calls[position as usize])).collect(),
         delivered: ends.delivered,
         failed: ends.failed,
@@ -365,8 +379,10 @@ fn calls(totals: &Totals) -> CallsJson {
     }
 }
 
-fn cause(causes: &Causes) -> CauseJson {
+fn cause(totals: &Totals) -> CauseJson {
+    let causes = &totals.causes;
     CauseJson {
+        of_which_shared: Usd(totals.shared),
         base: Usd(causes.base),
         premium_of_place: Usd(causes.premium),
         prompt_cache: Usd(causes.prompt_cache),

@@ -1,13 +1,17 @@
 //! What a run is reported as. Folds over what a driver observes, and writes the result; knows neither the drivers nor the configuration's text.
 //!
 //! Reading order: [`cause`] splits one call's bill; [`fold`] counts calls and requests into [`totals`] and a [`series`];
-//! [`Report`] gathers the runs of all variants; [`table`] shows it, [`mod@write`] keeps it.
+//! [`Report`] gathers the runs of all variants; [`recorded`] folds what a log says, and [`baseline`] holds the run against it;
+//! [`table`] shows it, [`mod@write`] keeps it.
 
+pub mod baseline;
 pub mod cause;
+pub mod coverage;
 pub mod expect;
 pub mod fold;
 pub mod histogram;
 pub mod numbers;
+pub mod recorded;
 pub mod series;
 pub mod table;
 pub mod totals;
@@ -37,6 +41,14 @@ pub struct Report {
     pub assumptions: Vec<Assumption>,
     /// The variants, in the order of the scenario. Never empty.
     pub variants: Vec<Variant>,
+    /// The variant that the others are compared with; an index.
+    pub reference: usize,
+    /// The log held against that variant, where the traffic is a log that says how requests ended.
+    pub baseline: Option<baseline::Baseline>,
+    /// What the log covers, if it is one.
+    pub coverage: Option<coverage::Coverage>,
+    /// What was drawn because the traffic lacks it.
+    pub imputed: Option<Imputed>,
     /// How the scenario's expectations came out.
     pub expectations: Vec<expect::Verdict>,
 }
@@ -87,6 +99,23 @@ pub struct Assumption {
     pub value: String,
     /// Where that comes from: `preset ledger`, `default`, `scenario`.
     pub source: String,
+}
+
+/// Output lengths that the traffic lacks or saw broken off, drawn from those that it has whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Imputed {
+    /// Requests whose length was drawn.
+    pub requests: u64,
+    /// Output tokens beyond what the traffic has seen of them, within the requests' max_tokens.
+    pub tokens: u64,
+    /// Output tokens of the traffic in all, with those that were drawn.
+    pub of_tokens: u64,
+    /// What they cost at the first deployment of the model asked for, if no client leaves.
+    pub dollars: Money,
+    /// The same if every drawn length were so short that one in ten is shorter. All at once is never so short: an end, not an interval.
+    pub low: Money,
+    /// The same if every drawn length were so long that one in ten is longer.
+    pub high: Money,
 }
 
 /// One configuration and how it did.

@@ -108,6 +108,11 @@ pub fn change(before: Money, now: Money) -> String {
     }
 }
 
+/// How far `now` is off `before`: `+7.4 %`, `+0.0 %`.
+pub fn difference(before: Money, now: Money) -> String {
+    if before == now { "+0.0 %".to_owned() } else { change(before, now) }
+}
+
 /// A latency: `1.9 s`, `150 ms`, `2 min`, `0`.
 pub fn latency(span: Span) -> String {
     let (micros, millis) = ((span.0 + 500) / 1_000, (span.0 + 500_000) / 1_000_000);

@@ -89,6 +89,10 @@ pub(crate) fn report() -> Report {
         traffic: Traffic { name: "three.csv".into(), origin: Origin::Recorded, requests: 3, first: second(0), span: Span::from_secs(120) },
         assumptions: vec![Assumption { what: "prompt cache".into(), value: "visible at arrival".into(), source: "preset ledger".into() }],
         variants: vec![Variant { name: "as configured".into(), names, worst_case: None, runs: vec![run] }],
+        reference: 0,
+        baseline: None,
+        coverage: None,
+        imputed: None,
         expectations: vec![],
     }
 }
@@ -104,5 +108,5 @@ fn call(fold: &mut Fold, about: &About, now: Time, (call, target): (u32, u32), l
     let ended = if limited { Ended::Failed(FailureClass::RateLimited) } else { Ended::Delivered };
     let certainty = Certainty::Confirmed;
     let closed = CallClosed { call, model, deployment, position, ended, usage, delivered: usage.output, amount, certainty };
-    fold.call(now, about, &closed, Billed { usage, amount });
+    fold.call(now, about, &closed, Billed { usage, amount, shared: false });
 }

@@ -1,8 +1,12 @@
 //! The first screen: what each variant costs, why, and what that rests on, as plain text of at most 100 columns. Decides wording and layout only.
 
+mod replay;
+
 use std::fmt::Write;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table};
+
+pub use replay::verdict;
 
 use super::cause::{POSITIONS, Waste, position_name};
 use super::numbers::{change, count, counted, decimals, dollars, latency, length, rounded, rounded_parts, share, usd};
@@ -25,6 +29,7 @@ const TOO_SHORT: Span = Span::MINUTE;
 pub fn render(report: &Report) -> String {
     let merged: Vec<(&Variant, Totals)> = report.variants.iter().map(|variant| (variant, variant.merged())).collect();
     let mut text = heading(report);
+    text.push_str(&replay::baseline(report));
     text.push_str(&verdict_table(report, &merged));
     if let Some(note) = extrapolation_note(report.traffic.span) {
         line(&mut text, "", &note);
@@ -47,6 +52,7 @@ pub fn render(report: &Report) -> String {
     text.push_str(&ledger_lines(&merged));
     text.push_str(&incident_lines(&merged));
     text.push_str(&worst_case_lines(report));
+    text.push_str(&replay::coverage(report));
     text.push_str(&foundations(report));
     text
 }
@@ -60,14 +66,7 @@ fn heading(report: &Report) -> String {
     let mut text = String::new();
     let facts = format!("{} in {}, {origin}", counted(traffic.requests, "request"), length(traffic.span));
     line(&mut text, &report.name, &format!("{}, {facts}", traffic.name));
-    line(
-        &mut text,
-        "",
-        match traffic.origin {
-            Origin::Recorded => "TRUST D: not checked against a bill. Compare the variants; don't budget with the dollars.",
-            Origin::Synthetic => "Synthetic traffic has no grade. Compare the variants; don't budget with the dollars.",
-        },
-    );
+    text.push_str(&replay::grade(report));
     text.push('\n');
     text
 }
@@ -111,9 +110,9 @@ fn verdict_table(report: &Report, merged: &[(&Variant, Totals)]) -> String {
             let decimals = decimals(amounts.iter().copied().max().unwrap_or_default());
             dollars(rounded(amounts[i], decimals), decimals)
         });
-        let against = match merged.first() {
-            Some((first, _)) if i > 0 && variant.is_identical(first) => "identical".to_owned(),
-            Some(_) if i > 0 => change(bills[0], bills[i]),
+        let against = match merged.get(report.reference) {
+            Some((reference, _)) if i != report.reference && variant.is_identical(reference) => "identical".to_owned(),
+            Some(_) if i != report.reference => change(bills[report.reference], bills[i]),
             _ => String::new(),
         };
         let runs = variant.runs.len() as u64;
@@ -202,6 +201,10 @@ fn waste_lines(merged: &[(&Variant, Totals)]) -> String {
             format!("{} {} ({})", waste.name(), usd(mean(totals.causes.wasted_by(waste), variant)), positions.join(", "))
         });
         line(&mut text, &variant.name, &format!("wasted: {}", ways.collect::<Vec<_>>().join("; ")));
+    }
+    for (variant, totals) in merged.iter().filter(|(_, totals)| totals.shared != Money::ZERO) {
+        let shared = usd(mean(totals.shared, variant));
+        line(&mut text, &variant.name, &format!("shared: {shared} of this for calls that went on for others after their own client had left"));
     }
     text
 }
@@ -303,6 +306,7 @@ fn worst_case_lines(report: &Report) -> String {
 fn foundations(report: &Report) -> String {
     let mut text = String::new();
     line(&mut text, "Prices", &report.prices);
+    text.push_str(&replay::imputed(report));
     for assumption in &report.assumptions {
         line(&mut text, "Assumed", &format!("{} {} [{}]", assumption.what, assumption.value, assumption.source));
     }

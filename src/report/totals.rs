@@ -4,7 +4,7 @@ use std::ops::AddAssign;
 
 use super::cause::Causes;
 use super::histogram::Histogram;
-use crate::gateway::failure::CLASSES;
+use crate::gateway::failure::{CLASSES, FailureClass};
 use crate::gateway::journal::{Denial, Outcome};
 use crate::gateway::money::Money;
 use crate::gateway::plan::Plan;
@@ -305,6 +305,8 @@ pub struct Totals {
     pub ledger: Ledger,
     /// The bill by cause.
     pub causes: Causes,
+    /// Of the bill, calls that went on for others after the client that is billed for them had left.
+    pub shared: Money,
     /// The bill by position of the call.
     pub by_position: [Money; 4],
     /// By model asked for.
@@ -319,6 +321,8 @@ pub struct Totals {
     pub deployments: Vec<Supply>,
     /// Tokens.
     pub tokens: Tokens,
+    /// Calls that read a part of their input from a prompt cache.
+    pub prompt_cache_hits: u64,
     /// From arrival to the answer's end, over answered requests.
     pub latency: Histogram,
     /// From arrival to the answer's beginning, over answers that were streamed.
@@ -353,6 +357,7 @@ impl Totals {
             bill: Money::ZERO,
             ledger: Ledger::default(),
             causes: Causes::default(),
+            shared: Money::ZERO,
             by_position: [Money::ZERO; 4],
             asked: vec![Demand::default(); plan.models.len()],
             keys: Vec::new(),
@@ -360,6 +365,7 @@ impl Totals {
             called: vec![Supply::default(); plan.models.len()],
             deployments: vec![Supply::default(); plan.deployments.len()],
             tokens: Tokens::default(),
+            prompt_cache_hits: 0,
             latency: Histogram::default(),
             first_token: Histogram::default(),
             incidents: Incidents::default(),
@@ -386,6 +392,7 @@ impl Totals {
         self.bill += other.bill;
         self.ledger += &other.ledger;
         self.causes += &other.causes;
+        self.shared += other.shared;
         for (mine, theirs) in self.by_position.iter_mut().zip(other.by_position) {
             *mine += theirs;
         }
@@ -395,6 +402,7 @@ impl Totals {
         add_rows(&mut self.called, &other.called);
         add_rows(&mut self.deployments, &other.deployments);
         self.tokens += &other.tokens;
+        self.prompt_cache_hits += other.prompt_cache_hits;
         self.latency.merge(&other.latency);
         self.first_token.merge(&other.first_token);
         self.incidents += &other.incidents;
@@ -431,9 +439,16 @@ impl Totals {
         self.calls[3]
     }
 
+    /// Requests whose clients saw a 429: from the gateway's limits, or because every attempt failed and the last failure is one.
+    pub fn requests_rate_limited(&self) -> u64 {
+        let failed = FailureClass::ALL.iter().zip(self.failures).filter(|(class, _)| class.status() == 429);
+        let refused = ["rate limit", "queue full"].iter().flat_map(|limit| DENIAL_NAMES.iter().position(|name| name == limit));
+        failed.map(|(_, count)| count).chain(refused.map(|index| self.denials[index])).sum()
+    }
+
     /// Calls that ended with a 429.
     pub fn rate_limited(&self) -> u64 {
-        self.call_failures[crate::gateway::failure::FailureClass::RateLimited as usize]
+        self.call_failures[FailureClass::RateLimited as usize]
     }
 }
 

@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::traffic::trace::Batch;
+use crate::traffic::trace::{Batch, Row};
 
-/// Where the blocks of a request's prompt are.
+/// Where the row of a request is: its blocks, and what a log says came of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RowPlace {
-    /// The batch that is kept for it; `None` if it has no blocks.
+    /// The batch that is kept for it; `None` if nothing of the row is needed any more.
     pub batch: Option<u32>,
     /// Its row there.
     pub row: u32,
@@ -57,10 +57,15 @@ impl Batches {
         }
     }
 
+    /// A row and its batch.
+    pub(super) fn row(&self, number: u32, row: u32) -> (&Batch, &Row) {
+        let batch = self.held[(number - self.first) as usize].0.as_ref().expect("a batch is kept while a request holds it");
+        (batch, &batch.rows[row as usize])
+    }
+
     /// The blocks of a row's prompt, and the tokens in one.
     pub(super) fn blocks(&self, number: u32, row: u32) -> (&[u64], u32) {
-        let batch = self.held[(number - self.first) as usize].0.as_ref().expect("a batch is kept while a request holds it");
-        let row = &batch.rows[row as usize];
+        let (batch, row) = self.row(number, row);
         (batch.blocks(row), row.block_size)
     }
 }

@@ -22,10 +22,10 @@ use crate::gateway::draw::{Purpose, below, bits};
 use crate::gateway::id::{EndUserId, KeyId, ModelId, RequestId, Slot, TagId};
 use crate::gateway::journal::Journal;
 use crate::gateway::plan::Plan;
-use crate::gateway::request::{Fingerprint, Request};
+use crate::gateway::request::Request;
 use crate::gateway::time::{Span, Time};
 use crate::traffic::distribution::{Distribution, Draws};
-use crate::traffic::trace::{Batch, LeftAfter, NameId, Row};
+use crate::traffic::trace::{Batch, LeftAfter, NameId, Row, Subject};
 
 /// How rows become requests where they don't say it themselves.
 #[derive(Debug, Clone, PartialEq)]
@@ -250,7 +250,7 @@ impl Directory {
             key: row.key.map_or(self.default_key, |key| Some(self.keys[key.index()]))?,
             model: row.model.map_or(self.default_model, |model| Some(self.models[model.index()]))?,
             stream: row.stream.unwrap_or(clients.stream),
-            fingerprint: Fingerprint(row.fingerprint.0[0], row.fingerprint.0[1]),
+            fingerprint: row.fingerprint,
             ..Request::NONE
         })
     }
@@ -275,7 +275,7 @@ impl Directory {
             stream: row.stream.unwrap_or(clients.stream),
             no_cache: false,
             no_store: false,
-            fingerprint: Fingerprint(row.fingerprint.0[0], row.fingerprint.0[1]),
+            fingerprint: row.fingerprint,
             deadline: clients.deadline.map(|span| now + span),
         };
         let context = Context {
@@ -310,6 +310,19 @@ fn model(plan: &Plan, name: &str) -> Option<ModelId> {
 
 fn first_line(batch: &Batch, name: fn(&Row) -> Option<NameId>, index: usize) -> u64 {
     batch.rows.iter().find(|row| name(row).is_some_and(|id| id.index() == index)).map_or(0, |row| row.line)
+}
+
+impl ClientError {
+    /// The first row at fault: its line, and what it has that it may not have, or that it lacks.
+    pub fn first(&self) -> Option<(u64, Subject, &str)> {
+        match self {
+            Self::UnknownKeys(names) => names.first().map(|(name, line)| (*line, Subject::Key, name.as_str())),
+            Self::UnknownModels(names) => names.first().map(|(name, line)| (*line, Subject::Model, name.as_str())),
+            Self::NoKey(line) => Some((*line, Subject::Key, "")),
+            Self::NoModel(line) => Some((*line, Subject::Model, "")),
+            Self::Refused(..) => None,
+        }
+    }
 }
 
 impl fmt::Display for ClientError {

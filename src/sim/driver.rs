@@ -1,6 +1,7 @@
 //! The loop of one variant: brings rows, the world's answers, deadlines and leaving clients to the core in the order of their times, and carries
 //! out what the core wants. Contains no policy.
 
+mod books;
 mod users;
 
 use std::collections::VecDeque;
@@ -9,19 +10,20 @@ use std::sync::Arc;
 
 use prefetch_index::prefetch_index;
 
+use self::books::{About, Listener};
 use super::batches::{Batches, RowPlace};
-use super::client::callers::{Callers, UserCall};
+use super::client::callers::{self, Callers, UserCall};
 use super::client::{self, ClientError, Clients, Directory};
-use super::fate::{End, Fate};
-use super::observe::{Bill, Context, Observer, Totals};
+use super::fate::Fate;
+use super::observe::{Context, Observer, Totals};
 use super::queue::{Class, Queue, Ticket};
+use super::replay::outcomes::Outcomes;
 use super::upstream::{Prompt, Upstream, WorldError};
 use super::world::World;
 use crate::gateway::command::Command;
 use crate::gateway::failure::{Failure, FailureClass};
-use crate::gateway::id::{RequestId, Slot};
+use crate::gateway::id::Slot;
 use crate::gateway::in_flight::{Action, Call, Event, InFlight};
-use crate::gateway::journal::{CallClosed, Ended, Fact, Journal, Outcome};
 use crate::gateway::plan::Plan;
 use crate::gateway::request::Request;
 use crate::gateway::time::{Span, Time};
@@ -52,6 +54,8 @@ pub struct Driver<O> {
     seed: u64,
     /// Clients that send something again, or wait for an answer before they send; `None` if nobody does.
     callers: Option<Box<Callers>>,
+    /// What the log saw, where the world is to go by it.
+    outcomes: Option<Outcomes>,
     observer: O,
     entries: Vec<Entry>,
     free: Vec<Slot>,
@@ -76,7 +80,7 @@ struct Entry {
     is_finished: bool,
     has_left: bool,
     is_looking: bool,
-    /// Where its blocks are, if it has any.
+    /// Where its row is, if its blocks or its recorded outcome are needed.
     batch: Option<u32>,
     row: u32,
 }
@@ -122,6 +126,7 @@ impl<O: Observer> Driver<O> {
             directory: Directory::default(),
             seed,
             callers: Callers::new(&variant.clients, seed),
+            outcomes: variant.world.deployments.iter().any(|world| world.recorded_outcomes).then(Outcomes::default),
             observer,
             entries: Vec::new(),
             free: Vec::new(),
@@ -152,6 +157,9 @@ impl<O: Observer> Driver<O> {
             self.command(command)?;
         }
         self.directory.learn_keys(batch, &clients, &self.gateway)?;
+        if let Some(outcomes) = &mut self.outcomes {
+            outcomes.learn(batch, &self.variant.plan);
+        }
         self.batches.push(Arc::clone(batch));
         let first = self.totals.rows;
         self.totals.rows += batch.rows.len() as u64;
@@ -380,8 +388,9 @@ impl<O: Observer> Driver<O> {
     /// Takes one step of a request, carries out the action and schedules what comes next.
     fn step(&mut self, slot: Slot, event: Event) {
         let (now, plan, entry) = (self.now, &self.variant.plan, &mut self.entries[slot.index()]);
-        let mut about =
-            About { context: &entry.context, open: entry.open.as_ref(), upstream: &self.upstream, plan, has_closed: false, answered: None };
+        let has_left = entry.has_left;
+        let (context, open, upstream) = (&entry.context, entry.open.as_ref(), &self.upstream);
+        let mut about = About { context, has_left, open, upstream, plan, has_closed: false, answered: None };
         let mut journal = Listener { observer: &mut self.observer, totals: &mut self.totals, about: Some(&mut about) };
         let action = entry.flight.step(plan, &mut self.gateway, now, event, &mut journal);
         let answered = about.answered.filter(|_| self.callers.is_some());
@@ -411,6 +420,11 @@ impl<O: Observer> Driver<O> {
         assert!(entry.open.is_none(), "one call of a request is open at one time");
         let (request, output_tokens) = (*entry.flight.request(), entry.context.output_tokens);
         let (blocks, block_size) = entry.batch.map_or((&[][..], 0), |batch| self.batches.blocks(batch, entry.row));
+        let recorded =
+            self.outcomes.as_ref().filter(|_| call.call == 1 && callers::is_first_try(request.id)).zip(entry.batch).and_then(|(outcomes, batch)| {
+                let (batch, row) = self.batches.row(batch, entry.row);
+                outcomes.step(batch, row, call.deployment, self.upstream.world(call.deployment))
+            });
         let prompt = Prompt {
             request: request.id,
             input_tokens: request.input_tokens,
@@ -419,6 +433,7 @@ impl<O: Observer> Driver<O> {
             stream: request.stream,
             blocks,
             block_size,
+            recorded,
         };
         let fate = self.upstream.call(self.now, call.deployment, call.nth, call.max_tokens, &prompt);
         entry.context.called = Some(call.deployment);
@@ -495,70 +510,6 @@ impl Entry {
             or(gives_up_at, Class::Leave, What::GivesUp);
         }
         first
-    }
-}
-
-/// The core's journal: passes facts on and has the world bill the calls that are closed.
-struct Listener<'a, 'b, O> {
-    observer: &'a mut O,
-    totals: &'a mut Totals,
-    about: Option<&'a mut About<'b>>,
-}
-
-/// The request whose step it is.
-struct About<'a> {
-    context: &'a Context,
-    open: Option<&'a Open>,
-    upstream: &'a Upstream,
-    plan: &'a Plan,
-    has_closed: bool,
-    answered: Option<Outcome>,
-}
-
-impl<O: Observer> Journal for Listener<'_, '_, O> {
-    #[inline(always)]
-    fn record(&mut self, now: Time, request: Option<RequestId>, fact: impl FnOnce() -> Fact) {
-        let fact = fact();
-        let context = self.about.as_ref().filter(|_| request.is_some()).map(|about| about.context);
-        assert!(request == context.map(|context| context.id), "a request's facts are recorded in its own steps");
-        match &fact {
-            Fact::CallClosed(closed) => {
-                let about = self.about.as_mut().expect("calls are closed in steps");
-                let bill = about.close(now, closed);
-                self.totals.calls_closed += 1;
-                self.totals.ledger += closed.amount;
-                self.totals.billed += bill.cost;
-                self.observer.call(now, about.context, closed, &bill);
-            }
-            Fact::Answered { outcome } => {
-                self.totals.answered(outcome);
-                if let Some(about) = &mut self.about {
-                    about.answered = Some(*outcome);
-                }
-            }
-            Fact::Closed => self.totals.closed += 1,
-            _ => {}
-        }
-        if O::wants(&fact) {
-            self.observer.fact(now, context, &fact);
-        }
-    }
-}
-
-impl About<'_> {
-    /// The world's bill of the open call, which ends now if it has not ended by itself.
-    fn close(&mut self, now: Time, closed: &CallClosed) -> Bill {
-        let open = self.open.filter(|open| open.call.call == closed.call && !self.has_closed).expect("only the open call is closed, once");
-        self.has_closed = true;
-        let end = match closed.ended {
-            _ if open.has_ended => End::ByItself,
-            Ended::TimedOut => End::TimedOut(now),
-            _ if open.has_timed_out => End::TimedOut(now),
-            _ => End::Closed(now),
-        };
-        let deployment = open.call.deployment;
-        let billed = open.fate.bill(end, &self.upstream.world(deployment).billing);
-        billed.map_or(Bill::default(), |usage| Bill { usage, cost: self.plan.deployment(deployment).rates.cost(usage) })
     }
 }
 

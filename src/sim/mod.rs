@@ -3,6 +3,7 @@
 //! [`world`] says what providers are like and [`upstream`] lets calls meet it: a call's whole [`fate`] is computed when it is made, in closed
 //! form, and no event is spent on a token. [`client`] turns rows of traffic into requests, and knows when clients leave and what they send again.
 //! [`driver`] is the loop of one variant; [`experiment`] runs many over traffic that is decoded once. [`observe`] is how reports listen.
+//! [`replay`] fills in what a log leaves open, before any variant sees it.
 //!
 //! At equal times completions come first, then wakes, then clients that leave, then what clients send again or had held back, then arrivals in
 //! file order.
@@ -19,5 +20,6 @@ pub mod observe;
 pub mod queue;
 
 pub mod experiment;
+pub mod replay;
 #[cfg(test)]
 mod tests;

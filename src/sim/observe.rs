@@ -72,6 +72,8 @@ pub struct Bill {
     pub usage: Usage,
     /// What it costs. Zero if the call was free, even where a request has a fixed price.
     pub cost: Money,
+    /// Its client had left, and it went on for those who waited for the same answer.
+    pub shared: bool,
 }
 
 /// How a user's call ended, which is one row of the traffic and as many requests as its client library made of it.

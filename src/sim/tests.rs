@@ -95,11 +95,12 @@ fn prompt<'a>(number: u64, batch: &'a Batch, row: &Row) -> Prompt<'a> {
         stream: false,
         blocks: batch.blocks(row),
         block_size: row.block_size,
+        recorded: None,
     }
 }
 
 fn small(number: u64) -> Prompt<'static> {
-    Prompt { request: RequestId(number), input_tokens: 100, output_tokens: 20, choices: 1, stream: true, blocks: &[], block_size: 0 }
+    Prompt { request: RequestId(number), input_tokens: 100, output_tokens: 20, choices: 1, stream: true, blocks: &[], block_size: 0, recorded: None }
 }
 
 /// Rejected rows, and the bill if they go to gpt-4o and the others to mini.

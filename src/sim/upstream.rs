@@ -37,6 +37,8 @@ pub struct Prompt<'a> {
     pub blocks: &'a [u64],
     /// Tokens in a block.
     pub block_size: u32,
+    /// What the log says that this very call met, if that is to be reused.
+    pub recorded: Option<Step>,
 }
 
 /// A plan and a world that don't fit together.
@@ -135,6 +137,11 @@ impl Provider {
 
     /// What this call meets.
     fn step(&mut self, now: Time, since_start: Span, nth: u32, max_tokens: u32, prompt: &Prompt<'_>) -> Step {
+        if let Some(step) = prompt.recorded {
+            // It took its share of the limits, whatever a limiter of ours would have said.
+            let _ = self.admit(now, max_tokens, prompt);
+            return step;
+        }
         let has_begun = |from: Span| since_start >= from;
         if let Some(outage) = self.world.outages.iter().find(|each| has_begun(each.from) && !has_begun(each.from + each.lasts)) {
             return outage.step;

@@ -32,6 +32,8 @@ pub struct DeploymentWorld {
     pub outages: Vec<Outage>,
     /// What is billed for calls that don't end well.
     pub billing: Billing,
+    /// Calls that the log saw meet what it says, in place of all of the above.
+    pub recorded_outcomes: bool,
 }
 
 /// How fast an answer comes: the first chunk after `first`, then one every `gap`.
@@ -338,6 +340,7 @@ impl DeploymentWorld {
             prompt_cache: None,
             outages: Vec::new(),
             billing: Billing::EXACT,
+            recorded_outcomes: false,
         }
     }
 

@@ -439,7 +439,10 @@ fn models_that_the_gateway_lacks() {
     let home = Home::new();
     home.write("five.csv", TRACE.replace("gpt-4o,bob", "gpt-7,bob"));
     assert_snapshot!(refused(&home, &["run", "scenario.toml"]), @r#"
-    error: five.csv: variant `as configured`: the traffic asks for models that the configuration doesn't have: `gpt-7` (first in line 4)
+    error: five.csv:4:22: variant `as configured`: the traffic asks for models that the configuration doesn't have: `gpt-7` (first in line 4)
+      |
+    4 | 2026-11-20T09:01:00Z,gpt-7,bob,2000,50
+      |                      ^^^^^
     hint: say what they ask for here, [traffic] map = { "theirs" = "ours" }, or set unknown_models = "default"
     "#);
 }
@@ -449,7 +452,10 @@ fn keys_that_the_gateway_lacks() {
     let home = Home::new();
     home.write("gateway.toml", format!("{GATEWAY}[keys.alice]\n"));
     assert_snapshot!(refused(&home, &["run", "scenario.toml"]), @r#"
-    error: five.csv: variant `as configured`: the traffic has keys that the configuration doesn't have: `bob` (first in line 4)
+    error: five.csv:4:29: variant `as configured`: the traffic has keys that the configuration doesn't have: `bob` (first in line 4)
+      |
+    4 | 2026-11-20T09:01:00Z,gpt-4o,bob,2000,50
+      |                             ^^^
     hint: add them to the gateway, or set [traffic] unknown_keys = "add" or "default"
     "#);
 }

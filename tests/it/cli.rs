@@ -301,7 +301,10 @@ fn bad_traffic_is_exit_2_with_its_line() {
     assert_snapshot!(run(&TRACE.replace("gpt-4o,bob", "gpt-7,bob")), @r#"
     exit 2
     ----- stderr
-    error: five.csv: variant `as configured`: the traffic asks for models that the configuration doesn't have: `gpt-7` (first in line 4)
+    error: five.csv:4:22: variant `as configured`: the traffic asks for models that the configuration doesn't have: `gpt-7` (first in line 4)
+      |
+    4 | 2026-11-20T09:01:00Z,gpt-7,bob,2000,50
+      |                      ^^^^^
     hint: say what they ask for here, [traffic] map = { "theirs" = "ours" }, or set unknown_models = "default"
     "#);
     fs::remove_file(home.path().join("five.csv")).unwrap();
@@ -384,7 +387,7 @@ fn trace_convert_sorts_only_when_told_to() {
     assert_snapshot!(home.gwsim(&["trace", "info", "five.csv", "--input-format", "azur"]), @r#"
     exit 2
     ----- stderr
-    error: --input-format azur: no such format; it is one of gwsim, azure, mooncake, burstgpt, bailian
+    error: --input-format azur: no such format; it is one of gwsim, azure, mooncake, burstgpt, bailian, litellm
     "#);
     assert_snapshot!(home.gwsim(&["trace", "info", "five.csv", "--epoch", "yesterday"]), @r#"
     exit 2

@@ -151,14 +151,16 @@ fn no_policy() {
     }
 }
 
-/// A lifetime of both providers' prompt caches: dollars of gpt-4o, gpt-4o-mini and claude-3-5-sonnet, and the cached tokens of the first two.
+/// A lifetime of both providers' prompt caches: dollars of gpt-4o, gpt-4o-mini and claude-3-5-sonnet, and the cached tokens of the first two
+/// and how many calls read them.
 #[track_caller]
-fn check_prompt_cache(golden: &Golden, ttl: &str, dollars: [&str; 3], cached_tokens: u64) {
+fn check_prompt_cache(golden: &Golden, ttl: &str, dollars: [&str; 3], cached: (u64, u64)) {
     let [openai, anthropic] = ["openai", "anthropic"].map(|provider| format!("world.providers.{provider}.prompt_cache.ttl={ttl}"));
     let report = golden.run(&[&openai, &anthropic]);
     assert_eq!(bills(&report), dollars, "{} {ttl}", golden.scenario);
     for variant in [0, 1] {
-        assert_eq!(count(&outcome(&report, variant)["tokens"]["cache_read"]), cached_tokens, "{} {ttl}", golden.scenario);
+        let run = outcome(&report, variant);
+        assert_eq!((count(&run["tokens"]["cache_read"]), count(&run["calls"]["prompt_cache_hits"])), cached, "{} {ttl}", golden.scenario);
     }
 }
 
@@ -166,9 +168,9 @@ fn check_prompt_cache(golden: &Golden, ttl: &str, dollars: [&str; 3], cached_tok
 fn prompt_caches_on_chat() {
     let Some(trace) = shared(CONVERSATION) else { return };
     let golden = Golden::new("prompt_cache_mooncake.toml", trace);
-    check_prompt_cache(&golden, "1h", ["340.340877500000", "20.420452650000", "430.347515700000"], 50_291_328);
-    check_prompt_cache(&golden, "5m", ["355.489997500000", "21.329399850000", "472.163813400000"], 38_172_032);
-    check_prompt_cache(&golden, "1m", ["391.205677500000", "23.472340650000", "570.747156300000"], 9_599_488);
+    check_prompt_cache(&golden, "1h", ["340.340877500000", "20.420452650000", "430.347515700000"], (50_291_328, 4_630));
+    check_prompt_cache(&golden, "5m", ["355.489997500000", "21.329399850000", "472.163813400000"], (38_172_032, 3_644));
+    check_prompt_cache(&golden, "1m", ["391.205677500000", "23.472340650000", "570.747156300000"], (9_599_488, 996));
     golden.print_beside_realistic();
 }
 
@@ -176,8 +178,8 @@ fn prompt_caches_on_chat() {
 fn prompt_caches_on_an_agent() {
     let Some(trace) = shared(AGENT) else { return };
     let golden = Golden::new("prompt_cache_miniswe.toml", trace);
-    check_prompt_cache(&golden, "1h", ["3.755565000000", "0.225333900000", "2.032998750000"], 2_285_824);
-    check_prompt_cache(&golden, "5m", ["3.758125000000", "0.225487500000", "2.040240300000"], 2_283_776);
+    check_prompt_cache(&golden, "1h", ["3.755565000000", "0.225333900000", "2.032998750000"], (2_285_824, 383));
+    check_prompt_cache(&golden, "5m", ["3.758125000000", "0.225487500000", "2.040240300000"], (2_283_776, 382));
     golden.print_beside_realistic();
 }
 
@@ -280,11 +282,11 @@ fn seven_rows_with_prompt_caches() {
         let golden = seven_rows(scenario);
         // Each cached token saves 1.25 and 0.075 micro-dollars on the GPTs. Sonnet: row 4 costs 600 x 3.00; 464 tokens of row 3 are written at 3.75.
         // 1 h: 5 rows read 1,536. Sonnet in: 1,800 + 464 x 3.75 + 5 x 1,536 x 0.30 + row 1 written, 1,536 x 3.75 = 11,604; out 6,300.
-        check_prompt_cache(&golden, "1h", ["0.020300000000", "0.001218000000", "0.017904000000"], 7_680);
+        check_prompt_cache(&golden, "1h", ["0.020300000000", "0.001218000000", "0.017904000000"], (7_680, 5));
         // 5 min: 4 rows read; row 7 is written anew: 11,604 - 460.8 + 5,760 = 16,903.2; out 6,300.
-        check_prompt_cache(&golden, "5m", ["0.022220000000", "0.001333200000", "0.023203200000"], 6_144);
+        check_prompt_cache(&golden, "5m", ["0.022220000000", "0.001333200000", "0.023203200000"], (6_144, 4));
         // 1 min: rows 2 and 3 read; rows 5 and 6 are written anew as well: 16,903.2 + 2 x (5,760 - 460.8) = 27,501.6; out 6,300.
-        check_prompt_cache(&golden, "1m", ["0.026060000000", "0.001563600000", "0.033801600000"], 3_072);
+        check_prompt_cache(&golden, "1m", ["0.026060000000", "0.001563600000", "0.033801600000"], (3_072, 2));
         golden.print_beside_realistic();
     }
 }

@@ -1,9 +1,11 @@
 //! One binary for all tests from outside: the command line as a user meets it, golden behaviour and dollars, and the rules that the source keeps.
 
 mod bad_input;
+mod baseline;
 mod cli;
 mod clients;
 mod dollars;
 mod golden;
 mod readme;
+mod replay;
 mod tidy;

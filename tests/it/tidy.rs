@@ -12,7 +12,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("traffic", &["gateway", "journal"]),
     ("sim", &["traffic", "price", "gateway"]),
     ("config/gateway", &["gateway", "price"]),
-    ("config/scenario", &["config/gateway", "traffic", "sim", "gateway", "price"]),
+    ("config/scenario", &["config/gateway", "traffic", "sim", "report", "gateway", "price"]),
     ("serve", &["config/gateway", "wire", "journal", "price", "gateway"]),
     ("report", &["journal", "price", "gateway"]),
     ("twin", &["sim", "traffic", "wire", "gateway"]),

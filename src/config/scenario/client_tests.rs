@@ -174,3 +174,28 @@ error: unknown key `clients` in gateway.toml
 "#,
     );
 }
+
+#[test]
+fn a_logs_retries_beside_a_librarys_own_are_warned_of() {
+    let text = |retries: &str, clients: &str| {
+        format!("gateway = \"gateway.toml\"\n[traffic]\ntrace = \"trace.csv\"\nretries = \"{retries}\"\n[clients]\n{clients}")
+    };
+    check(
+        &[],
+        GATEWAY,
+        &text("keep", "sdk = \"openai\"\n"),
+        r#"warning: retries count twice
+ --> scenario.toml:4:11
+  |
+4 | retries = "keep"
+  |           ^^^^^^ the log's are replayed, and `[clients] sdk` makes its own
+  |
+  = help: leave it at `retries = "link"`, or take `sdk` out of [clients]
+
+1 warning
+"#,
+    );
+    for (retries, clients) in [("link", "sdk = \"openai\"\n"), ("keep", ""), ("keep", "sdk = { like = \"openai\", retries = 0 }\n")] {
+        check(&[], GATEWAY, &text(retries, clients), "");
+    }
+}

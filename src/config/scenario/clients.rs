@@ -1,11 +1,12 @@
 //! `[clients]`: what clients do on their own: their library's retries, their patience, and whether a session waits for its answers. Sends nothing.
 
 use crate::sim::client::{Beyond, Habits, OnFailure, RETRIES_MAX, Sdk};
+use crate::traffic::replay::link::Retries;
 
 use super::super::distribution::{self, Unit};
 use super::super::problem;
 use super::super::read::{Item, Section};
-use super::expect;
+use super::{TrafficSpec, expect};
 
 /// The libraries whose behaviour is known.
 const SDKS: [(&str, Sdk); 2] = [("openai", Sdk::OPENAI), ("anthropic", Sdk::ANTHROPIC)];
@@ -28,6 +29,16 @@ pub fn read(section: Option<&Section<'_>>) -> Habits {
         _ => {}
     }
     habits
+}
+
+/// Warns of a log's retries that are replayed beside those that its clients would make.
+pub fn check_retries(habits: &Habits, traffic: &TrafficSpec, section: Option<&Section<'_>>) {
+    let has_own = habits.sdk.is_some_and(|sdk| sdk.retries > 0);
+    if let (true, Retries::Keep, Some(section)) = (has_own, traffic.retries, section)
+        && let Some(place) = section.place_of("retries")
+    {
+        section.report(problem::retries_twice(place));
+    }
 }
 
 /// A library by its name, a table on top of one, or `false` for none.

@@ -180,8 +180,6 @@ litellm = "config.yaml"
 trace = "trace.csv"
 stream = 0.8
 overlay = { keys = 40 }
-[world]
-outcomes = "recorded"
 [world.models.mini]
 ttft = { p50 = "150ms", p95 = "400ms" }
 [[tokens]]
@@ -213,39 +211,31 @@ error: an overlay is not supported yet
   |
   = help: remove it, or write its columns into the trace
 
-error: outcomes = "recorded" is not supported yet
- --> scenario.toml:8:12
-  |
-8 | outcomes = "recorded"
-  |            ^^^^^^^^^^
-  |
-  = help: write outcomes = "model"
-
 error: a distribution is not supported yet
-  --> scenario.toml:10:8
-   |
-10 | ttft = { p50 = "150ms", p95 = "400ms" }
-   |        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-   |
-   = help: write a duration, which is then always the same: ttft = "300ms"
+ --> scenario.toml:8:8
+  |
+8 | ttft = { p50 = "150ms", p95 = "400ms" }
+  |        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+  |
+  = help: write a duration, which is then always the same: ttft = "300ms"
 
 error: a ratio of token counts between models is not supported yet
-  --> scenario.toml:11:3
-   |
-11 | [[tokens]]
-   |   ^^^^^^
-   |
-   = help: remove it: every model counts alike
+ --> scenario.toml:9:3
+  |
+9 | [[tokens]]
+  |   ^^^^^^
+  |
+  = help: remove it: every model counts alike
 
 error: [sweep] is not supported yet
-  --> scenario.toml:13:2
+  --> scenario.toml:11:2
    |
-13 | [sweep]
+11 | [sweep]
    |  ^^^^^
    |
    = help: write one [[variant]] with a `set` for each value
 
-7 errors
+6 errors
 "#,
     );
 }
@@ -475,6 +465,86 @@ error: `seeds` must be from 1 to 1000
   = help: for example: seeds = 1
 
 3 errors
+"#,
+    );
+}
+
+#[test]
+fn a_baseline_is_one_of_the_variants() {
+    check(
+        &[],
+        GATEWAY,
+        r#"gateway = "gateway.toml"
+[traffic]
+trace = "trace.csv"
+[world]
+outcomes = "recorder"
+[baseline]
+variant = "as recorded"
+check = true
+[[variant]]
+name = "as configured"
+"#,
+        r#"error: unknown value `recorder` for `outcomes`
+ --> scenario.toml:5:12
+  |
+5 | outcomes = "recorder"
+  |            ^^^^^^^^^^
+  |
+  = help: did you mean `recorded`? It is one of: model, recorded
+
+error: unknown variant `as recorded`
+ --> scenario.toml:7:11
+  |
+7 | variant = "as recorded"
+  |           ^^^^^^^^^^^^^
+  |
+  = help: there are: as configured
+
+error: unknown key `check` in `baseline`
+ --> scenario.toml:8:1
+  |
+8 | check = true
+  | ^^^^^ it would have no effect
+  |
+  = help: known here: variant
+
+3 errors
+"#,
+    );
+    let expected = r#"error: `baseline` needs `variant`
+ --> --set:1:1
+  |
+1 | baseline={}
+  | ^^^^^^^^
+  |
+  = help: for example: variant = "as configured"
+
+1 error
+"#;
+    check(&["baseline={}"], GATEWAY, "gateway = \"gateway.toml\"\ntraffic = { trace = \"trace.csv\" }\n", expected);
+    check(&["baseline=false"], GATEWAY, "gateway = \"gateway.toml\"\ntraffic = { trace = \"trace.csv\" }\n", "");
+}
+
+#[test]
+fn what_to_do_about_retries_in_a_log_is_one_of_two_words() {
+    check(
+        &[],
+        GATEWAY,
+        r#"gateway = "gateway.toml"
+[traffic]
+trace = "trace.csv"
+retries = "unlink"
+"#,
+        r#"error: unknown value `unlink` for `retries`
+ --> scenario.toml:4:11
+  |
+4 | retries = "unlink"
+  |           ^^^^^^^^
+  |
+  = help: did you mean `link`? It is one of: link, keep
+
+1 error
 "#,
     );
 }

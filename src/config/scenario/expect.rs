@@ -1,6 +1,7 @@
 //! `[[expect]]`: bounds on results. Measures nothing; what a bound means is the report's to say.
 
 use crate::gateway::money::Money;
+use crate::report::expect::{Bound, Expectation};
 
 use super::super::read::{Item, Section};
 use super::super::{problem, quantity};
@@ -8,34 +9,6 @@ use super::super::{problem, quantity};
 /// What can be bounded, as keys.
 const COST: &str = "cost_usd";
 const ANSWERED: &str = "answered";
-
-/// A bound on the results of one variant, or of each.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Expectation {
-    /// The variant; `None` for every one.
-    pub variant: Option<String>,
-    /// The bound.
-    pub bound: Bound,
-}
-
-/// What must hold; bounds are inclusive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bound {
-    /// The bill is at most this.
-    CostAtMost(Money),
-    /// The bill is at least this.
-    CostAtLeast(Money),
-    /// At least so many in a million requests are answered.
-    AnsweredAtLeast {
-        /// Parts in a million.
-        per_million: u32,
-    },
-    /// At most so many in a million requests are answered.
-    AnsweredAtMost {
-        /// Parts in a million.
-        per_million: u32,
-    },
-}
 
 /// Reads all expectations. `complete` says whether `variants` are all that there are.
 pub fn read(item: Item<'_>, variants: &[&str], complete: bool) -> Option<Vec<Expectation>> {

@@ -1,5 +1,6 @@
 //! scenario.toml: traffic, a world, and variants of one gateway, resolved into what the simulator runs. Runs nothing.
 
+mod baseline;
 #[cfg(test)]
 mod client_tests;
 mod clients;
@@ -13,10 +14,11 @@ mod world;
 
 use std::path::Path;
 
+use crate::report::expect::Expectation;
 use crate::sim::client::Clients;
 use crate::sim::world::World;
 
-pub use self::expect::{Bound, Expectation};
+pub use self::baseline::BaselineSpec;
 pub use self::traffic::TrafficSpec;
 
 use super::Options;
@@ -28,8 +30,8 @@ use super::tree::{self, Node, Value};
 use super::{files, problem};
 
 /// The keys that only a scenario has. By them a file is told from a gateway.toml, and a `--set` for the scenario from one for its gateway.
-pub const KEYS: [&str; 13] =
-    ["name", "gateway", "litellm", "seed", "seeds", "traffic", "clients", "world", "tokens", "variant", "sweep", "expect", "description"];
+pub const KEYS: [&str; 14] =
+    ["baseline", "name", "gateway", "litellm", "seed", "seeds", "traffic", "clients", "world", "tokens", "variant", "sweep", "expect", "description"];
 
 /// Seeds that one run may take.
 const SEEDS_MAX: u64 = 1000;
@@ -47,6 +49,8 @@ pub struct Scenario {
     pub traffic: TrafficSpec,
     /// At least one, in the order of the file.
     pub variants: Vec<ScenarioVariant>,
+    /// What a log is held against.
+    pub baseline: BaselineSpec,
     /// What must hold of the results.
     pub expectations: Vec<Expectation>,
 }
@@ -109,6 +113,7 @@ fn read(root: &Section<'_>, path: &Path, resolved: Vec<(&Draft, GatewayConfig)>,
     let names: Vec<&str> = resolved.iter().map(|(draft, _)| draft.name.as_str()).collect();
     // With a variant missing, a name that looks unknown may be one of its own.
     let expectations = root.read("expect", |item| expect::read(item, &names, complete)).unwrap_or_default();
+    let baseline = root.read("baseline", |item| baseline::read(item, &names, complete)).unwrap_or_default();
     let gateways: Vec<&GatewayConfig> = resolved.iter().map(|(_, gateway)| gateway).collect();
     let world_section = root.section("world");
     if complete {
@@ -119,6 +124,7 @@ fn read(root: &Section<'_>, path: &Path, resolved: Vec<(&Draft, GatewayConfig)>,
     let traffic_section = root.require("traffic", "{ trace = \"trace.csv\" }", Item::section);
     let traffic = traffic_section.as_ref().and_then(|section| traffic::read(section, directory, &gateways));
     let (traffic, draft_clients) = traffic?;
+    clients::check_retries(&habits, &traffic, traffic_section.as_ref());
     let variants = resolved
         .into_iter()
         .map(|(draft, mut gateway)| ScenarioVariant {
@@ -128,7 +134,7 @@ fn read(root: &Section<'_>, path: &Path, resolved: Vec<(&Draft, GatewayConfig)>,
             gateway,
         })
         .collect();
-    complete.then(|| Scenario { name, description, seeds: (first..first + count).collect(), traffic, variants, expectations })
+    complete.then(|| Scenario { name, description, seeds: (first..first + count).collect(), traffic, variants, baseline, expectations })
 }
 
 fn refuse_what_comes_later(root: &Section<'_>) {

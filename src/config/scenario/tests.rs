@@ -6,10 +6,11 @@ use proptest::{prop_assert, proptest};
 
 use super::super::diagnostic::Diagnostics;
 use super::super::{Checked, Loaded, Options, load_either, load_scenario};
-use super::{Bound, Expectation, Scenario};
+use super::Scenario;
 use crate::gateway::command::Command;
 use crate::gateway::money::Money;
 use crate::gateway::time::Span;
+use crate::report::expect::{Bound, Expectation};
 use crate::sim::client::UnknownKey;
 use crate::sim::world::{Answer, Basis, Counted, Pace, Visible};
 
@@ -56,6 +57,7 @@ map = { "gpt-4o" = "mini" }
 [world]
 preset = "ledger"
 [world.models.mini]
+outcomes = "recorded"
 ttft = "300ms"
 tokens_per_second = 80
 [world.providers.openai]
@@ -72,6 +74,8 @@ name = "as configured"
 [[variant]]
 name = "capped"
 set = { 'attempts.per_request' = 2, 'models."mini".max_tokens' = { cap = 100 }, attempts.backoff.max = "4s" }
+[baseline]
+variant = "capped"
 [[expect]]
 variant = "capped"
 cost_usd = { at_most = 3.00 }
@@ -80,6 +84,7 @@ answered = { at_least = 0.995 }
     );
     assert_eq!(scenario.name, "scenario");
     assert_eq!(scenario.seeds, [7, 8, 9]);
+    assert_eq!((scenario.baseline.variant, scenario.baseline.is_checked), (1, true));
     assert_eq!(scenario.traffic.models, [("gpt-4o".to_owned(), "mini".to_owned())]);
     let [configured, capped] = scenario.variants.as_slice() else { panic!("two variants") };
     let caps = |variant: &super::ScenarioVariant| {
@@ -102,7 +107,7 @@ answered = { at_least = 0.995 }
     ));
     assert_eq!(world.outages[0].lasts, Span::from_secs(6 * 3600));
     assert_eq!(world.prompt_cache.map(|cache| (cache.ttl, cache.visible)), Some((Span::from_secs(600), Visible::FirstToken)));
-    assert_eq!(world.billing.cancel_lag_tokens, 40);
+    assert_eq!((world.billing.cancel_lag_tokens, world.recorded_outcomes), (40, true));
     let expected = [Bound::CostAtMost(Money::usd(3)), Bound::AnsweredAtLeast { per_million: 995_000 }];
     assert_eq!(scenario.expectations, expected.map(|bound| Expectation { variant: Some("capped".into()), bound }));
 }

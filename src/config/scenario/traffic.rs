@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::gateway::command::{Command, KeySpec};
 use crate::sim::client::{Clients, UnknownKey, UnknownModel};
+use crate::traffic::replay::link::Retries;
 use crate::traffic::trace::{Format, Options, Order};
 
 use super::super::gateway::GatewayConfig;
@@ -20,6 +21,8 @@ pub struct TrafficSpec {
     pub trace: PathBuf,
     /// How it is read.
     pub options: Options,
+    /// What to do about client retries in a log.
+    pub retries: Retries,
     /// Model names in the trace, and what each asks for here.
     pub models: Vec<(String, String)>,
     /// The max_tokens of rows that state none.
@@ -49,6 +52,8 @@ pub fn read(section: &Section<'_>, directory: &Path, gateways: &[&GatewayConfig]
     section.put("order", |item| item.choice(&[("strict", Order::Strict), ("sort", Order::Sort)]), &mut options.order);
     section.put("start", Item::instant, &mut options.epoch);
     options.block_size = section.read("block_size", Item::count_from_one);
+    let mut retries = Retries::default();
+    section.put("retries", |item| item.choice(&[("link", Retries::Link), ("keep", Retries::Keep)]), &mut retries);
     let mut clients = Clients {
         default_model: section.read("model", |item| model(item, gateways)),
         default_key: section.read("key", |item| key(item, gateways)),
@@ -76,7 +81,7 @@ pub fn read(section: &Section<'_>, directory: &Path, gateways: &[&GatewayConfig]
     if let Some(item) = section.item("overlay") {
         item.report(problem::not_supported_yet(item.key_place, "an overlay", "remove it, or write its columns into the trace"));
     }
-    Some((TrafficSpec { trace: trace?, options, models, max_tokens, synthetic }, DraftClients { clients, unknown_key }))
+    Some((TrafficSpec { trace: trace?, options, retries, models, max_tokens, synthetic }, DraftClients { clients, unknown_key }))
 }
 
 fn trace(item: Item<'_>, directory: &Path, section: &Section<'_>) -> Option<PathBuf> {

@@ -78,11 +78,6 @@ pub fn check_layers(section: Option<&Section<'_>>) {
 
 fn preset(section: Option<&Section<'_>>) -> Preset {
     let Some(section) = section else { return Preset::Realistic };
-    if let Some(item) = section.item("outcomes")
-        && item.choice(&[("model", true), ("recorded", false)]) == Some(false)
-    {
-        item.report(problem::not_supported_yet(item.place(), "outcomes = \"recorded\"", "write outcomes = \"model\""));
-    }
     let presets = [("ledger", Preset::Ledger), ("realistic", Preset::Realistic)];
     section.read("preset", |item| item.choice(&presets)).unwrap_or(Preset::Realistic)
 }
@@ -114,6 +109,7 @@ fn apply_layers(section: &Section<'_>, preset: Preset, deployment: &Deployment, 
 
 fn layer(section: &Section<'_>, preset: Preset, world: &mut DeploymentWorld) {
     pace(section, &mut world.pace);
+    section.put("outcomes", |item| item.choice(&[("model", false), ("recorded", true)]), &mut world.recorded_outcomes);
     if let Some(limits) = section.read("limits", Item::section_or_off) {
         let start = world.limiter.take();
         world.limiter = limits.map(|limits| limiter(&limits, preset, start));

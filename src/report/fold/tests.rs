@@ -40,13 +40,13 @@ fn fall_back(fold: &mut Fold, at: Time) {
     fold.arrived(at, &about);
     fold.fact(at, Some(&about), &called(1, Position::First, OPENAI));
     let refused = closed(1, Position::First, OPENAI, Ended::Failed(FailureClass::RateLimited), Usage::default(), Money::ZERO);
-    fold.call(at, &about, &refused, Billed { usage: Usage::default(), amount: Money::ZERO });
+    fold.call(at, &about, &refused, Billed { usage: Usage::default(), amount: Money::ZERO, shared: false });
     let later = Time(at.0 + 500_000_000);
     let other = DeploymentId(OPENAI.0 + 1);
     fold.fact(later, Some(&about), &called(2, Position::Fallback, other));
     fold.fact(later, Some(&about), &Fact::Answered { outcome: Outcome::Served { model: ModelId(1) } });
     let answer = closed(2, Position::Fallback, other, Ended::Delivered, usage, bill);
-    fold.call(later, &about, &answer, Billed { usage, amount: bill });
+    fold.call(later, &about, &answer, Billed { usage, amount: bill, shared: true });
     fold.fact(later, Some(&about), &Fact::Closed);
 }
 
@@ -60,6 +60,7 @@ fn a_fallback_is_counted_where_a_reader_looks_for_it() {
     assert_eq!(totals.bill, Money(3_500_000_000), "1,000 x $2.50 and 100 x $10 a million");
     assert_eq!((totals.causes.base, totals.causes.premium), (Money(210_000_000), Money(3_290_000_000)));
     assert_eq!(totals.by_position, [Money::ZERO, Money::ZERO, Money::ZERO, totals.bill]);
+    assert_eq!((totals.shared, totals.causes.total()), (totals.bill, totals.bill), "shared is a tag, no part");
     assert_eq!(totals.asked[0].bill, totals.bill, "who asked pays for where it went");
     assert_eq!((totals.called[0].bill, totals.called[1].bill), (Money::ZERO, totals.bill));
     assert_eq!((totals.keys[2].other_model, totals.teams[2].calls), (1, 2));
@@ -74,7 +75,7 @@ fn late_usage_moves_an_amount_from_presumed_to_confirmed_once() {
     let usage = Usage::plain(10, 10);
     let presumed =
         CallClosed { certainty: Certainty::Presumed, amount: Money(500), ..closed(1, Position::First, OPENAI, Ended::TimedOut, usage, Money(0)) };
-    fold.call(Time(5), &ABOUT, &presumed, Billed { usage, amount: Money(300) });
+    fold.call(Time(5), &ABOUT, &presumed, Billed { usage, amount: Money(300), shared: false });
     assert_eq!((fold.totals.ledger.presumed, fold.totals.ledger.confirmed), (Money(500), Money(0)));
     fold.fact(Time(9), Some(&ABOUT), &Fact::Corrected { call: 1, presumed: Money(500), confirmed: Money(300) });
     assert_eq!((fold.totals.ledger.presumed, fold.totals.ledger.confirmed), (Money(0), Money(300)));
@@ -135,7 +136,7 @@ proptest! {
                 let usage = Usage::plain(input, output);
                 let amount = plan.deployment(deployment).rates.cost(usage);
                 let ended = if delivered { Ended::Delivered } else { Ended::Discarded };
-                fold.call(now, &about, &closed(number, position, deployment, ended, usage, amount), Billed { usage, amount });
+                fold.call(now, &about, &closed(number, position, deployment, ended, usage, amount), Billed { usage, amount, shared: false });
             }
             fold.fact(now, Some(&about), &Fact::Answered { outcome });
         }

@@ -32,6 +32,11 @@ pub(in crate::sim) fn id(row: u64, nth: u32) -> RequestId {
     RequestId(row | u64::from(nth) << ROW_BITS)
 }
 
+/// Whether a request is what the traffic has, and no retry of it.
+pub(in crate::sim) fn is_first_try(id: RequestId) -> bool {
+    id.0 >> ROW_BITS == 0
+}
+
 /// A request on its way to the gateway.
 #[derive(Debug)]
 pub(in crate::sim) struct Sending {

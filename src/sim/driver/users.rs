@@ -14,7 +14,7 @@ use crate::traffic::trace::{Batch, LeftAfter, Row};
 
 impl<O: Observer> Driver<O> {
     /// The request of row `index` of the batch that is being run, whose first row is row `first` of the traffic; when its client leaves; and where
-    /// its blocks are.
+    /// its row is, if that is needed later on.
     #[inline(always)]
     pub(super) fn request(
         &mut self,
@@ -28,7 +28,7 @@ impl<O: Observer> Driver<O> {
         let (request, context) = self.directory.request(clients, batch, row, id, Slot(0), self.now);
         self.totals.outputs_unrecorded += u64::from(!context.output_is_recorded);
         let left_after = clients.habits.left_after(row, self.seed, &request, context.output_tokens);
-        let batch = if row.prefix.is_empty() { None } else { Some(self.batches.hold_current()) };
+        let batch = if row.prefix.is_empty() && self.outcomes.is_none() { None } else { Some(self.batches.hold_current()) };
         (request, context, left_after, RowPlace { batch, row: index })
     }
 

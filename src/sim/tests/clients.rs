@@ -323,6 +323,15 @@ fn a_step_is_not_sent_before_its_batch_is_read() {
     assert_eq!(driver.finish().0.arrivals, [(0, 0), (500, 1), (5_000, 2), (5_000, 3), (7_500, 4)]);
 }
 
+#[test]
+fn a_recorded_outcome_is_met_by_the_first_try_only() {
+    let recorded = DeploymentWorld { recorded_outcomes: true, ..DeploymentWorld::ledger("a") };
+    let variant = with(one(recorded), |clients| clients.habits.sdk = Some(EXACT));
+    // What the log has of the row holds its batch until the retry is over.
+    let text = "at_s,input_tokens,output_tokens,status,duration_ms,deployment\n0,10,7,503,250,a\n";
+    check(&variant, text, &[(0, 0), (750, 0)], &[(750, 0, "answered", 1)]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(16))]
 

@@ -10,7 +10,7 @@ use crate::gateway::command::{Command, KeySpec};
 use crate::gateway::failure::{FailureClass, FailureSet};
 use crate::gateway::id::ModelId;
 use crate::gateway::journal::{CallClosed, Fact};
-use crate::gateway::plan::OnDisconnect;
+use crate::gateway::plan::{CachePolicy, CacheScope, OnDisconnect};
 use crate::gateway::tests::plans;
 use crate::sim::client::{ClientError, Clients, UnknownKey};
 use crate::sim::driver::{Driver, Variant};
@@ -181,6 +181,43 @@ fn a_client_that_leaves_is_billed_what_was_made_and_the_lag() {
     lines.retain(|line| !line.ends_with("abandoned") && !line.ends_with("closed"));
     assert_eq!(lines, expected);
     assert_eq!((totals.abandoned, totals.billed <= totals.ledger), (3, true));
+}
+
+/// What each call was billed, and whether it was for others than its client.
+#[derive(Default)]
+struct Bills(Vec<(u64, u32, bool)>);
+
+impl Observer for Bills {
+    fn call(&mut self, _: Time, context: &Context, _: &CallClosed, bill: &Bill) {
+        self.0.push((context.id.0, bill.usage.output, bill.shared));
+    }
+}
+
+#[test]
+fn a_call_that_goes_on_for_others_is_tagged() {
+    let mut plan = groups(&[("a", mini())]);
+    plan.cache_bytes_max = 1 << 20;
+    plan.models[0].cache = Some(CachePolicy {
+        ttl: Span::from_secs(3_600),
+        sliding: false,
+        scope: CacheScope::Shared,
+        namespace: 0,
+        single_flight: true,
+        separate_streams: false,
+        hits_count: false,
+        remote: false,
+    });
+    // Half a second to the first of 80 tokens a second. The first client of each question leaves after 0.6 s, when it has nine tokens; the same is
+    // asked again at once, after the client has gone, or not at all.
+    let variant = variant(plan, vec![DeploymentWorld::realistic("a")]);
+    let text = "at_ms,input_tokens,output_tokens,stream,fingerprint,left_after_ms\n\
+        0,50,80,true,x,600\n0,50,80,true,x,\n10000,50,80,true,y,600\n20000,50,80,true,z,600\n20700,50,80,true,z,\n";
+    let mut driver = Driver::new(&variant, 1, Bills::default()).unwrap();
+    driver.feed(&Arc::new(rows(text))).unwrap();
+    let (Bills(bills), totals) = driver.finish();
+    let alone = 9 + Billing::REALISTIC.cancel_lag_tokens;
+    assert_eq!(bills, [(0, 80, true), (2, alone, false), (3, alone, false), (4, 80, false)]);
+    assert_eq!((totals.shared, totals.served, totals.abandoned), (1, 1, 3));
 }
 
 #[test]

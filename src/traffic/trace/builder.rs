@@ -5,10 +5,12 @@ use std::num::NonZeroU32;
 use super::column::{self, Cell, Column, Problem};
 use super::dialect::Dialect;
 use super::error::{Fault, thousands};
+use super::litellm::{Log, Target};
 use super::order::{Order, Watch};
-use super::row::{Batch, Fingerprint, LeftAfter, NameId, Names, Recorded, Row, Slice};
+use super::row::{Batch, LeftAfter, NameId, Names, Recorded, Row, Slice};
 use crate::gateway::id::{Map, Registry};
 use crate::gateway::money::Money;
+use crate::gateway::request::Fingerprint;
 use crate::gateway::time::{Span, Time};
 
 /// Blocks in one row: a hundred million tokens in blocks of 16 is no prompt.
@@ -30,6 +32,7 @@ pub(super) struct Builder {
     names_known: [usize; 7],
     batch: Batch,
     draft: Draft,
+    log: Log,
     /// The first chat of the session that a chat belongs to.
     roots: Map<u64, u64>,
 }
@@ -68,6 +71,7 @@ impl Builder {
             names_known: [0; 7],
             batch: Batch::default(),
             draft: Draft::new(0),
+            log: Log::default(),
             roots: Map::default(),
         }
     }
@@ -88,6 +92,7 @@ impl Builder {
     /// Starts the row at this line.
     pub(super) fn begin(&mut self, line: u64) {
         self.draft = Draft::new(line);
+        self.log.clear();
         self.draft.row.prefix = Slice { start: self.batch.blocks.len() as u32, end: self.batch.blocks.len() as u32 };
         self.draft.row.tags = Slice { start: self.batch.tags.len() as u32, end: self.batch.tags.len() as u32 };
     }
@@ -140,6 +145,7 @@ impl Builder {
             Column::LeftAfterTokens => set_left(row, name, LeftAfter::Tokens(column::tokens(name, cell)?))?,
             Column::LeftAfterMs => set_left(row, name, LeftAfter::Waited(span(name, cell, 6, "milliseconds")?))?,
             Column::Ignored => {}
+            Column::Log(field) => self.log.set(field, name, cell)?,
             _ => set_recorded(recorded, names, name, column, cell)?,
         }
         Ok(())
@@ -147,6 +153,8 @@ impl Builder {
 
     /// Ends the row: it joins the batch, or is refused.
     pub(super) fn end(&mut self) -> Result<(), Problem> {
+        let Draft { row, fingerprint, recorded, .. } = &mut self.draft;
+        self.log.settle(Target { row, recorded, fingerprint, names: &mut self.names, tags: &mut self.batch.tags })?;
         self.check_complete()?;
         self.check_blocks()?;
         let Draft { row, fingerprint, recorded, chat, parent_chat, .. } = &mut self.draft;
@@ -330,7 +338,13 @@ fn set_recorded(recorded: &mut Recorded, names: &mut Names, name: &str, column: 
         Column::ReasoningTokens => recorded.reasoning_tokens = Some(column::tokens(name, cell)?),
         Column::Deployment => recorded.deployment = named(&mut names.deployments, name, cell)?,
         Column::CacheHit => recorded.cache_hit = Some(column::flag(name, cell)?),
+        // Python's word, where LiteLLM did not look.
+        Column::CacheHitOrNone if matches!(cell, Cell::Text(text) if text == "None") => {}
+        Column::CacheHitOrNone => recorded.cache_hit = Some(column::flag(name, cell)?),
         Column::Retry => recorded.retry = Some(column::flag(name, cell)?),
+        Column::Attempts => recorded.attempts = Some(column::whole(name, cell, u64::from(u32::MAX), "attempts")? as u32),
+        Column::Fallbacks => recorded.fallbacks = Some(column::whole(name, cell, u64::from(u32::MAX), "fallbacks")? as u32),
+        Column::Request => recorded.request = Some(Fingerprint::of_text(&column::text(name, cell)?).1),
         other => unreachable!("{other:?} belongs to the row, not to its outcome"),
     }
     Ok(())

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use super::decimal::{self, Bad};
 use super::error::{Fault, quoted, thousands};
+use super::litellm;
 use crate::gateway::time::Time;
 
 /// What one column of a trace means, whatever the file calls it.
@@ -40,7 +41,14 @@ pub(super) enum Column {
     ReasoningTokens,
     Deployment,
     CacheHit,
+    CacheHitOrNone,
     Retry,
+    Attempts,
+    Fallbacks,
+    /// Rows with the same text here are attempts of one request.
+    Request,
+    /// A field of LiteLLM's logs.
+    Log(litellm::Field),
     /// Known, and not needed for a replay.
     Ignored,
 }
@@ -49,6 +57,11 @@ impl Column {
     /// Whether a row can't set both: the same column twice, or the time by two clocks.
     pub(super) fn clashes(self, other: Self) -> bool {
         self != Self::Ignored && (self == other || matches!((self, other), (Self::At(_), Self::At(_))))
+    }
+
+    /// Whether the value is JSON, as it stands in the file or as text.
+    pub(super) const fn is_json(self) -> bool {
+        matches!(self, Self::Log(field) if field.is_json())
     }
 }
 
@@ -61,6 +74,8 @@ pub(super) enum Clock {
     Millis,
     Micros,
     Nanos,
+    /// A date and time, or seconds.
+    DateOrSeconds,
 }
 
 /// One value as a file holds it.
@@ -245,6 +260,8 @@ pub(super) fn tags(name: &str, cell: &Cell<'_>, mut each: impl FnMut(&str)) -> R
 pub(super) fn time(name: &str, cell: &Cell<'_>, clock: Clock, epoch: Time) -> Result<Time, Problem> {
     let (digits, unit) = match clock {
         Clock::Date => return date(name, cell),
+        Clock::DateOrSeconds if matches!(cell, Cell::Text(text) if text.contains(':')) => return date(name, cell),
+        Clock::DateOrSeconds => (9, "seconds"),
         Clock::Seconds => (9, "seconds"),
         Clock::Millis => (6, "milliseconds"),
         Clock::Micros => (3, "microseconds"),

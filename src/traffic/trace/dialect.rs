@@ -2,6 +2,7 @@
 
 use super::column::{Clock, Column};
 use super::error::quoted;
+use super::litellm::Field;
 
 /// The formats that gwsim reads. `gwsim` is its own, see `traces/README.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,11 +17,13 @@ pub enum Format {
     BurstGpt,
     /// Alibaba Bailian (Qwen) usage traces: Mooncake's shape with `chat_id` and `parent_chat_id`.
     Bailian,
+    /// LiteLLM's `LiteLLM_SpendLogs`, and its `StandardLoggingPayload` as JSON Lines.
+    LiteLlm,
 }
 
 impl Format {
     /// All formats.
-    pub const ALL: [Self; 5] = [Self::Gwsim, Self::Azure, Self::Mooncake, Self::BurstGpt, Self::Bailian];
+    pub const ALL: [Self; 6] = [Self::Gwsim, Self::Azure, Self::Mooncake, Self::BurstGpt, Self::Bailian, Self::LiteLlm];
 
     /// The name that options and reports use.
     pub const fn name(self) -> &'static str {
@@ -30,6 +33,7 @@ impl Format {
             Self::Mooncake => "mooncake",
             Self::BurstGpt => "burstgpt",
             Self::Bailian => "bailian",
+            Self::LiteLlm => "litellm",
         }
     }
 
@@ -90,6 +94,9 @@ impl Dialect {
         if has("ContextTokens") || has("GeneratedTokens") {
             return Some(&AZURE);
         }
+        if has("prompt_tokens") && LITELLM.columns.iter().any(|(name, column)| matches!(column, Column::At(_)) && has(name)) {
+            return Some(&LITELLM);
+        }
         if has("chat_id") || has("parent_chat_id") {
             return Some(&BAILIAN);
         }
@@ -112,6 +119,7 @@ impl Dialect {
             Format::Mooncake => &MOONCAKE,
             Format::BurstGpt => &BURST_GPT,
             Format::Bailian => &BAILIAN,
+            Format::LiteLlm => &LITELLM,
         }
     }
 }
@@ -150,6 +158,9 @@ pub(super) static GWSIM: Dialect = Dialect {
         ("deployment", Column::Deployment),
         ("cache_hit", Column::CacheHit),
         ("retry", Column::Retry),
+        ("attempts", Column::Attempts),
+        ("fallbacks", Column::Fallbacks),
+        ("request", Column::Request),
     ],
     relative: false,
     same_blocks_same_request: false,
@@ -230,6 +241,76 @@ static BAILIAN: Dialect = Dialect {
         ("turn", Column::Ignored),
     ],
     ..MOONCAKE
+};
+
+/// Source: litellm 1.109.1, `LiteLLM_SpendLogs` in `proxy/schema.prisma` and `StandardLoggingPayload` in `types/utils.py` (P). Postgres
+/// keeps the case of the names, tools around it often don't.
+static LITELLM: Dialect = Dialect {
+    format: Format::LiteLlm,
+    columns: &[
+        ("startTime", Column::At(Clock::DateOrSeconds)),
+        ("starttime", Column::At(Clock::DateOrSeconds)),
+        ("start_time", Column::At(Clock::DateOrSeconds)),
+        ("endTime", Column::Log(Field::EndedAt)),
+        ("endtime", Column::Log(Field::EndedAt)),
+        ("end_time", Column::Log(Field::EndedAt)),
+        ("completionStartTime", Column::Log(Field::FirstTokenAt)),
+        ("completionstarttime", Column::Log(Field::FirstTokenAt)),
+        ("completion_start_time", Column::Log(Field::FirstTokenAt)),
+        ("request_duration_ms", Column::DurationMs),
+        ("model", Column::Log(Field::Model)),
+        ("model_group", Column::Log(Field::ModelGroup)),
+        ("model_id", Column::Log(Field::ModelId)),
+        ("api_base", Column::Log(Field::ApiBase)),
+        ("api_key", Column::Log(Field::ApiKey)),
+        ("team_id", Column::Log(Field::TeamId)),
+        ("end_user", Column::EndUser),
+        ("session_id", Column::Session),
+        ("request_tags", Column::Log(Field::Tags)),
+        ("prompt_tokens", Column::InputTokens),
+        ("completion_tokens", Column::Log(Field::OutputTokens)),
+        ("spend", Column::CostUsd),
+        ("response_cost", Column::CostUsd),
+        ("status", Column::Log(Field::Status)),
+        ("cache_hit", Column::CacheHitOrNone),
+        ("cache_key", Column::Log(Field::CacheKey)),
+        ("metadata", Column::Log(Field::Metadata)),
+        ("stream", Column::Stream),
+        ("trace_id", Column::Request),
+        ("error_information", Column::Log(Field::ErrorInformation)),
+        ("model_parameters", Column::Log(Field::ModelParameters)),
+        ("request_id", Column::Ignored),
+        ("id", Column::Ignored),
+        ("call_type", Column::Ignored),
+        ("total_tokens", Column::Ignored),
+        ("custom_llm_provider", Column::Ignored),
+        ("user", Column::Ignored),
+        ("organization_id", Column::Ignored),
+        ("requester_ip_address", Column::Ignored),
+        ("messages", Column::Ignored),
+        ("response", Column::Ignored),
+        ("mcp_namespaced_tool_name", Column::Ignored),
+        ("billing_agent_id", Column::Ignored),
+        ("agent_id", Column::Ignored),
+        ("proxy_server_request", Column::Ignored),
+        ("litellm_call_id", Column::Ignored),
+        ("created_at", Column::Ignored),
+        ("updated_at", Column::Ignored),
+        ("cost_breakdown", Column::Ignored),
+        ("response_time", Column::Ignored),
+        ("response_cost_failure_debug_info", Column::Ignored),
+        ("model_map_information", Column::Ignored),
+        ("saved_cache_cost", Column::Ignored),
+        ("user_agent", Column::Ignored),
+        ("error_str", Column::Ignored),
+        ("hidden_params", Column::Ignored),
+        ("guardrail_information", Column::Ignored),
+        ("standard_built_in_tools_params", Column::Ignored),
+    ],
+    relative: false,
+    same_blocks_same_request: false,
+    infers_block_size: false,
+    no_output_is_failure: false,
 };
 
 /// The number of characters to insert, remove or replace to turn one name into the other.

@@ -11,6 +11,7 @@ use super::builder::Builder;
 use super::column::{Cell, Column, Problem};
 use super::dialect::Dialect;
 use super::error::{Fault, TraceError, quoted};
+use super::place::{self, Subject};
 use super::source::{Lines, Source};
 
 /// Reads one row a line.
@@ -31,6 +32,24 @@ impl Jsonl {
 
     pub(super) fn open(source: &Source, dialect: &'static Dialect) -> Result<Self, TraceError> {
         Ok(Self { lines: source.lines()?, dialect })
+    }
+
+    /// An error about what a line holds; none if the line is not there any more.
+    pub(super) fn error_at(
+        source: &Source,
+        dialect: &'static Dialect,
+        line: u64,
+        (subject, name): (Subject, &str),
+        problem: (String, String),
+    ) -> Option<TraceError> {
+        let mut lines = source.lines().ok()?;
+        while lines.number() < line {
+            lines.advance_to_text().ok().filter(|more| *more)?;
+        }
+        let columns = dialect.columns.iter().filter(|(_, column)| subject.is_in(*column));
+        let places: Vec<_> = columns.filter_map(|(column, _)| locate(lines.bytes(), column)).collect();
+        let marked = place::mark(lines.bytes(), &places, name);
+        Some(TraceError::of_line(Fault::Value, lines.file(), (lines.number(), lines.bytes()), marked, problem))
     }
 
     fn refused(&self, problem: Problem) -> TraceError {
@@ -152,7 +171,8 @@ impl<'de> Visitor<'de> for &mut Found<'de> {
                 Ok((name, column)) => {
                     let clash = self.cells.iter().find(|(_, other, _)| other.clashes(column)).map(|(other, ..)| *other);
                     if clash.is_none() {
-                        self.cells.push((name, column, map.next_value_seed(CellOf)?));
+                        let cell = if column.is_json() { json_text(map.next_value()?) } else { map.next_value_seed(CellOf)? };
+                        self.cells.push((name, column, cell));
                         continue;
                     }
                     clash.map(|other| {
@@ -169,6 +189,14 @@ impl<'de> Visitor<'de> for &mut Found<'de> {
             map.next_value::<IgnoredAny>()?;
         }
         Ok(())
+    }
+}
+
+/// The text of a JSON value, also where the file holds it as a text already.
+fn json_text(value: &serde_json::value::RawValue) -> Cell<'_> {
+    match serde_json::from_str(value.get()) {
+        Ok(text) => Cell::Text(Cow::Owned(text)),
+        Err(_) => Cell::Text(Cow::Borrowed(value.get())),
     }
 }
 

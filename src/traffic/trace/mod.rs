@@ -9,9 +9,15 @@ mod csv;
 mod decimal;
 mod dialect;
 mod error;
+mod fingerprint;
 mod jsonl;
+mod litellm;
+#[cfg(test)]
+mod litellm_tests;
 mod order;
+mod pages;
 mod parquet;
+mod place;
 #[cfg(test)]
 mod quickstart;
 mod row;
@@ -19,6 +25,7 @@ mod source;
 mod summary;
 #[cfg(test)]
 mod tests;
+mod thrift;
 mod write;
 
 use std::path::Path;
@@ -26,7 +33,8 @@ use std::path::Path;
 pub use dialect::Format;
 pub use error::{Fault, TraceError};
 pub use order::Order;
-pub use row::{BATCH_ROWS, Batch, Fingerprint, FirstSeen, LeftAfter, NameId, Names, Recorded, Row, Slice};
+pub use place::Subject;
+pub use row::{BATCH_ROWS, Batch, ClientAttempt, FirstSeen, LeftAfter, NameId, Names, Recorded, Row, Slice};
 pub use summary::{Lengths, Summary, info, summarise};
 pub use write::{Converted, convert};
 
@@ -38,6 +46,7 @@ use self::error::thousands;
 use self::jsonl::Jsonl;
 use self::parquet::Parquet;
 use self::source::{Container, Source};
+pub use crate::gateway::request::Fingerprint;
 use crate::gateway::time::{Span, Time};
 
 /// How to read a trace. The default finds out what it can from the file.

@@ -10,13 +10,13 @@ use std::sync::{Arc, Once};
 use polars::datatypes::ArrowDataType;
 use polars::prelude::{AnyValue, DataFrame, FileMetadataRef, ParallelStrategy, ParquetReader, PolarsResult, SerReader, Series};
 
-use super::Reader;
 use super::builder::Builder;
 use super::column::{Cell, Column, Problem};
 use super::dialect::Dialect;
 use super::error::{Fault, TraceError, printable, quoted};
 use super::row::BATCH_ROWS;
 use super::source::Source;
+use super::{Reader, pages};
 
 /// Reads one row of the slice at hand after the other.
 pub(super) struct Parquet {
@@ -24,8 +24,8 @@ pub(super) struct Parquet {
     file: PathBuf,
     metadata: FileMetadataRef,
     columns: Vec<(String, Column)>,
-    /// The rows in the row groups to come, in the group at hand, and the first of them.
-    groups: std::vec::IntoIter<usize>,
+    /// The row groups to come with their rows, the rows that are left in the group at hand, and the first of them.
+    groups: std::iter::Enumerate<std::vec::IntoIter<usize>>,
     group_rows: usize,
     first: usize,
     slice: Vec<Series>,
@@ -65,7 +65,7 @@ impl Parquet {
             columns.push((name, column));
         }
         let groups: Vec<usize> = metadata.row_groups.iter().map(|group| group.num_rows()).collect();
-        let groups = groups.into_iter();
+        let groups = groups.into_iter().enumerate();
         let source = source.clone();
         Ok(Self { source, file, metadata, columns, groups, group_rows: 0, first: 0, slice: Vec::new(), slice_rows: 0, row_in_slice: 0, row: 0 })
     }
@@ -73,7 +73,8 @@ impl Parquet {
     /// Loads the next slice; false at the end.
     fn load(&mut self) -> Result<bool, TraceError> {
         while self.group_rows == 0 {
-            let Some(rows) = self.groups.next() else { return Ok(false) };
+            let Some((group, rows)) = self.groups.next() else { return Ok(false) };
+            self.check(group)?;
             self.group_rows = rows;
         }
         // Slices end with their group, so that no group is decoded for another one's sake.
@@ -97,6 +98,16 @@ impl Parquet {
         self.slice_rows = slice.1;
         self.row_in_slice = 0;
         Ok(true)
+    }
+
+    /// Makes sure that the pages of a group can be decoded.
+    fn check(&self, group: usize) -> Result<(), TraceError> {
+        let names = self.columns.iter().map(|(name, _)| name.as_str());
+        let checked = match bytes(&self.source)? {
+            Bytes::File(mut file) => pages::check_group(&mut file, &self.metadata, group, names),
+            Bytes::Memory(mut bytes) => pages::check_group(&mut bytes, &self.metadata, group, names),
+        };
+        checked.map_err(|reason| damaged(&self.source, reason))
     }
 
     fn refused(&self, problem: Problem) -> TraceError {
@@ -142,6 +153,11 @@ fn schema(source: &Source) -> Result<(Vec<(String, ArrowDataType)>, FileMetadata
         let columns = schema.iter_values().map(|field| (field.name.to_string(), field.dtype.clone())).collect();
         Ok((columns, reader.get_metadata()?.clone()))
     }
+    let checked = match bytes(source)? {
+        Bytes::File(mut file) => pages::check_footer(&mut file),
+        Bytes::Memory(mut bytes) => pages::check_footer(&mut bytes),
+    };
+    checked.map_err(|reason| damaged(source, reason))?;
     match bytes(source)? {
         Bytes::File(file) => guarded(source, || of(ParquetReader::new(file))),
         Bytes::Memory(bytes) => guarded(source, || of(ParquetReader::new(bytes))),

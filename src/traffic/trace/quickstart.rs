@@ -227,7 +227,7 @@ fn the_shipped_trace_is_the_generated_one() {
 /// What `traces/README.md` says about it.
 #[test]
 fn the_shipped_trace_is_as_described() {
-    let summary = info(&shipped(), Options::default()).unwrap();
+    let summary = info(&shipped(), Options::default(), |_, _, _| None).unwrap();
     let batch = read(Trace::open(&shipped(), Options::default()).unwrap()).unwrap();
     let rows = &batch.rows;
     println!("{summary}");

@@ -1,11 +1,10 @@
-//! What one recorded request is, whatever file it came from. Decides how rows are laid out in memory and when two requests are the same one;
-//! knows no file format.
+//! What one recorded request is, whatever file it came from. Decides how rows are laid out in memory; knows no file format.
 
 use std::num::NonZeroU32;
 
-use crate::gateway::draw::philox;
 use crate::gateway::id::Registry;
 use crate::gateway::money::Money;
+use crate::gateway::request::Fingerprint;
 use crate::gateway::time::{Span, Time};
 
 /// Rows in a batch.
@@ -36,60 +35,6 @@ impl NameId {
     /// The number as an index into a table.
     pub const fn index(self) -> usize {
         self.number() as usize
-    }
-}
-
-/// The identity of a request: equal fingerprints are exact duplicates of each other, which a response cache may answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Fingerprint(pub [u64; 2]);
-
-impl Fingerprint {
-    const UNIQUE: u64 = u64::MAX;
-
-    /// The fingerprint of a request that is nobody's duplicate, from its 0-based place in the file.
-    pub const fn unique(ordinal: u64) -> Self {
-        Self([Self::UNIQUE, ordinal])
-    }
-
-    /// Whether the file gave this request no identity, so that it duplicates nothing.
-    pub const fn is_unique(self) -> bool {
-        self.0[0] == Self::UNIQUE
-    }
-
-    /// The fingerprint of a text: its own value if it is 32 lower-case hexadecimal digits, a 128-bit hash of it otherwise.
-    pub fn of_text(text: &str) -> Self {
-        let is_hex = text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        if is_hex && let (Ok(high), Ok(low)) = (u64::from_str_radix(&text[..16], 16), u64::from_str_radix(&text[16..], 16)) {
-            return Self([high, low]);
-        }
-        let bytes = text.as_bytes();
-        let words = bytes.chunks(8).map(|chunk| {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            u64::from_le_bytes(word)
-        });
-        Self::of_words(words, bytes.len() as u64)
-    }
-
-    /// The fingerprint of a prompt known by its chained block ids and its length in tokens.
-    ///
-    /// The output length is not part of it: the same prompt is the same request, however long the recorded answer was.
-    pub fn of_prompt(blocks: &[u64], input_tokens: u32) -> Self {
-        Self::of_words(blocks.iter().copied(), u64::from(input_tokens))
-    }
-
-    /// Davies-Meyer over Philox4x32-10: stable for ever, unlike a hasher of a library. Not meant to resist an attacker.
-    fn of_words(words: impl Iterator<Item = u64>, length: u64) -> Self {
-        let mut state = [0x6777_7369, 0x6d20_6670, 0, 0];
-        for word in words.chain([length]) {
-            let mixed = philox(word, state);
-            for (part, mixed) in state.iter_mut().zip(mixed) {
-                *part ^= mixed;
-            }
-        }
-        let [a, b, c, d] = state.map(u64::from);
-        let high = a | b << 32;
-        Self([if high == Self::UNIQUE { 0 } else { high }, c | d << 32])
     }
 }
 
@@ -150,6 +95,29 @@ pub struct Recorded {
     pub cache_hit: Option<bool>,
     /// Whether the request is known to be a client's retry of an earlier one.
     pub retry: Option<bool>,
+    /// Calls to providers that the log counts for the request, at least 1; there may have been more than the log saw.
+    pub attempts: Option<u32>,
+    /// How many of them went to another model group than the one before.
+    pub fallbacks: Option<u32>,
+    /// A hash of the id that all attempts of one request share, where each attempt is a row.
+    pub request: Option<u64>,
+    /// See [`Batch::client_attempts`].
+    pub(in crate::traffic) client_attempts: Slice,
+}
+
+/// One row of a log, among several that were one arrival.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientAttempt {
+    /// When it arrived.
+    pub at: Time,
+    /// Its line in the file.
+    pub line: u64,
+    /// Input tokens.
+    pub input_tokens: u32,
+    /// Output tokens.
+    pub output_tokens: Option<u32>,
+    /// Its outcome, with times measured from its own arrival.
+    pub recorded: Recorded,
 }
 
 /// One recorded request. Lists and rare fields live in the [`Batch`].
@@ -202,6 +170,7 @@ pub struct Batch {
     pub(super) blocks: Vec<u64>,
     pub(super) tags: Vec<NameId>,
     pub(super) recorded: Vec<Recorded>,
+    pub(in crate::traffic) client_attempts: Vec<ClientAttempt>,
 }
 
 impl Row {
@@ -258,19 +227,56 @@ impl Batch {
         row.recorded.map(|number| &self.recorded[number.get() as usize - 1])
     }
 
+    /// The rows of the log that this one stands for, in time order, if a client's retries were linked to it; empty otherwise.
+    #[inline]
+    pub fn client_attempts(&self, row: &Row) -> &[ClientAttempt] {
+        self.recorded(row).map_or(&[], |recorded| &self.client_attempts[recorded.client_attempts.range()])
+    }
+
+    /// Sets how the log says that the last row was answered.
+    pub(in crate::traffic) fn record_last(&mut self, recorded: Recorded) {
+        let Some(row) = self.rows.last_mut() else { return };
+        match row.recorded {
+            Some(number) => self.recorded[number.get() as usize - 1] = recorded,
+            None => {
+                self.recorded.push(recorded);
+                row.recorded = NonZeroU32::new(self.recorded.len() as u32);
+            }
+        }
+    }
+
+    /// Gives every name of the last row the id that `rename` has for it, told which kind of name it is (as in [`FirstSeen::kinds`]).
+    pub(in crate::traffic) fn rename_last(&mut self, mut rename: impl FnMut(usize, NameId) -> NameId) {
+        let Some(row) = self.rows.last_mut() else { return };
+        for (kind, id) in [&mut row.model, &mut row.key, &mut row.team, &mut row.end_user, &mut row.session].into_iter().enumerate() {
+            *id = id.map(|id| rename(kind, id));
+        }
+        self.tags[row.tags.range()].iter_mut().for_each(|id| *id = rename(5, *id));
+        let Some(recorded) = row.recorded.map(|number| &mut self.recorded[number.get() as usize - 1]) else { return };
+        recorded.deployment = recorded.deployment.map(|id| rename(6, id));
+        for attempt in &mut self.client_attempts[recorded.client_attempts.range()] {
+            attempt.recorded.deployment = attempt.recorded.deployment.map(|id| rename(6, id));
+        }
+    }
+
     /// Whether the next row belongs in another batch.
-    pub(super) fn is_full(&self) -> bool {
+    pub(in crate::traffic) fn is_full(&self) -> bool {
         self.rows.len() >= BATCH_ROWS || self.blocks.len() >= BATCH_BLOCKS
     }
 
     /// Appends a copy of a row of another batch.
-    pub(super) fn push(&mut self, from: &Self, row: &Row) {
+    pub(in crate::traffic) fn push(&mut self, from: &Self, row: &Row) {
         let mut row = row.clone();
         let (blocks, tags) = (from.blocks(&row), from.tags(&row));
         let (block, tag) = (self.blocks.len() as u32, self.tags.len() as u32);
         self.blocks.extend_from_slice(blocks);
         self.tags.extend_from_slice(tags);
-        self.recorded.extend(from.recorded(&row));
+        if let Some(mut recorded) = from.recorded(&row).copied() {
+            let first = self.client_attempts.len() as u32;
+            self.client_attempts.extend_from_slice(from.client_attempts(&row));
+            recorded.client_attempts = Slice { start: first, end: self.client_attempts.len() as u32 };
+            self.recorded.push(recorded);
+        }
         row.recorded = row.recorded.and_then(|_| NonZeroU32::new(self.recorded.len() as u32));
         row.prefix = Slice { start: block, end: self.blocks.len() as u32 };
         row.tags = Slice { start: tag, end: self.tags.len() as u32 };
@@ -295,6 +301,18 @@ macro_rules! kinds_of_names {
         impl FirstSeen {
             pub(super) fn append(&mut self, later: &Self) {
                 $(self.$kind.extend_from_slice(&later.$kind);)*
+            }
+        }
+
+        impl FirstSeen {
+            /// The lists, by the number of their kind.
+            pub(in crate::traffic) fn kinds(&self) -> [&Vec<String>; 7] {
+                [$(&self.$kind),*]
+            }
+
+            /// The same, to be changed.
+            pub(in crate::traffic) fn kinds_mut(&mut self) -> [&mut Vec<String>; 7] {
+                [$(&mut self.$kind),*]
             }
         }
 
@@ -341,27 +359,5 @@ mod tests {
     fn a_row_stays_compact() {
         assert_eq!(size_of::<Option<NameId>>(), 4);
         assert!(size_of::<Row>() <= 128, "{}", size_of::<Row>());
-    }
-
-    #[test]
-    fn a_fingerprint_reads_back_what_it_prints_and_tells_texts_apart() {
-        let known = Fingerprint::of_text("00112233445566778899aabbccddeeff");
-        assert_eq!(known, Fingerprint([0x0011_2233_4455_6677, 0x8899_aabb_ccdd_eeff]));
-        let texts = ["", "a", "b", "a\0", "abcdefgh", "abcdefgh\0", "00112233445566778899AABBCCDDEEFF"];
-        for (i, a) in texts.iter().enumerate() {
-            assert!(!Fingerprint::of_text(a).is_unique());
-            for b in &texts[..i] {
-                assert_ne!(Fingerprint::of_text(a), Fingerprint::of_text(b), "{a:?} {b:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_prompt_is_its_blocks_in_order_and_its_length() {
-        let of = Fingerprint::of_prompt;
-        assert_eq!(of(&[1, 2], 900), of(&[1, 2], 900));
-        assert_ne!(of(&[1, 2], 900), of(&[2, 1], 900));
-        assert_ne!(of(&[1, 2], 900), of(&[1, 2], 901));
-        assert_ne!(of(&[], 1), of(&[1], 0));
     }
 }

@@ -1,4 +1,4 @@
-//! What is in a trace, at a glance. Decides which facts a person needs before replaying it; prices nothing.
+//! What is in a trace, at a glance. Decides which facts a person needs before replaying it; prices nothing itself.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -8,10 +8,13 @@ use serde::Serialize;
 
 use super::error::thousands;
 use super::order::{apart, date};
-use super::row::{Batch, Fingerprint, Row};
+use super::row::{Batch, Row};
 use super::{Options, Order, Trace, TraceError};
 use crate::gateway::id::Map;
+use crate::gateway::money::Money;
+use crate::gateway::request::Fingerprint;
 use crate::gateway::time::{Span, Time};
+use crate::traffic::replay::coverage::Coverage;
 
 /// A trace in numbers.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -50,8 +53,8 @@ pub struct Summary {
     pub earlier_rows: u64,
     /// The furthest that one is behind, nanoseconds.
     pub furthest_back_ns: u64,
-    /// How many requests have each optional field.
-    pub present: Vec<(&'static str, u64)>,
+    /// What the rows say, and what they don't.
+    pub coverage: Coverage,
     /// What was inferred about the file.
     pub notes: Vec<String>,
 }
@@ -73,24 +76,27 @@ pub struct Lengths {
     pub max: u32,
 }
 
-/// Reads the trace at `path` once and sums it up. Rows out of order are counted, not refused, unless the options ask for [`Order::Sort`].
+/// Reads the trace at `path` once and sums it up. `price` says what a request costs that names this model, where the log does not. Rows out of order are counted, not refused, unless the options ask for [`Order::Sort`].
 ///
 /// # Errors
 /// As [`Trace::open`] and [`Trace::next_batch`].
-pub fn info(path: &Path, options: Options) -> Result<Summary, TraceError> {
+pub fn info(path: &Path, options: Options, price: impl FnMut(Option<&str>, &Batch, &Row) -> Option<Money>) -> Result<Summary, TraceError> {
     let order = if options.order == Order::Sort { Order::Sort } else { Order::Count };
-    summarise(Trace::open(path, Options { order, ..options })?)
+    summarise(Trace::open(path, Options { order, ..options })?, price)
 }
 
-/// Reads a trace to its end and sums it up.
+/// Reads a trace to its end and sums it up. `price` as in [`info`].
 ///
 /// # Errors
 /// As [`Trace::next_batch`].
-pub fn summarise(mut trace: Trace) -> Result<Summary, TraceError> {
+pub fn summarise(mut trace: Trace, mut price: impl FnMut(Option<&str>, &Batch, &Row) -> Option<Money>) -> Result<Summary, TraceError> {
     let mut tally = Tally::default();
     while let Some(batch) = trace.next_batch()? {
         for row in &batch.rows {
-            tally.see(&batch, row);
+            tally.see(row);
+            let recorded = batch.recorded(row).and_then(|recorded| recorded.cost);
+            let model = row.model.map(|model| trace.names().models.name(model.number()));
+            tally.coverage.see(&batch, row, recorded.or_else(|| price(model, &batch, row)));
         }
     }
     let names = trace.names();
@@ -113,33 +119,10 @@ pub fn summarise(mut trace: Trace) -> Result<Summary, TraceError> {
         same_instant: tally.same_instant,
         earlier_rows,
         furthest_back_ns: furthest_back.0,
-        present: FIELDS.iter().map(|(name, _)| *name).zip(tally.present.iter().copied()).collect(),
+        coverage: tally.coverage,
         notes: trace.notes().to_vec(),
     })
 }
-
-/// A field that a row may have, and whether it does.
-type OptionalField = (&'static str, fn(&Batch, &Row) -> bool);
-
-const FIELDS: [OptionalField; 17] = [
-    ("model", |_, row| row.model.is_some()),
-    ("key", |_, row| row.key.is_some()),
-    ("team", |_, row| row.team.is_some()),
-    ("end_user", |_, row| row.end_user.is_some()),
-    ("session", |_, row| row.session.is_some()),
-    ("tags", |_, row| !row.tags.is_empty()),
-    ("output_tokens", |_, row| row.output_tokens.is_some()),
-    ("max_tokens", |_, row| row.max_tokens.is_some()),
-    ("stream", |_, row| row.stream.is_some()),
-    ("fingerprint", |_, row| !row.fingerprint.is_unique()),
-    ("prefix_blocks", |_, row| !row.prefix.is_empty()),
-    ("left_after", |_, row| row.left_after.is_some()),
-    ("status", |batch, row| batch.recorded(row).is_some_and(|recorded| recorded.status.is_some())),
-    ("ttft_ms", |batch, row| batch.recorded(row).is_some_and(|recorded| recorded.ttft.is_some())),
-    ("duration_ms", |batch, row| batch.recorded(row).is_some_and(|recorded| recorded.duration.is_some())),
-    ("cost_usd", |batch, row| batch.recorded(row).is_some_and(|recorded| recorded.cost.is_some())),
-    ("cached_tokens", |batch, row| batch.recorded(row).is_some_and(|recorded| recorded.cached_tokens.is_some())),
-];
 
 /// What has been seen so far. Memory: the different lengths, the fingerprints of an hour and the arrivals of a minute.
 #[derive(Debug, Default)]
@@ -155,11 +138,11 @@ struct Tally {
     busiest_minute: u64,
     gaps: Gaps,
     same_instant: u64,
-    present: [u64; FIELDS.len()],
+    coverage: Coverage,
 }
 
 impl Tally {
-    fn see(&mut self, batch: &Batch, row: &Row) {
+    fn see(&mut self, row: &Row) {
         self.rows += 1;
         if self.first.is_some() {
             self.gaps.see(row.at.since(self.last));
@@ -180,9 +163,6 @@ impl Tally {
             self.minute.pop_front();
         }
         self.busiest_minute = self.busiest_minute.max(self.minute.len() as u64);
-        for ((_, is_present), count) in FIELDS.iter().zip(&mut self.present) {
-            *count += u64::from(is_present(batch, row));
-        }
     }
 }
 
@@ -282,11 +262,7 @@ impl fmt::Display for Summary {
         }
         writeln!(f, "  {}, {}, {}", counted(self.keys, "key"), counted(self.teams, "team"), counted(self.sessions, "session"))?;
         writeln!(f, "  exact duplicates within 1 h: {} ({})", thousands(self.duplicates_within_1h), self.share(self.duplicates_within_1h))?;
-        listed(f, "every request has", &self.fields(|count| count == self.rows))?;
-        for (name, count) in self.present.iter().filter(|(_, count)| (1..self.rows).contains(count)) {
-            writeln!(f, "  {name}: {} of requests", self.share(*count))?;
-        }
-        listed(f, "not recorded", &self.fields(|count| count == 0))?;
+        write!(f, "{}", self.coverage)?;
         if self.earlier_rows > 0 {
             let back = apart(Span(self.furthest_back_ns));
             let rows = counted(self.earlier_rows, "row");
@@ -300,10 +276,6 @@ impl fmt::Display for Summary {
 }
 
 impl Summary {
-    fn fields(&self, wanted: impl Fn(u64) -> bool) -> Vec<&'static str> {
-        self.present.iter().filter(|(_, count)| wanted(*count)).map(|(name, _)| *name).collect()
-    }
-
     /// A part of the requests in per cent, by integers: `37.1 %`.
     fn share(&self, part: u64) -> String {
         let per_mille = (part * 1000 + self.rows / 2).checked_div(self.rows).unwrap_or(0);
@@ -325,19 +297,4 @@ fn lengths(f: &mut fmt::Formatter<'_>, what: &str, lengths: Lengths) -> fmt::Res
     }
     let [p50, p95, p99, max] = [lengths.p50, lengths.p95, lengths.p99, lengths.max].map(|tokens| thousands(tokens.into()));
     writeln!(f, "  {what}: {} tokens; p50 {p50}, p95 {p95}, p99 {p99}, longest {max}", thousands(lengths.total))
-}
-
-/// A list of names in lines of at most 100 columns; no line for an empty list.
-fn listed(f: &mut fmt::Formatter<'_>, what: &str, names: &[&str]) -> fmt::Result {
-    let mut line = format!("  {what}:");
-    for (i, name) in names.iter().enumerate() {
-        if line.len() + name.len() + 2 > 100 {
-            writeln!(f, "{line}")?;
-            line = "   ".to_owned();
-        }
-        line.push(' ');
-        line.push_str(name);
-        line.push_str(if i + 1 < names.len() { "," } else { "" });
-    }
-    if names.is_empty() { Ok(()) } else { writeln!(f, "{line}") }
 }

@@ -140,7 +140,7 @@ fn value<'a>(column: Column, container: Container, batch: &'a Batch, row: &Row, 
         Column::MaxTokens => whole(row.max_tokens),
         Column::Stream => flag(row.stream),
         Column::Fingerprint if row.fingerprint.is_unique() => Value::Nothing,
-        Column::Fingerprint => Value::Text(format!("{:016x}{:016x}", row.fingerprint.0[0], row.fingerprint.0[1])),
+        Column::Fingerprint => Value::Text(format!("{:016x}{:016x}", row.fingerprint.0, row.fingerprint.1)),
         Column::BlockSize => whole(Some(row.block_size).filter(|size| *size > 0)),
         Column::PrefixBlocks if row.prefix.is_empty() => Value::Nothing,
         Column::PrefixBlocks => Value::Blocks(batch.blocks(row)),
@@ -162,7 +162,12 @@ fn value<'a>(column: Column, container: Container, batch: &'a Batch, row: &Row, 
         Column::Deployment => text(&names.deployments, recorded.deployment),
         Column::CacheHit => flag(recorded.cache_hit),
         Column::Retry => flag(recorded.retry),
-        Column::At(_) | Column::Chat | Column::ParentChat | Column::DurationSeconds | Column::Ignored => Value::Nothing,
+        Column::Attempts => whole(recorded.attempts),
+        Column::Fallbacks => whole(recorded.fallbacks),
+        Column::Request => recorded.request.map_or(Value::Nothing, |request| Value::Text(format!("{:032x}", request))),
+        Column::At(_) | Column::Log(_) | Column::Chat | Column::ParentChat | Column::DurationSeconds | Column::CacheHitOrNone | Column::Ignored => {
+            Value::Nothing
+        }
     }
 }
 
@@ -317,7 +322,9 @@ fn data_type(column: Column) -> DataType {
         Column::Stream | Column::CacheHit | Column::Retry => DataType::Boolean,
         Column::Model | Column::Key | Column::Team | Column::EndUser | Column::Session | Column::Tags => DataType::String,
         // Decimals are exact only as text.
-        Column::Fingerprint | Column::Deployment | Column::LeftAfterMs | Column::TtftMs | Column::DurationMs | Column::CostUsd => DataType::String,
+        Column::Fingerprint | Column::Request | Column::Deployment | Column::LeftAfterMs | Column::TtftMs | Column::DurationMs | Column::CostUsd => {
+            DataType::String
+        }
         _ => DataType::UInt64,
     }
 }

@@ -1,0 +1,6 @@
+//! Replaying what was recorded: what a log leaves open about its requests and how it is filled in. Knows no variant.
+
+pub mod impute;
+pub mod outcomes;
+
+mod lengths;
