@@ -448,7 +448,8 @@ fn parquet_files() -> &'static [Vec<u8>; 2] {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    // As many cases as proptest is told to, 256 by default: `PROPTEST_CASES=5000 cargo test a_damaged_parquet_file`.
+    #![proptest_config(ProptestConfig::default())]
 
     /// A page that claims 2^61 values makes polars ask for as much memory, which ends the process: only a check before polars gives an error.
     #[test]
