@@ -18,7 +18,7 @@ pub struct Coverage {
     /// What these cost together.
     #[serde(serialize_with = "decimal")]
     pub dollars: Money,
-    /// The fields, in the order of [`FIELDS`].
+    /// The fields, from what was asked for to how it was answered. Empty before the first row.
     pub fields: Vec<Covered>,
 }
 

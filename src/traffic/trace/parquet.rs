@@ -18,6 +18,10 @@ use super::row::BATCH_ROWS;
 use super::source::Source;
 use super::{Reader, pages};
 
+/// Slices that a row group with lists is cut into at most. polars decodes all lists of a group for each slice of it, so that slices of a fixed
+/// length would take time by the square of the group; gwsim's own groups, and groups of up to a million rows, are cut as any other.
+const SLICES_OF_LISTS: usize = 16;
+
 /// Reads one row of the slice at hand after the other.
 pub(super) struct Parquet {
     source: Source,
@@ -30,6 +34,7 @@ pub(super) struct Parquet {
     first: usize,
     slice: Vec<Series>,
     slice_rows: usize,
+    slice_rows_max: usize,
     row_in_slice: usize,
     row: u64,
 }
@@ -67,7 +72,20 @@ impl Parquet {
         let groups: Vec<usize> = metadata.row_groups.iter().map(|group| group.num_rows()).collect();
         let groups = groups.into_iter().enumerate();
         let source = source.clone();
-        Ok(Self { source, file, metadata, columns, groups, group_rows: 0, first: 0, slice: Vec::new(), slice_rows: 0, row_in_slice: 0, row: 0 })
+        Ok(Self {
+            source,
+            file,
+            metadata,
+            columns,
+            groups,
+            group_rows: 0,
+            first: 0,
+            slice: Vec::new(),
+            slice_rows: 0,
+            slice_rows_max: BATCH_ROWS,
+            row_in_slice: 0,
+            row: 0,
+        })
     }
 
     /// Loads the next slice; false at the end.
@@ -76,9 +94,10 @@ impl Parquet {
             let Some((group, rows)) = self.groups.next() else { return Ok(false) };
             self.check(group)?;
             self.group_rows = rows;
+            self.slice_rows_max = if self.has_lists(group) { BATCH_ROWS.max(rows.div_ceil(SLICES_OF_LISTS)) } else { BATCH_ROWS };
         }
         // Slices end with their group, so that no group is decoded for another one's sake.
-        let slice = (self.first, self.group_rows.min(BATCH_ROWS));
+        let slice = (self.first, self.group_rows.min(self.slice_rows_max));
         let names: Vec<String> = self.columns.iter().map(|(name, _)| name.clone()).collect();
         let metadata = Arc::clone(&self.metadata);
         let frame = match bytes(&self.source)? {
@@ -98,6 +117,12 @@ impl Parquet {
         self.slice_rows = slice.1;
         self.row_in_slice = 0;
         Ok(true)
+    }
+
+    fn has_lists(&self, group: usize) -> bool {
+        let group = &self.metadata.row_groups[group];
+        let mut chunks = self.columns.iter().flat_map(|(name, _)| group.columns_under_root_iter(name).into_iter().flatten());
+        chunks.any(|chunk| chunk.descriptor().descriptor.max_rep_level > 0)
     }
 
     /// Makes sure that the pages of a group can be decoded.
