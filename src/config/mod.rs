@@ -4,6 +4,7 @@
 //! [`problem`]s there were.
 
 pub mod diagnostic;
+pub mod distribution;
 mod files;
 pub mod gateway;
 mod near;
