@@ -19,7 +19,8 @@ use crate::report::{Assumption, Input, Names, Origin, Report, RequestWorstCase, 
 use crate::sim::client::ClientError;
 use crate::sim::experiment::{self, Experiment, RunError};
 use crate::sim::observe::{Bill, Context, Observer};
-use crate::traffic::trace::{Batch, Options, Order, Trace, TraceError};
+use crate::traffic::stream;
+use crate::traffic::trace::{Batch, Order, TraceError};
 
 /// What is to be simulated, and what is known about it.
 pub struct Job {
@@ -48,10 +49,10 @@ pub fn simulate(job: Job, printer: &Printer) -> Result<Report, Failure> {
     if printer.shows_progress {
         count_rows(&job, progress.length());
     }
-    let mut trace = Trace::open(&job.traffic.trace, job.traffic.options).map_err(Failure::usage)?;
+    let mut requests = stream::open(&job.traffic.base(job.traffic.options.order), &job.traffic.changes).map_err(Failure::usage)?;
     let mut seen = Seen::default();
     let next_batch = || {
-        let mut batch = trace.next_batch()?;
+        let mut batch = requests.next_batch()?;
         if let Some(batch) = &mut batch {
             seen.see(batch);
             adapt(batch, &job.traffic);
@@ -62,7 +63,7 @@ pub fn simulate(job: Job, printer: &Printer) -> Result<Report, Failure> {
     let runs = experiment::run(&job.experiment, next_batch, observer, |rows| progress.at(rows));
     progress.finish();
     let runs = runs.map_err(|error| failure(&job, &error))?;
-    for note in trace.notes() {
+    for note in requests.notes() {
         printer.note(format!("note: {}: {note}", job.traffic.trace.display()));
     }
     Ok(report(job, runs, &seen))
@@ -70,16 +71,19 @@ pub fn simulate(job: Job, printer: &Printer) -> Result<Report, Failure> {
 
 /// Counts the rows of the trace beside the run, so that the bar learns where it ends. What is wrong with the trace, the run will say.
 fn count_rows(job: &Job, length: Arc<AtomicU64>) {
-    let (path, options) = (job.traffic.trace.clone(), Options { order: Order::Count, ..job.traffic.options });
+    let (base, changes) = (job.traffic.base(Order::Count), job.traffic.changes.clone());
     thread::spawn(move || {
-        let Ok(trace) = Trace::open(&path, options) else { return };
-        let rows = trace.map_while(Result::ok).map(|batch| batch.rows.len() as u64).sum();
+        let Ok(mut requests) = stream::open(&base, &changes) else { return };
+        let mut rows = 0;
+        while let Ok(Some(batch)) = requests.next_batch() {
+            rows += batch.rows.len() as u64;
+        }
         length.store(rows, Ordering::Relaxed);
     });
 }
 
 /// Carries out what the scenario says about the rows of its trace.
-fn adapt(batch: &mut Batch, traffic: &TrafficSpec) {
+pub(super) fn adapt(batch: &mut Batch, traffic: &TrafficSpec) {
     for name in &mut batch.first_seen.models {
         if let Some((_, here)) = traffic.models.iter().find(|(there, _)| there == name) {
             name.clone_from(here);

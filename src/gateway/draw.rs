@@ -46,6 +46,10 @@ pub enum Purpose {
     World = 8,
     /// What an overlay adds to a request: key, stream, duplicates.
     Overlay = 9,
+    /// A request of synthetic traffic: when it comes, its lengths, its session.
+    Traffic = 20,
+    /// Which requests and copies a scale keeps, and how far a copy is moved in time.
+    Scale = 21,
 }
 
 /// 64 uniform bits for the `ordinal`-th decision of `purpose` about `subject` (a request's id, for the gateway).

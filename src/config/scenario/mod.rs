@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod error_tests;
 mod expect;
+mod overlay;
+mod synthetic;
 #[cfg(test)]
 mod tests;
 mod traffic;

@@ -19,14 +19,14 @@ use crate::sim::observe::{Bill, Context, Observer, Totals};
 use crate::sim::world::{Billing, Pace};
 
 /// A plan with one group for each deployment; the first group is what traffic asks for.
-fn groups(deployments: &[(&str, RateCard)]) -> Plan {
+pub(super) fn groups(deployments: &[(&str, RateCard)]) -> Plan {
     let mut plan = plan(deployments.iter().map(|(name, rates)| deployment(name, rates.clone())).collect());
     plan.models =
         (0..).zip(deployments).map(|(index, (name, _))| plans::patient(name, &[index], plan.deployment(DeploymentId(index)).rates.clone())).collect();
     plan
 }
 
-fn variant(plan: Plan, deployments: Vec<DeploymentWorld>) -> Variant {
+pub(super) fn variant(plan: Plan, deployments: Vec<DeploymentWorld>) -> Variant {
     let clients = Clients { default_key: Some("key".into()), default_model: Some(plan.models[0].name.clone()), ..Clients::default() };
     Variant {
         name: "variant".into(),

@@ -28,7 +28,7 @@ pub use error::{Fault, TraceError};
 pub use order::Order;
 pub use row::{BATCH_ROWS, Batch, Fingerprint, FirstSeen, LeftAfter, NameId, Names, Recorded, Row, Slice};
 pub use summary::{Lengths, Summary, info, summarise};
-pub use write::{Converted, convert};
+pub use write::{Converted, convert, write};
 
 use self::builder::{Builder, Inference};
 use self::column::Column;

@@ -1,0 +1,164 @@
+//! Where a run's requests come from and what is done to them on the way, batch by batch. Decides the order of the steps: a trace or made-up
+//! traffic, a window of it, an overlay, then repetitions, speed and scale.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::overlay::{Overlaid, Overlay};
+use super::scale::{Reshape, Reshaped, Scale, WHOLE};
+use super::synthetic::{Generated, Synthetic};
+use super::trace::{Batch, Fault, Options, Trace, TraceError};
+use super::weave::{Incoming, Weaver};
+use crate::gateway::time::{Span, Time};
+
+/// Requests in time order.
+pub trait Source {
+    /// The next rows, or `None` at the end.
+    ///
+    /// # Errors
+    /// If the trace behind it is not valid.
+    fn next_batch(&mut self) -> Result<Option<Batch>, TraceError>;
+
+    /// What was inferred about the trace behind it, in sentences for a report.
+    fn notes(&self) -> &[String] {
+        &[]
+    }
+}
+
+impl Source for Trace {
+    fn next_batch(&mut self) -> Result<Option<Batch>, TraceError> {
+        self.next_batch()
+    }
+
+    fn notes(&self) -> &[String] {
+        self.notes()
+    }
+}
+
+/// What requests are taken from.
+#[derive(Debug, Clone)]
+pub enum Base {
+    /// A recorded trace.
+    Trace {
+        /// The file.
+        path: PathBuf,
+        /// How it is read.
+        options: Options,
+    },
+    /// Traffic that is made as it is read.
+    Synthetic(Arc<Synthetic>),
+}
+
+/// What is done to the requests of a [`Base`]. The default does nothing, and costs nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Changes {
+    /// For all draws; the same for every seed of a run, so that these vary the world and not the traffic.
+    pub seed: u64,
+    /// The part that is taken.
+    pub window: Option<Window>,
+    /// What the rows lack, in the order in which it is laid over them.
+    pub overlays: Vec<Arc<Overlay>>,
+    /// How often it all comes, one after the other; 0 is once.
+    pub repeat: u32,
+    /// In thousandths; 0 is as recorded.
+    pub speed_per_mille: u32,
+    /// How much of it.
+    pub scale: Scale,
+}
+
+/// A part of a trace: the rows from `from` after its first row on, up to `from + lasts`, without the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// Since the first row.
+    pub from: Span,
+    /// How long.
+    pub lasts: Span,
+}
+
+impl Changes {
+    fn reshape(&self) -> Option<Reshape> {
+        let (repeat, speed_per_mille) = (self.repeat.max(1), if self.speed_per_mille == 0 { 1_000 } else { self.speed_per_mille });
+        let is_nothing = repeat == 1 && speed_per_mille == 1_000 && self.scale.per_million == WHOLE;
+        (!is_nothing).then_some(Reshape { seed: self.seed, repeat, speed_per_mille, scale: self.scale })
+    }
+}
+
+/// Opens traffic from its start, in bounded memory (names, and what an overlay remembers, apart).
+///
+/// # Errors
+/// As [`Trace::open`].
+pub fn open(base: &Base, changes: &Changes) -> Result<Box<dyn Source>, TraceError> {
+    let Some(reshape) = changes.reshape() else { return open_once(base, changes) };
+    let (base, changes) = (base.clone(), changes.clone());
+    Ok(Box::new(Reshaped::new(reshape, Box::new(move || open_once(&base, &changes)))?))
+}
+
+/// The traffic before it is reshaped.
+fn open_once(base: &Base, changes: &Changes) -> Result<Box<dyn Source>, TraceError> {
+    let mut source: Box<dyn Source> = match base {
+        Base::Trace { path, options } => Box::new(Trace::open(path, *options)?),
+        Base::Synthetic(synthetic) => Box::new(Generated::new(Arc::clone(synthetic), changes.seed)),
+    };
+    if let Some(window) = changes.window {
+        let file = match base {
+            Base::Trace { path, .. } => path.clone(),
+            Base::Synthetic(_) => PathBuf::from("synthetic traffic"),
+        };
+        source = Box::new(Windowed {
+            source,
+            window,
+            file,
+            first: None,
+            weaver: Weaver::default(),
+            incoming: Incoming::unchanged(),
+            is_empty: true,
+            is_over: false,
+        });
+    }
+    for (number, overlay) in (0..).zip(&changes.overlays) {
+        source = Box::new(Overlaid::new(source, Arc::clone(overlay), changes.seed, number));
+    }
+    Ok(source)
+}
+
+struct Windowed {
+    source: Box<dyn Source>,
+    window: Window,
+    /// For messages.
+    file: PathBuf,
+    first: Option<Time>,
+    weaver: Weaver,
+    incoming: Incoming,
+    is_empty: bool,
+    is_over: bool,
+}
+
+impl Source for Windowed {
+    fn next_batch(&mut self) -> Result<Option<Batch>, TraceError> {
+        while !self.is_over {
+            let Some(batch) = self.source.next_batch()? else { break };
+            self.incoming.learn(&batch);
+            let first = *self.first.get_or_insert_with(|| batch.rows.first().map_or(Time(0), |row| row.at));
+            let from = first + self.window.from;
+            let to = from + self.window.lasts;
+            for row in batch.rows.iter().filter(|row| (from..to).contains(&row.at)) {
+                self.weaver.push(&mut self.incoming, 0, &batch, row);
+            }
+            self.is_over = batch.rows.last().is_some_and(|row| row.at >= to);
+            if let Some(rows) = self.weaver.take() {
+                self.is_empty = false;
+                return Ok(Some(rows));
+            }
+        }
+        self.is_over = true;
+        if self.is_empty {
+            let hint = "[traffic] window counts from the first request of the traffic: { from = \"10m\", for = \"1h\" }";
+            return Err(TraceError::of_file(Fault::Empty, &self.file, "no requests in the window", hint));
+        }
+        Ok(None)
+    }
+
+    fn notes(&self) -> &[String] {
+        self.source.notes()
+    }
+}
