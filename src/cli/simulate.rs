@@ -19,6 +19,7 @@ use crate::report::{Assumption, Input, Names, Origin, Report, RequestWorstCase, 
 use crate::sim::client::ClientError;
 use crate::sim::experiment::{self, Experiment, RunError};
 use crate::sim::observe::{Bill, Context, Observer};
+use crate::traffic::scale::WHOLE;
 use crate::traffic::stream;
 use crate::traffic::trace::{Batch, Order, TraceError};
 
@@ -116,15 +117,18 @@ fn failure(job: &Job, error: &RunError) -> Failure {
     match error {
         RunError::Trace(error) => Failure::usage(error),
         RunError::Client { variant, error } => {
-            Failure::usage(format!("{}: variant `{variant}`: {error}\nhint: {}", job.traffic.trace.display(), hint(error)))
+            Failure::usage(format!("{}: variant `{variant}`: {error}\nhint: {}", job.traffic.trace.display(), hint(error, &job.traffic)))
         }
         RunError::World { variant, error } => Failure::usage(format!("variant `{variant}`: {error}")),
     }
 }
 
 /// What to write in the scenario so that a variant can take the traffic.
-fn hint(error: &ClientError) -> &'static str {
+fn hint(error: &ClientError, traffic: &TrafficSpec) -> &'static str {
     match error {
+        ClientError::UnknownKeys(_) if traffic.changes.scale.per_million > WHOLE && !traffic.changes.scale.same_keys => {
+            "copies of the traffic have keys of their own: set [traffic] unknown_keys = \"add\", or scale = { times = .., keys = \"same\" }"
+        }
         ClientError::UnknownModels(_) => "say what they ask for here, [traffic] map = { \"theirs\" = \"ours\" }, or set unknown_models = \"default\"",
         ClientError::UnknownKeys(_) => "add them to the gateway, or set [traffic] unknown_keys = \"add\" or \"default\"",
         ClientError::NoModel(_) => "state the model of such rows: [traffic] model = \"gpt-4o-mini\"",

@@ -23,6 +23,8 @@ use crate::gateway::time::{Span, Time};
 /// Draws belong to the row, or to its session: requests of one session have one sender and one model.
 #[derive(Debug, Clone, Default)]
 pub struct Overlay {
+    /// Its number among the overlays over one stream: each has draws of its own.
+    pub layer: u32,
     /// Rows that have a field already get another all the same. Otherwise only what a row lacks is filled in.
     pub replace: bool,
     /// Keys, the one with the largest share first.
@@ -83,7 +85,7 @@ pub enum Repeated {
 impl Overlay {
     /// Whether nothing is laid over.
     pub fn is_nothing(&self) -> bool {
-        let Self { keys, teams, models, stream_per_million, abandon, max_tokens, duplicates, replace: _ } = self;
+        let Self { keys, teams, models, stream_per_million, abandon, max_tokens, duplicates, replace: _, layer: _ } = self;
         let senders = keys.is_none() && teams.is_empty();
         let asked = models.is_none() && stream_per_million.is_none() && max_tokens.is_none() && duplicates.is_none();
         senders && asked && abandon.is_none()
@@ -161,8 +163,6 @@ pub(super) struct Overlaid {
     source: Box<dyn Source>,
     overlay: Arc<Overlay>,
     seed: u64,
-    /// Which of several overlays this is: each has its own draws.
-    number: u32,
     weaver: Weaver,
     incoming: Incoming,
     /// By session id, what its draws are keyed by.
@@ -172,12 +172,11 @@ pub(super) struct Overlaid {
 }
 
 impl Overlaid {
-    pub(super) fn new(source: Box<dyn Source>, overlay: Arc<Overlay>, seed: u64, number: u32) -> Self {
+    pub(super) fn new(source: Box<dyn Source>, overlay: Arc<Overlay>, seed: u64) -> Self {
         Self {
             source,
             overlay,
             seed,
-            number,
             weaver: Weaver::default(),
             incoming: Incoming::unchanged(),
             sessions: Vec::new(),
@@ -191,7 +190,7 @@ impl Overlaid {
     }
 
     fn ordinal(&self, field: Field) -> u32 {
-        self.number << 16 | 1 << 8 | field as u32
+        self.overlay.layer << 16 | 1 << 8 | field as u32
     }
 
     fn happens(&self, subject: u64, field: Field, per_million: u32) -> bool {
@@ -263,7 +262,7 @@ impl Overlaid {
     fn lay_duplicate(&mut self, duplicates: &Duplicates, row: &Row) {
         if row.fingerprint.is_unique() {
             // So that a duplicate has an identity to share, also in a file.
-            self.weaver.last_row().fingerprint = own_fingerprint(self.number, row.subject());
+            self.weaver.last_row().fingerprint = own_fingerprint(self.overlay.layer, row.subject());
         }
         let repeats = self.happens(row.subject(), Field::Duplicate, duplicates.per_million);
         let mut draws = self.draws(row.subject(), Field::Original);
@@ -302,11 +301,19 @@ impl Source for Overlaid {
         for row in &batch.rows {
             self.lay_over(&batch, row);
         }
+        // As many rows as before: a batch has at least one.
         Ok(self.weaver.take())
     }
 
     fn notes(&self) -> &[String] {
         self.source.notes()
+    }
+}
+
+impl Default for Patience {
+    /// Half have left after 10 s, 95 % after 60 s (U).
+    fn default() -> Self {
+        Self::Waited(Distribution::lognormal(1e10, 6e10))
     }
 }
 
@@ -341,8 +348,8 @@ fn repeat(weaver: &mut Weaver, Original { row: original, blocks, .. }: &Original
 }
 
 /// The identity of a row that has none, as no other row has it.
-fn own_fingerprint(number: u32, subject: u64) -> Fingerprint {
-    Fingerprint([mixed(0x6f76_6572_6c61_7900 | u64::from(number)) >> 1, subject])
+fn own_fingerprint(layer: u32, subject: u64) -> Fingerprint {
+    Fingerprint([mixed(0x6f76_6572_6c61_7900 | u64::from(layer)) >> 1, subject])
 }
 
 /// What draws about a named thing are keyed by: above the numbers of rows.

@@ -6,9 +6,10 @@ mod tests;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
+use std::path::PathBuf;
 
 use super::stream::Source;
-use super::trace::{Batch, Fingerprint, Row, TraceError};
+use super::trace::{Batch, Fault, Fingerprint, Row, TraceError};
 use super::weave::{Incoming, Kind, Lane, Weaver};
 use crate::gateway::draw::{Purpose, below, bits};
 use crate::gateway::time::{Span, Time};
@@ -66,6 +67,9 @@ pub type Reopen = Box<dyn Fn() -> Result<Box<dyn Source>, TraceError>>;
 /// A stream that is reshaped.
 pub(super) struct Reshaped {
     reshape: Reshape,
+    /// For messages.
+    file: PathBuf,
+    is_empty: bool,
     reopen: Reopen,
     source: Box<dyn Source>,
     weaver: Weaver,
@@ -110,10 +114,12 @@ struct Waiting {
 }
 
 impl Reshaped {
-    pub(super) fn new(reshape: Reshape, reopen: Reopen) -> Result<Self, TraceError> {
+    pub(super) fn new(reshape: Reshape, file: PathBuf, reopen: Reopen) -> Result<Self, TraceError> {
         let source = reopen()?;
         let mut reshaped = Self {
             reshape,
+            file,
+            is_empty: true,
             reopen,
             source,
             weaver: Weaver::default(),
@@ -255,7 +261,12 @@ impl Source for Reshaped {
                 self.advance()?;
             }
         }
-        Ok(self.weaver.take())
+        let rows = self.weaver.take();
+        self.is_empty &= rows.is_none();
+        if self.is_empty {
+            return Err(TraceError::of_file(Fault::Empty, &self.file, "no requests are left of it", "state a larger scale under [traffic]"));
+        }
+        Ok(rows)
     }
 
     fn notes(&self) -> &[String] {

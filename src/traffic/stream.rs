@@ -1,7 +1,7 @@
 //! Where a run's requests come from and what is done to them on the way, batch by batch. Decides the order of the steps: a trace or made-up
 //! traffic, a window of it, an overlay, then repetitions, speed and scale.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::overlay::{Overlaid, Overlay};
@@ -75,6 +75,16 @@ pub struct Window {
     pub lasts: Span,
 }
 
+impl Base {
+    /// What messages call it.
+    fn file(&self) -> &Path {
+        match self {
+            Self::Trace { path, .. } => path,
+            Self::Synthetic(_) => Path::new("synthetic traffic"),
+        }
+    }
+}
+
 impl Changes {
     fn reshape(&self) -> Option<Reshape> {
         let (repeat, speed_per_mille) = (self.repeat.max(1), if self.speed_per_mille == 0 { 1_000 } else { self.speed_per_mille });
@@ -89,8 +99,8 @@ impl Changes {
 /// As [`Trace::open`].
 pub fn open(base: &Base, changes: &Changes) -> Result<Box<dyn Source>, TraceError> {
     let Some(reshape) = changes.reshape() else { return open_once(base, changes) };
-    let (base, changes) = (base.clone(), changes.clone());
-    Ok(Box::new(Reshaped::new(reshape, Box::new(move || open_once(&base, &changes)))?))
+    let (file, base, changes) = (base.file().to_owned(), base.clone(), changes.clone());
+    Ok(Box::new(Reshaped::new(reshape, file, Box::new(move || open_once(&base, &changes)))?))
 }
 
 /// The traffic before it is reshaped.
@@ -100,10 +110,7 @@ fn open_once(base: &Base, changes: &Changes) -> Result<Box<dyn Source>, TraceErr
         Base::Synthetic(synthetic) => Box::new(Generated::new(Arc::clone(synthetic), changes.seed)),
     };
     if let Some(window) = changes.window {
-        let file = match base {
-            Base::Trace { path, .. } => path.clone(),
-            Base::Synthetic(_) => PathBuf::from("synthetic traffic"),
-        };
+        let file = base.file().to_owned();
         source = Box::new(Windowed {
             source,
             window,
@@ -115,8 +122,8 @@ fn open_once(base: &Base, changes: &Changes) -> Result<Box<dyn Source>, TraceErr
             is_over: false,
         });
     }
-    for (number, overlay) in (0..).zip(&changes.overlays) {
-        source = Box::new(Overlaid::new(source, Arc::clone(overlay), changes.seed, number));
+    for overlay in &changes.overlays {
+        source = Box::new(Overlaid::new(source, Arc::clone(overlay), changes.seed));
     }
     Ok(source)
 }

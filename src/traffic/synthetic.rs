@@ -8,6 +8,7 @@ pub(in crate::traffic) mod tests;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::path::Path;
 use std::sync::Arc;
 
 use rand_distr::{Distribution as _, Gamma};
@@ -19,7 +20,7 @@ use super::distribution::{Distribution, Draws};
 use super::overlay::Shares;
 use super::scale::mixed;
 use super::stream::Source;
-use super::trace::{Batch, Fingerprint, Row, TraceError};
+use super::trace::{Batch, Fault, Fingerprint, Row, TraceError};
 use super::weave::{Kind, Weaver};
 use crate::gateway::draw::{Purpose, bits};
 use crate::gateway::time::{Span, Time};
@@ -305,6 +306,10 @@ impl Source for Generated {
                 What::Turn { .. } => self.turn(at, what),
                 What::Step { index, number } => self.step(at, index, number),
             }
+        }
+        if self.rows == 0 {
+            let hint = "state a higher rate or a longer duration under [traffic.synthetic]";
+            return Err(TraceError::of_file(Fault::Empty, Path::new("synthetic traffic"), "no requests", hint));
         }
         Ok(self.weaver.take())
     }

@@ -6,3 +6,4 @@ mod dollars;
 mod golden;
 mod readme;
 mod tidy;
+mod traffic;

@@ -58,11 +58,13 @@ fn synthetic(made: &Synthetic, found: &mut Vec<Assumption>) {
         found.push(assume("daily shape", format!("by hour (UTC) and day, {bursts}"), if is_published { SERVEGEN } else { "scenario" }));
     }
     senders(made.keys.as_ref(), &made.teams, found);
-    for (what, lengths, of_preset) in
-        [("input tokens", &made.input, LENGTHS.map(|preset| preset.input)), ("output tokens", &made.output, LENGTHS.map(|preset| preset.output))]
-    {
+    for (what, lengths, most, of_preset) in [
+        ("input tokens", &made.input, made.input_max, LENGTHS.map(|preset| preset.input)),
+        ("output tokens", &made.output, made.output_max, LENGTHS.map(|preset| preset.output)),
+    ] {
         let is_published = of_preset.iter().any(|(mu, sigma)| *lengths == Distribution::LogNormal { mu: *mu, sigma: *sigma });
-        found.push(assume(what, plain(lengths), if is_published { SERVEGEN } else { "scenario" }));
+        let value = format!("{}, at most {}", plain(lengths), count(most.into()));
+        found.push(assume(what, value, if is_published { SERVEGEN } else { "scenario" }));
     }
     if let Some(sessions) = &made.sessions {
         let value = format!(
@@ -92,17 +94,21 @@ fn laid_over(overlay: &Overlay, found: &mut Vec<Assumption>) {
             Patience::Waited(distribution) => time(distribution),
             Patience::Tokens(distribution) => format!("{} tokens", plain(distribution)),
         };
-        found.push(assume("clients that leave", format!("{}, after {after}", share(*per_million)), "scenario"));
+        found.push(assume(
+            "clients that leave",
+            format!("{}, after {after}", share(*per_million)),
+            if *patience == Patience::default() { "assumed, U" } else { "scenario" },
+        ));
     }
     if let Some(limit) = &overlay.max_tokens {
         found.push(assume("max_tokens", format!("{}, never below the recorded output", plain(limit)), "scenario"));
     }
     if let Some(Duplicates { per_million, of, .. }) = &overlay.duplicates {
         let of = match of {
-            Repeated::Within(window) => format!("of a request of the same key within {}", span(*window)),
-            Repeated::Standing(prompts) => format!("of {}", counted((*prompts).into(), "standing prompt")),
+            Repeated::Within(window) => format!("one of the same key within {}", span(*window)),
+            Repeated::Standing(prompts) => format!("one of {}", counted((*prompts).into(), "standing prompt")),
         };
-        found.push(assume("duplicates", format!("{} {of}", share(*per_million)), "scenario"));
+        found.push(assume("duplicates", format!("{} of requests repeat {of}", share(*per_million)), "scenario"));
     }
     if overlay.replace {
         found.push(assume("overlay", "replaces what the trace records".to_owned(), "scenario"));
@@ -145,7 +151,7 @@ fn plain(distribution: &Distribution) -> String {
 }
 
 fn time(distribution: &Distribution) -> String {
-    described(distribution, |nanos| format!("{} s", figure(nanos / 1e9)))
+    described(distribution, |nanos| span(Span(nanos as u64)))
 }
 
 fn described(distribution: &Distribution, shown: impl Fn(f64) -> String) -> String {
@@ -156,11 +162,19 @@ fn described(distribution: &Distribution, shown: impl Fn(f64) -> String) -> Stri
 }
 
 fn span(span: Span) -> String {
-    format!("{} s", figure(span.0 as f64 / 1e9))
+    let seconds = span.0 as f64 / 1e9;
+    match seconds {
+        0.0..60.0 => format!("{} s", figure(seconds)),
+        60.0..3_600.0 => format!("{} min", figure(seconds / 60.0)),
+        _ => format!("{} h", figure(seconds / 3_600.0)),
+    }
 }
 
 /// Three digits, or all before the point.
 fn figure(number: f64) -> String {
+    if number >= 1_000.0 {
+        return count(number.round() as u64);
+    }
     let digits = if number == 0.0 { 0 } else { (2 - number.abs().log10().floor() as i32).clamp(0, 6) };
     let text = format!("{number:.*}", digits as usize);
     let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };

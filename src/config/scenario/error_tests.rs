@@ -178,8 +178,6 @@ fn what_comes_later_is_refused_and_not_ignored() {
 litellm = "config.yaml"
 [traffic]
 trace = "trace.csv"
-stream = 0.8
-overlay = { keys = 40 }
 [world]
 outcomes = "recorded"
 [world.models.mini]
@@ -197,55 +195,39 @@ from = "gpt-4o*"
   |
   = help: write the gateway as gateway.toml: gateway = "gateway.toml"
 
-error: a share of streams is not supported yet
- --> scenario.toml:5:10
-  |
-5 | stream = 0.8
-  |          ^^^
-  |
-  = help: write stream = true or stream = false for rows that don't say
-
-error: an overlay is not supported yet
- --> scenario.toml:6:1
-  |
-6 | overlay = { keys = 40 }
-  | ^^^^^^^
-  |
-  = help: remove it, or write its columns into the trace
-
 error: outcomes = "recorded" is not supported yet
- --> scenario.toml:8:12
+ --> scenario.toml:6:12
   |
-8 | outcomes = "recorded"
+6 | outcomes = "recorded"
   |            ^^^^^^^^^^
   |
   = help: write outcomes = "model"
 
 error: a distribution is not supported yet
-  --> scenario.toml:10:8
-   |
-10 | ttft = { p50 = "150ms", p95 = "400ms" }
-   |        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-   |
-   = help: write a duration, which is then always the same: ttft = "300ms"
+ --> scenario.toml:8:8
+  |
+8 | ttft = { p50 = "150ms", p95 = "400ms" }
+  |        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+  |
+  = help: write a duration, which is then always the same: ttft = "300ms"
 
 error: a ratio of token counts between models is not supported yet
-  --> scenario.toml:11:3
-   |
-11 | [[tokens]]
-   |   ^^^^^^
-   |
-   = help: remove it: every model counts alike
+ --> scenario.toml:9:3
+  |
+9 | [[tokens]]
+  |   ^^^^^^
+  |
+  = help: remove it: every model counts alike
 
 error: [sweep] is not supported yet
-  --> scenario.toml:13:2
+  --> scenario.toml:11:2
    |
-13 | [sweep]
+11 | [sweep]
    |  ^^^^^
    |
    = help: write one [[variant]] with a `set` for each value
 
-7 errors
+5 errors
 "#,
     );
 }

@@ -8,6 +8,8 @@ mod synthetic;
 #[cfg(test)]
 mod tests;
 mod traffic;
+#[cfg(test)]
+mod traffic_tests;
 mod world;
 
 use std::path::Path;

@@ -1,7 +1,6 @@
 //! `[traffic.overlay]`, and what made-up traffic has in common with it: senders, models, streams, clients that leave, duplicates. Lays nothing over.
 
 use crate::gateway::time::Span;
-use crate::traffic::distribution::Distribution;
 use crate::traffic::overlay::{Duplicates, Overlay, Patience, Repeated, Shares};
 
 use super::super::distribution::{self, Unit, within};
@@ -16,11 +15,6 @@ const NAMES_MAX: u64 = 100_000;
 
 /// Exponents of Zipf's law: 0 is equal shares, and at 5 the first has 96 %.
 pub(super) const EXPONENTS: (f64, f64) = (0.0, 5.0);
-
-/// How long clients wait that leave, where the scenario does not say: a median of 10 s and 60 s for the 95th percentile (U).
-fn patience() -> Patience {
-    Patience::Waited(Distribution::lognormal(1e10, 6e10))
-}
 
 /// Reads `[traffic.overlay]`.
 pub(super) fn read(section: &Section<'_>, gateways: &[&GatewayConfig]) -> Overlay {
@@ -45,7 +39,8 @@ pub(super) fn senders(section: &Section<'_>, preset: Option<(usize, f64)>) -> (O
     let keys = section.read("keys", |item| names(item, "key")).or_else(|| preset.map(|(count, _)| numbered("key", count)));
     let skew = section.read("key_skew", |item| within(item, EXPONENTS)).or(preset.map(|(_, skew)| skew));
     let teams = section.read("teams", |item| names(item, "team")).unwrap_or_default();
-    if let (None, Some(place)) = (&keys, section.place_of("key_skew")) {
+    let has_keys = preset.is_some() || section.place_of("keys").is_some();
+    if let Some(place) = section.place_of("key_skew").filter(|_| !has_keys) {
         section.report(problem::needs_other(place, "key_skew", "`keys`"));
     }
     (keys.map(|keys| Shares::zipf(keys, skew.unwrap_or(0.0))), teams)
@@ -103,7 +98,7 @@ fn abandon(section: &Section<'_>) -> Option<(u32, Patience)> {
             section.report(problem::needs_other(place, key, "`abandon`, the share of clients that leave"));
         }
     }
-    let patience = waited.map(Patience::Waited).or(tokens.map(Patience::Tokens)).unwrap_or_else(patience);
+    let patience = waited.map(Patience::Waited).or(tokens.map(Patience::Tokens)).unwrap_or_default();
     share.map(|share| (share, patience))
 }
 

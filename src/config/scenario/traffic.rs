@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::gateway::command::{Command, KeySpec};
 use crate::sim::client::{Clients, UnknownKey, UnknownModel};
+use crate::traffic::overlay::Overlay;
 use crate::traffic::stream::{Base, Changes};
 use crate::traffic::synthetic::Synthetic;
 use crate::traffic::trace::{Format, Options, Order};
@@ -13,10 +14,14 @@ use super::super::diagnostic::Place;
 use super::super::gateway::GatewayConfig;
 use super::super::read::{Item, Section};
 use super::super::{files, problem};
-use super::{overlay, synthetic};
+use super::{expect, overlay, synthetic};
 
 /// The key that requests come with where neither the traffic nor the gateway has any.
 const ONLY_KEY: &str = "default";
+
+/// The overlays over one stream: first what made-up traffic says of its requests, then `stream` of all traffic, then `[traffic.overlay]`.
+const STREAM_LAYER: u32 = 1;
+const OVERLAY_LAYER: u32 = 2;
 
 /// What is replayed.
 #[derive(Debug, Clone)]
@@ -101,7 +106,10 @@ pub fn read(section: &Section<'_>, directory: &Path, gateways: &[&GatewayConfig]
         changes.overlays.extend((!requests.is_nothing()).then(|| Arc::new(requests)));
     }
     let synthetic = is_made || section.read("synthetic", Item::boolean).unwrap_or(false);
-    changes.overlays.extend(section.section("overlay").map(|section| Arc::new(overlay::read(&section, gateways))));
+    changes.overlays.extend(section.read("stream", stream_share).map(Arc::new));
+    changes
+        .overlays
+        .extend(section.section("overlay").map(|section| Arc::new(Overlay { layer: OVERLAY_LAYER, ..overlay::read(&section, gateways) })));
     Some((TrafficSpec { trace: trace?, options, models, max_tokens, synthetic, made, changes }, DraftClients { clients, unknown_key }))
 }
 
@@ -160,12 +168,18 @@ fn keys(gateway: &GatewayConfig) -> Vec<&str> {
     names.collect()
 }
 
+/// Whether rows that don't say so are streams; a share of them is an overlay.
 fn stream(item: Item<'_>) -> Option<bool> {
-    if matches!(item.node().value, super::super::tree::Value::Decimal(_)) {
-        item.report(problem::not_supported_yet(item.place(), "a share of streams", "write stream = true or stream = false for rows that don't say"));
-        return None;
-    }
-    item.boolean()
+    if is_share(&item) { None } else { item.boolean() }
+}
+
+fn stream_share(item: Item<'_>) -> Option<Overlay> {
+    let stream_per_million = if is_share(&item) { expect::share(item) } else { None };
+    stream_per_million.map(|share| Overlay { layer: STREAM_LAYER, stream_per_million: Some(share), ..Overlay::default() })
+}
+
+fn is_share(item: &Item<'_>) -> bool {
+    matches!(item.node().value, super::super::tree::Value::Decimal(_))
 }
 
 fn map(item: Item<'_>, gateways: &[&GatewayConfig]) -> Option<Vec<(String, String)>> {

@@ -28,7 +28,7 @@ fn over(overlay: Overlay, text: Option<&str>) -> Laid {
         Some(text) => Box::new(Trace::of_bytes(Path::new("t.csv"), text.as_bytes(), Options::default()).unwrap()),
         None => Box::new(crate::traffic::synthetic::Generated::new(Arc::new(plain(2_000)), 1)),
     };
-    drain(Overlaid::new(source, Arc::new(overlay), 7, 0))
+    drain(Overlaid::new(source, Arc::new(overlay), 7))
 }
 
 fn whole() -> Overlay {
@@ -40,7 +40,7 @@ fn whole() -> Overlay {
         abandon: Some((50_000, Patience::Waited(Distribution::lognormal(1e10, 6e10)))),
         max_tokens: Some(Distribution::Constant(500.0)),
         duplicates: Some(Duplicates { per_million: 50_000, zipf: 1.0, of: Repeated::Within(Span::from_secs(600)) }),
-        replace: false,
+        ..Overlay::default()
     }
 }
 

@@ -98,6 +98,8 @@ proptest! {
     #[test]
     fn less_is_a_subset_of_more(small in 0.01_f64..3.0, more in 0.0_f64..2.0) {
         let (base, changes) = made(60);
+        // Enough requests that a hundredth is never none is more than this law needs.
+        prop_assume!(open(&base, &scaled(&changes, small)).unwrap().next_batch().is_ok());
         let (small, large) = (seen(&base, &scaled(&changes, small)), seen(&base, &scaled(&changes, small + more)));
         prop_assert!(is_subset(&small, &large));
     }
@@ -132,17 +134,17 @@ fn copies_share_nothing_that_a_cache_could_sell_twice() {
     let (one, four) = (seen(&base, &changes), seen(&base, &scaled(&changes, 4.0)));
     assert_eq!(four.len(), 4 * one.len());
     assert!(is_subset(&one, &four), "the first copy is the original");
-    let distinct = |rows: &[Seen], of: &dyn Fn(&Seen) -> Vec<String>| {
+    fn distinct(rows: &[Seen], of: fn(&Seen) -> Vec<String>) -> usize {
         let mut all: Vec<String> = rows.iter().flat_map(of).collect();
         all.sort();
         all.dedup();
         all.len()
-    };
-    let kinds: [&dyn Fn(&Seen) -> Vec<String>; 4] = [
-        &|row| vec![format!("{:?}", row.fingerprint)],
-        &|row| row.blocks.iter().map(u64::to_string).collect(),
-        &|row| row.session.iter().cloned().collect(),
-        &|row| row.key.iter().cloned().collect(),
+    }
+    let kinds: [fn(&Seen) -> Vec<String>; 4] = [
+        |row| vec![format!("{:?}", row.fingerprint)],
+        |row| row.blocks.iter().map(u64::to_string).collect(),
+        |row| row.session.iter().cloned().collect(),
+        |row| row.key.iter().cloned().collect(),
     ];
     for (number, kind) in kinds.into_iter().enumerate() {
         assert_eq!(distinct(&four, kind), 4 * distinct(&one, kind), "kind {number}");
