@@ -60,8 +60,8 @@ fn made_up_traffic_is_marked_and_says_what_it_rests_on() {
     ] {
         assert!(screen.contains(line), "{line} is not in\n{screen}");
     }
-    let saved = report["variants"][0]["causes"]["prompt_cache"].as_str().unwrap_or_default().to_owned();
-    assert!(saved.starts_with('-'), "prompt caches see the turns of a session: {}", report["variants"][0]);
+    let saved = &report["variants"][0]["runs"][0]["cause"]["prompt_cache"];
+    assert!(saved.as_str().is_some_and(|amount| amount.starts_with('-')), "prompt caches see the turns of a session: {saved}");
     assert_eq!(report, run(&home, "made.toml").1, "the same seed gives the same run");
     let inputs = report["inputs"].as_array().unwrap();
     assert!(inputs.iter().all(|input| input["role"] != "trace"), "no file was read: {inputs:?}");
