@@ -13,7 +13,7 @@ use super::distribution::{Distribution, Draws};
 use super::scale::mixed;
 use super::stream::Source;
 use super::trace::{Batch, Fingerprint, LeftAfter, NameId, Row, TraceError};
-use super::weave::{Incoming, Kind, Weaver};
+use super::weave::{Incoming, Interned, Kind, Weaver};
 use crate::gateway::draw::{Purpose, below, bits};
 use crate::gateway::id::Map;
 use crate::gateway::time::{Span, Time};
@@ -165,6 +165,9 @@ pub(super) struct Overlaid {
     seed: u64,
     weaver: Weaver,
     incoming: Incoming,
+    keys: Interned,
+    teams: Interned,
+    models: Interned,
     /// By session id, what its draws are keyed by.
     sessions: Vec<Option<u64>>,
     recent: Map<Option<NameId>, VecDeque<Original>>,
@@ -179,6 +182,9 @@ impl Overlaid {
             seed,
             weaver: Weaver::default(),
             incoming: Incoming::unchanged(),
+            keys: Interned::default(),
+            teams: Interned::default(),
+            models: Interned::default(),
             sessions: Vec::new(),
             recent: Map::default(),
             standing: Map::default(),
@@ -216,7 +222,7 @@ impl Overlaid {
         let lacks = |has: bool| overlay.replace || !has;
         if let Some(models) = overlay.models.as_ref().filter(|_| lacks(row.model.is_some())) {
             let index = models.draw(&mut self.draws(sender, Field::Model));
-            let model = self.weaver.intern(Kind::Model, &models.names[index]);
+            let model = self.models.id(&mut self.weaver, Kind::Model, &models.names, index);
             self.weaver.last_row().model = Some(model);
         }
         if let Some(per_million) = overlay.stream_per_million.filter(|_| lacks(row.stream.is_some())) {
@@ -243,7 +249,7 @@ impl Overlaid {
         let mut key_index = None;
         if let Some(keys) = overlay.keys.as_ref().filter(|_| lacks(row.key.is_some())) {
             let index = keys.draw(&mut self.draws(sender, Field::Key));
-            let key = self.weaver.intern(Kind::Key, &keys.names[index]);
+            let key = self.keys.id(&mut self.weaver, Kind::Key, &keys.names, index);
             self.weaver.last_row().key = Some(key);
             key_index = Some(index);
         }
@@ -254,7 +260,7 @@ impl Overlaid {
             let subject = row.key.map_or(sender, |key| text_subject(self.incoming.name(Kind::Key, key)));
             below(bits(self.seed, subject, Purpose::Overlay, self.ordinal(Field::Team)), overlay.teams.len() as u64) as usize
         });
-        let team = self.weaver.intern(Kind::Team, &overlay.teams[index % overlay.teams.len()]);
+        let team = self.teams.id(&mut self.weaver, Kind::Team, &overlay.teams, index % overlay.teams.len());
         self.weaver.last_row().team = Some(team);
     }
 

@@ -28,6 +28,7 @@ pub struct Scale {
     /// In millionths: below [`WHOLE`] a part, above it copies. At most [`TIMES_MAX`] times the whole.
     pub per_million: u64,
     /// The parts of a copy come later than in the original, by up to so much, each part as a whole. Copy 0 is not moved.
+    /// So much of the traffic is held in memory.
     pub jitter: Span,
     /// Whether a copy's keys are the original's. Otherwise they are others, as its end users are.
     pub same_keys: bool,

@@ -21,7 +21,7 @@ use super::overlay::Shares;
 use super::scale::mixed;
 use super::stream::Source;
 use super::trace::{Batch, Fault, Fingerprint, Row, TraceError};
-use super::weave::{Kind, Weaver};
+use super::weave::{Interned, Kind, Weaver};
 use crate::gateway::draw::{Purpose, bits};
 use crate::gateway::time::{Span, Time};
 
@@ -145,6 +145,8 @@ pub(super) struct Generated {
     begins_session: f64,
     next: BinaryHeap<Reverse<Next>>,
     weaver: Weaver,
+    keys: Interned,
+    teams: Interned,
     rows: u64,
 }
 
@@ -166,7 +168,8 @@ impl Generated {
             Sender { per_second: arrivals_per_second * share, gap }
         });
         let senders = senders.collect();
-        let mut made = Self { seed, senders, begins_session, next: BinaryHeap::new(), weaver: Weaver::default(), rows: 0, synthetic };
+        let (keys, teams) = (Interned::default(), Interned::default());
+        let mut made = Self { seed, senders, begins_session, next: BinaryHeap::new(), weaver: Weaver::default(), keys, teams, rows: 0, synthetic };
         let start = made.synthetic.start;
         for key in 0..count as u32 {
             made.schedule_arrival(start, key, 1);
@@ -289,9 +292,9 @@ impl Generated {
         row.output_tokens = Some(output);
         let synthetic = Arc::clone(&self.synthetic);
         if let (Some(keys), Some(key)) = (&synthetic.keys, key) {
-            row.key = Some(self.weaver.intern(Kind::Key, &keys.names()[key as usize]));
-            let team = synthetic.teams.get(key as usize % synthetic.teams.len().max(1));
-            row.team = team.map(|team| self.weaver.intern(Kind::Team, team));
+            row.key = Some(self.keys.id(&mut self.weaver, Kind::Key, keys.names(), key as usize));
+            let team = (key as usize).checked_rem(synthetic.teams.len());
+            row.team = team.map(|team| self.teams.id(&mut self.weaver, Kind::Team, &synthetic.teams, team));
         }
         self.weaver.add(row, std::iter::empty());
     }

@@ -38,6 +38,21 @@ pub(super) struct Lane {
     ids: [Vec<Option<NameId>>; 7],
 }
 
+/// The ids of a list of names, each looked up once, and only when a row has it.
+#[derive(Debug, Default)]
+pub(super) struct Interned(Vec<Option<NameId>>);
+
+impl Interned {
+    /// The id of `names[index]`; always to be asked with the same names.
+    #[inline]
+    pub(super) fn id(&mut self, weaver: &mut Weaver, kind: Kind, names: &[String], index: usize) -> NameId {
+        if self.0.is_empty() {
+            self.0.resize(names.len(), None);
+        }
+        *self.0[index].get_or_insert_with(|| weaver.intern(kind, &names[index]))
+    }
+}
+
 impl Lane {
     /// Puts `suffix` behind all names of a kind.
     pub(super) fn add_suffix(&mut self, kind: Kind, suffix: &str) {

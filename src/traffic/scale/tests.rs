@@ -181,6 +181,39 @@ fn a_copy_comes_later_by_at_most_the_jitter_and_its_sessions_as_a_whole() {
     assert!((mean - 30.0).abs() < 5.0 * error, "sessions are moved by {mean} s on average");
 }
 
+/// Counts the batches taken from it: a row a second, a thousand in a batch, without end.
+struct Endless(std::rc::Rc<std::cell::Cell<u64>>);
+
+impl Source for Endless {
+    fn next_batch(&mut self) -> Result<Option<Batch>, TraceError> {
+        let first = self.0.get() * 1_000;
+        self.0.set(self.0.get() + 1);
+        let row = |number| Row::new(Time(number * Span::SECOND.0), number + 1, Fingerprint::unique(number), 10);
+        Ok(Some(Batch::of((first..first + 1_000).map(row).collect(), Default::default())))
+    }
+}
+
+#[test]
+fn no_more_is_read_than_the_jitter_asks_for() {
+    let taken = std::rc::Rc::new(std::cell::Cell::new(0));
+    let reshape = Reshape {
+        seed: 1,
+        repeat: 5,
+        speed_per_mille: 1_000,
+        scale: Scale { per_million: 3_500_000, jitter: Span::from_secs(2_500), same_keys: false },
+    };
+    let again = std::rc::Rc::clone(&taken);
+    let mut reshaped = Reshaped::new(reshape, PathBuf::new(), Box::new(move || Ok(Box::new(Endless(again.clone()))))).unwrap();
+    let mut rows = 0;
+    for _ in 0..4 {
+        rows += reshaped.next_batch().unwrap().unwrap().rows.len() as u64;
+        // 3.5 rows go out for each that comes in, up to 2.5 batches late; one batch is begun, and the draws of a half copy spread a little.
+        let needed = rows * 2 / 7_000;
+        assert!((needed..=needed + 5).contains(&taken.get()), "{} batches read for {rows} rows", taken.get());
+        assert!(reshaped.batches.len() <= 4 && reshaped.waiting.len() <= 4 * 4_000);
+    }
+}
+
 #[test]
 fn copies_repeat_themselves_as_often_as_the_original() {
     let (base, changes) = made(2_000);
