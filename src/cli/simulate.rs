@@ -21,7 +21,7 @@ use crate::sim::experiment::{self, Experiment, RunError};
 use crate::sim::observe::{Bill, Context, Observer};
 use crate::traffic::scale::WHOLE;
 use crate::traffic::stream;
-use crate::traffic::trace::{Batch, Order, TraceError};
+use crate::traffic::trace::{Batch, Order, Trace, TraceError};
 
 /// What is to be simulated, and what is known about it.
 pub struct Job {
@@ -64,7 +64,7 @@ pub fn simulate(job: Job, printer: &Printer) -> Result<Report, Failure> {
     let runs = experiment::run(&job.experiment, next_batch, observer, |rows| progress.at(rows));
     progress.finish();
     let runs = runs.map_err(|error| failure(&job, &error))?;
-    for note in requests.notes() {
+    for note in requests.trace().map(Trace::notes).unwrap_or_default() {
         printer.note(format!("note: {}: {note}", job.traffic.trace.display()));
     }
     Ok(report(job, runs, &seen))

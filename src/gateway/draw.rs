@@ -47,9 +47,9 @@ pub enum Purpose {
     /// What an overlay adds to a request: key, stream, duplicates.
     Overlay = 9,
     /// A request of synthetic traffic: when it comes, its lengths, its session.
-    Traffic = 20,
+    Traffic = 30,
     /// Which requests and copies a scale keeps, and how far a copy is moved in time.
-    Scale = 21,
+    Scale = 31,
 }
 
 /// 64 uniform bits for the `ordinal`-th decision of `purpose` about `subject` (a request's id, for the gateway).

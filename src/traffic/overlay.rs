@@ -12,7 +12,7 @@ use rand_distr::{Distribution as _, Zipf};
 use super::distribution::{Distribution, Draws};
 use super::scale::mixed;
 use super::stream::Source;
-use super::trace::{Batch, Fingerprint, LeftAfter, NameId, Row, TraceError};
+use super::trace::{Batch, Fingerprint, LeftAfter, NameId, Row, Trace, TraceError};
 use super::weave::{Incoming, Interned, Kind, Weaver};
 use crate::gateway::draw::{Purpose, below, bits};
 use crate::gateway::id::Map;
@@ -20,7 +20,8 @@ use crate::gateway::time::{Span, Time};
 
 /// What is laid over a trace. Each field is drawn by itself: stating another changes none of its draws.
 ///
-/// Draws belong to the row, or to its session: requests of one session have one sender and one model.
+/// Draws belong to the row, or to its session: requests of one session have one sender and one model. Rows that the trace knows to be duplicates
+/// of each other ask for the same model, stream and max_tokens, or they would be none.
 #[derive(Debug, Clone, Default)]
 pub struct Overlay {
     /// Its number among the overlays over one stream: each has draws of its own.
@@ -213,7 +214,7 @@ impl Overlaid {
     }
 
     fn lay_over(&mut self, from: &Batch, row: &Row) {
-        let sender = self.sender(row);
+        let (sender, request) = (self.sender(row), same_request(row));
         let overlay = Arc::clone(&self.overlay);
         // A name that is replaced everywhere is none of the stream's.
         let replaced = overlay.replace.then(|| overlay.without_names(row));
@@ -221,15 +222,16 @@ impl Overlaid {
         self.lay_sender(&overlay, row, sender);
         let lacks = |has: bool| overlay.replace || !has;
         if let Some(models) = overlay.models.as_ref().filter(|_| lacks(row.model.is_some())) {
-            let index = models.draw(&mut self.draws(sender, Field::Model));
+            let asker = if row.session.is_some() { sender } else { request };
+            let index = models.draw(&mut self.draws(asker, Field::Model));
             let model = self.models.id(&mut self.weaver, Kind::Model, &models.names, index);
             self.weaver.last_row().model = Some(model);
         }
         if let Some(per_million) = overlay.stream_per_million.filter(|_| lacks(row.stream.is_some())) {
-            self.weaver.last_row().stream = Some(self.happens(row.subject(), Field::Stream, per_million));
+            self.weaver.last_row().stream = Some(self.happens(request, Field::Stream, per_million));
         }
         if let Some(limit) = overlay.max_tokens.as_ref().filter(|_| lacks(row.max_tokens.is_some())) {
-            let drawn = u32::try_from(limit.draw_whole(&mut self.draws(row.subject(), Field::MaxTokens))).unwrap_or(u32::MAX);
+            let drawn = u32::try_from(limit.draw_whole(&mut self.draws(request, Field::MaxTokens))).unwrap_or(u32::MAX);
             self.weaver.last_row().max_tokens = Some(drawn.max(row.output_tokens.unwrap_or(0)).max(1));
         }
         if let Some((per_million, patience)) = overlay.abandon.as_ref().filter(|_| lacks(row.left_after.is_some())) {
@@ -311,8 +313,8 @@ impl Source for Overlaid {
         Ok(self.weaver.take())
     }
 
-    fn notes(&self) -> &[String] {
-        self.source.notes()
+    fn trace(&self) -> Option<&Trace> {
+        self.source.trace()
     }
 }
 
@@ -355,10 +357,16 @@ fn repeat(weaver: &mut Weaver, Original { row: original, blocks, .. }: &Original
 
 /// The identity of a row that has none, as no other row has it.
 fn own_fingerprint(layer: u32, subject: u64) -> Fingerprint {
-    Fingerprint([mixed(0x6f76_6572_6c61_7900 | u64::from(layer)) >> 1, subject])
+    Fingerprint::of_halves([mixed(0x6f76_6572_6c61_7900 | u64::from(layer)), subject])
+}
+
+/// What draws about what is asked are keyed by: rows that the trace knows to be one request ask it alike.
+const fn same_request(row: &Row) -> u64 {
+    let [high, low] = row.fingerprint.halves();
+    if row.fingerprint.is_unique() { row.subject() } else { (high ^ mixed(low)) | 1 << 63 }
 }
 
 /// What draws about a named thing are keyed by: above the numbers of rows.
 fn text_subject(name: &str) -> u64 {
-    Fingerprint::of_text(name).0[1] | 1 << 63
+    Fingerprint::of_text(name).halves()[1] | 1 << 63
 }

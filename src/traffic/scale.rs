@@ -9,7 +9,7 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::path::PathBuf;
 
 use super::stream::Source;
-use super::trace::{Batch, Fault, Fingerprint, Row, TraceError};
+use super::trace::{Batch, Fault, Fingerprint, Row, Trace, TraceError};
 use super::weave::{Incoming, Kind, Lane, Weaver};
 use crate::gateway::draw::{Purpose, below, bits};
 use crate::gateway::time::{Span, Time};
@@ -270,8 +270,8 @@ impl Source for Reshaped {
         Ok(rows)
     }
 
-    fn notes(&self) -> &[String] {
-        self.source.notes()
+    fn trace(&self) -> Option<&Trace> {
+        self.source.trace()
     }
 }
 
@@ -279,13 +279,13 @@ impl Pass {
     /// What the draws about a row are keyed by: its session, else its fingerprint, else the row.
     fn part(&mut self, row: &Row) -> u64 {
         let Some(session) = row.session else {
-            let Fingerprint([high, low]) = row.fingerprint;
+            let [high, low] = row.fingerprint.halves();
             return if row.fingerprint.is_unique() { row.subject() } else { high ^ mixed(low) };
         };
         if self.sessions.len() <= session.index() {
             self.sessions.resize(session.index() + 1, None);
         }
-        *self.sessions[session.index()].get_or_insert_with(|| Fingerprint::of_text(self.incoming.name(Kind::Session, session)).0[1])
+        *self.sessions[session.index()].get_or_insert_with(|| Fingerprint::of_text(self.incoming.name(Kind::Session, session)).halves()[1])
     }
 }
 
@@ -303,16 +303,16 @@ struct Salt(u64);
 
 impl Salt {
     fn of(pass: u32, copy: u32) -> Self {
-        Self(mixed(u64::from(pass) << 32 | u64::from(copy)))
+        // Not by `mixed`, which numbers in fingerprints may have been through: equal numbers would undo each other.
+        Self(bits(0, u64::from(pass) << 32 | u64::from(copy), Purpose::Scale, u32::MAX))
     }
 
     fn fingerprint(&self, fingerprint: Fingerprint) -> Fingerprint {
-        let Fingerprint([high, low]) = fingerprint;
+        let [high, low] = fingerprint.halves();
         if fingerprint.is_unique() {
             return Fingerprint::unique(mixed(low ^ self.0));
         }
-        let salted = Fingerprint([mixed(high ^ self.0), mixed(low ^ self.0)]);
-        if salted.is_unique() { Fingerprint([0, salted.0[1]]) } else { salted }
+        Fingerprint::of_halves([mixed(high ^ self.0), mixed(low ^ self.0)])
     }
 
     fn block(&self, block: u64) -> u64 {

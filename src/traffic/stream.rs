@@ -19,9 +19,9 @@ pub trait Source {
     /// If the trace behind it is not valid.
     fn next_batch(&mut self) -> Result<Option<Batch>, TraceError>;
 
-    /// What was inferred about the trace behind it, in sentences for a report.
-    fn notes(&self) -> &[String] {
-        &[]
+    /// The trace behind it, for what is known about the file; none where the traffic is made.
+    fn trace(&self) -> Option<&Trace> {
+        None
     }
 }
 
@@ -30,8 +30,8 @@ impl Source for Trace {
         self.next_batch()
     }
 
-    fn notes(&self) -> &[String] {
-        self.notes()
+    fn trace(&self) -> Option<&Trace> {
+        Some(self)
     }
 }
 
@@ -165,7 +165,7 @@ impl Source for Windowed {
         Ok(None)
     }
 
-    fn notes(&self) -> &[String] {
-        self.source.notes()
+    fn trace(&self) -> Option<&Trace> {
+        self.source.trace()
     }
 }

@@ -278,7 +278,7 @@ impl Generated {
         let subject = 1 << 63 | u64::from(index);
         let input = self.tokens(&synthetic.input, (subject, Field::Input, 0), synthetic.input_max);
         let output = self.tokens(&synthetic.output, (subject, Field::Output, 0), synthetic.output_max);
-        let fingerprint = Fingerprint([mixed(self.seed ^ subject) >> 1, subject]);
+        let fingerprint = Fingerprint::of_halves([mixed(self.seed ^ subject), subject]);
         let name = &synthetic.loops[index as usize].key;
         let known = synthetic.keys.as_ref().and_then(|keys| keys.names().iter().position(|key| key == name));
         self.write(at, known.and_then(|key| u32::try_from(key).ok()), fingerprint, (input, output));

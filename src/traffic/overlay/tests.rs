@@ -137,6 +137,18 @@ fn a_session_has_one_sender_and_one_model() {
 }
 
 #[test]
+fn duplicates_of_the_trace_stay_duplicates() {
+    let rows: String = (0..400).map(|row| format!("{row},10,20,f{}\n", row % 40)).collect();
+    let laid = over(whole(), Some(&format!("at_s,input_tokens,output_tokens,fingerprint\n{rows}")));
+    for (index, row) in laid.rows.iter().enumerate() {
+        let first = &laid.rows[index % 40];
+        assert_eq!((row.model, row.stream, row.max_tokens, row.fingerprint), (first.model, first.stream, first.max_tokens, first.fingerprint));
+    }
+    assert!(laid.rows.iter().step_by(40).any(|row| row.key != laid.rows[0].key), "their senders differ");
+    assert!(laid.rows[..40].iter().any(|row| row.model != laid.rows[0].model), "requests differ");
+}
+
+#[test]
 fn a_duplicate_repeats_what_its_key_asked_within_the_window() {
     let window = Span::from_secs(60);
     let duplicates = Duplicates { per_million: 300_000, zipf: 1.0, of: Repeated::Within(window) };

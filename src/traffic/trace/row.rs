@@ -51,6 +51,16 @@ impl Fingerprint {
         Self([Self::UNIQUE, ordinal])
     }
 
+    /// The fingerprint with these 128 bits, for requests that no file gives one. Never a unique one.
+    pub(in crate::traffic) const fn of_halves([high, low]: [u64; 2]) -> Self {
+        Self([if high == Self::UNIQUE { 0 } else { high }, low])
+    }
+
+    /// Its 128 bits.
+    pub(in crate::traffic) const fn halves(self) -> [u64; 2] {
+        self.0
+    }
+
     /// Whether the file gave this request no identity, so that it duplicates nothing.
     pub const fn is_unique(self) -> bool {
         self.0[0] == Self::UNIQUE
@@ -233,7 +243,7 @@ impl Row {
 impl Row {
     /// What draws about this row are keyed by: the same row has the same, whichever part of its trace is read.
     pub(in crate::traffic) const fn subject(&self) -> u64 {
-        if self.fingerprint.is_unique() { self.fingerprint.0[1] } else { self.line | 1 << 62 }
+        if self.fingerprint.is_unique() { self.fingerprint.halves()[1] } else { self.line | 1 << 62 }
     }
 }
 
