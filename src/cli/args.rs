@@ -105,6 +105,8 @@ pub enum TraceCommand {
     Info(InfoArguments),
     /// Write a trace in gwsim's own format
     Convert(ConvertArguments),
+    /// Write the traffic of a scenario as a trace, made up, overlaid and scaled as it says
+    Synth(SynthArguments),
 }
 
 /// How a trace is read.
@@ -161,4 +163,23 @@ pub struct ConvertArguments {
     #[command(flatten)]
     /// How to read it.
     pub read: ReadArguments,
+}
+
+/// `gwsim trace synth`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Writes the requests that `gwsim run SCENARIO` would send: [traffic] synthetic, or the trace after
+window, overlay, repeat, speed and scale. The name of OUT says what is written, as for convert.
+
+Example:
+  gwsim trace synth scenario.toml -o traffic.csv.gz")]
+pub struct SynthArguments {
+    /// The scenario
+    pub scenario: PathBuf,
+    /// The trace to write
+    #[arg(short, long, value_name = "OUT")]
+    pub output: PathBuf,
+    /// Change a setting first; PATH is a dotted TOML key, VALUE is TOML or a plain word
+    #[arg(long, value_name = "PATH=VALUE")]
+    pub set: Vec<String>,
 }

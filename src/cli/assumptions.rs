@@ -1,6 +1,9 @@
 //! What the numbers of a run rest on, in words: how the simulated world was set. Decides wording only.
 
 mod clients;
+mod traffic;
+
+pub use traffic::of_traffic;
 
 use crate::config::scenario::ScenarioVariant;
 use crate::report::Assumption;

@@ -137,5 +137,6 @@ fn dispatch(command: Command, printer: &mut Printer) -> Result<Exit, Failure> {
         Command::Check(arguments) => check::check(&arguments, printer),
         Command::Trace(TraceCommand::Info(arguments)) => trace::info(&arguments, printer),
         Command::Trace(TraceCommand::Convert(arguments)) => trace::convert(&arguments, printer),
+        Command::Trace(TraceCommand::Synth(arguments)) => trace::synth(&arguments, printer),
     }
 }

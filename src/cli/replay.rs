@@ -15,7 +15,8 @@ use crate::report::{self, Imputed};
 use crate::sim::driver::Variant;
 use crate::sim::replay::impute::{Drawn, Learner, Length, Lengths};
 use crate::traffic::replay::coverage::Coverage;
-use crate::traffic::trace::{Batch, ClientAttempt, Options, Order, Recorded, Row, Trace, TraceError};
+use crate::traffic::stream;
+use crate::traffic::trace::{Batch, ClientAttempt, Recorded, Row, TraceError};
 
 /// A trace on its way to the variants. Rows without recorded outcomes and with an output length cost one look.
 pub struct Replay<'a> {
@@ -26,7 +27,6 @@ pub struct Replay<'a> {
     seed: u64,
     /// Learnt when the first row needs it.
     lengths: Option<Lengths>,
-    ordinal: u64,
     /// Whether any row so far says how its request ended.
     is_log: bool,
     models: Vec<Option<ModelId>>,
@@ -72,7 +72,6 @@ impl<'a> Replay<'a> {
             default_model,
             seed,
             lengths: None,
-            ordinal: 0,
             is_log: false,
             models: Vec::new(),
             deployments: Vec::new(),
@@ -111,7 +110,6 @@ impl<'a> Replay<'a> {
                 batch.rows[index].output_tokens = drawn.map(|drawn| drawn.tokens).or(known);
             }
             self.imputed.of_tokens += u64::from(batch.rows[index].output_tokens.unwrap_or(0));
-            self.ordinal += 1;
         }
         Ok(())
     }
@@ -140,7 +138,7 @@ impl<'a> Replay<'a> {
             self.lengths = Some(lengths(self.traffic)?);
         }
         let lengths = self.lengths.as_ref().expect("learnt above");
-        let drawn = lengths.draw(self.seed, self.ordinal, row.model, row.input_tokens, seen);
+        let drawn = lengths.draw(self.seed, row.subject(), row.model, row.input_tokens, seen);
         if let Some(Drawn { tokens, low, high }) = drawn {
             let price = &self.plan.model(self.model(row)).reference;
             let most = self.most(row);
@@ -251,11 +249,12 @@ fn counted(input: u32, output: u32, recorded: &Recorded) -> Usage {
     }
 }
 
-/// The output lengths of the whole trace, which is read once for them.
+/// The output lengths of the whole traffic, which is read once for them: under the same names as in the run.
 fn lengths(traffic: &TrafficSpec) -> Result<Lengths, TraceError> {
     let mut learner = Learner::default();
-    for batch in Trace::open(&traffic.trace, Options { order: Order::Count, ..traffic.options })? {
-        learner.see(&batch?);
+    let mut requests = stream::open(&traffic.base(traffic.options.order), &traffic.changes)?;
+    while let Some(batch) = requests.next_batch()? {
+        learner.see(&batch);
     }
     Ok(learner.finish())
 }

@@ -42,8 +42,11 @@ fn resolve(arguments: &RunArguments, printer: &Printer) -> Result<(Job, Vec<Expe
     let Scenario { name, traffic, variants, baseline, expectations, .. } = scenario;
     let unreadable = |error: std::io::Error| Failure::usage(format!("{}: can't read it: {error}", traffic.trace.display()));
     let mut inputs = texts;
-    inputs.push(digest::of_file("trace", &traffic.trace).map_err(unreadable)?);
-    let assumptions = assumptions::of(&variants);
+    if traffic.made.is_none() {
+        inputs.push(digest::of_file("trace", &traffic.trace).map_err(unreadable)?);
+    }
+    let mut assumptions = assumptions::of_traffic(&traffic);
+    assumptions.extend(assumptions::of(&variants));
     let prices = variants.first().map(|variant| variant.gateway.price_list.clone()).unwrap_or_default();
     let variants = variants.into_iter().map(variant).collect();
     let threads = thread::available_parallelism().map_or(1, usize::from);

@@ -20,8 +20,10 @@ use crate::report::{Assumption, Input, Names, Origin, Report, RequestWorstCase, 
 use crate::sim::client::ClientError;
 use crate::sim::experiment::{self, Experiment, RunError};
 use crate::sim::observe::{Bill, Context, Observer, UserEnd};
-use crate::traffic::replay::link::{Linked, Links};
-use crate::traffic::trace::{Batch, Options, Order, Trace, TraceError};
+use crate::traffic::replay::link::Links;
+use crate::traffic::scale::WHOLE;
+use crate::traffic::stream;
+use crate::traffic::trace::{Batch, Order, Trace, TraceError};
 
 /// What is to be simulated, and what is known about it.
 pub struct Job {
@@ -52,13 +54,12 @@ pub fn simulate(job: Job, printer: &Printer) -> Result<Report, Failure> {
     if printer.shows_progress {
         count_rows(&job, progress.length());
     }
-    let trace = Trace::open(&job.traffic.trace, job.traffic.options).map_err(Failure::usage)?;
-    let mut rows = Linked::new(trace, job.traffic.retries);
+    let mut requests = stream::open(&job.traffic.base(job.traffic.options.order), &job.traffic.changes).map_err(Failure::usage)?;
     let mut seen = Seen::default();
     let recorded_under = job.experiment.variants.get(job.baseline.variant).ok_or_else(|| Failure::usage("a scenario without variants"))?;
     let mut replay = Replay::new(&job.traffic, recorded_under, job.experiment.seeds.first().copied().unwrap_or_default());
     let next_batch = || {
-        let mut batch = rows.next().transpose()?;
+        let mut batch = requests.next_batch()?;
         if let Some(batch) = &mut batch {
             seen.see(batch);
             replay.see(batch)?;
@@ -69,27 +70,30 @@ pub fn simulate(job: Job, printer: &Printer) -> Result<Report, Failure> {
     let observer = |variant: usize, _: u64| Listener(Fold::new(Arc::clone(&job.experiment.variants[variant].plan)));
     let runs = experiment::run(&job.experiment, next_batch, observer, |rows| progress.at(rows));
     progress.finish();
-    let runs = runs.map_err(|error| failure(rows.inner(), &error))?;
-    for note in rows.inner().notes() {
+    let runs = runs.map_err(|error| failure(&job.traffic, requests.trace(), &error))?;
+    for note in requests.trace().map(Trace::notes).unwrap_or_default() {
         printer.note(format!("note: {}: {note}", job.traffic.trace.display()));
     }
     let replayed = replay.finish();
-    let links = rows.links();
+    let links = requests.links();
     Ok(report(job, runs, &seen, replayed, links))
 }
 
 /// Counts the rows of the trace beside the run, so that the bar learns where it ends. What is wrong with the trace, the run will say.
 fn count_rows(job: &Job, length: Arc<AtomicU64>) {
-    let (path, options) = (job.traffic.trace.clone(), Options { order: Order::Count, ..job.traffic.options });
+    let (base, changes) = (job.traffic.base(Order::Count), job.traffic.changes.clone());
     thread::spawn(move || {
-        let Ok(trace) = Trace::open(&path, options) else { return };
-        let rows = trace.map_while(Result::ok).map(|batch| batch.rows.len() as u64).sum();
+        let Ok(mut requests) = stream::open(&base, &changes) else { return };
+        let mut rows = 0;
+        while let Ok(Some(batch)) = requests.next_batch() {
+            rows += batch.rows.len() as u64;
+        }
         length.store(rows, Ordering::Relaxed);
     });
 }
 
 /// Carries out what the scenario says about the rows of its trace.
-fn adapt(batch: &mut Batch, traffic: &TrafficSpec) {
+pub(super) fn adapt(batch: &mut Batch, traffic: &TrafficSpec) {
     for name in &mut batch.first_seen.models {
         if let Some((_, here)) = traffic.models.iter().find(|(there, _)| there == name) {
             name.clone_from(here);
@@ -118,14 +122,15 @@ impl Seen {
     }
 }
 
-fn failure(trace: &Trace, error: &RunError) -> Failure {
+fn failure(traffic: &TrafficSpec, trace: Option<&Trace>, error: &RunError) -> Failure {
     match error {
         RunError::Trace(error) => Failure::usage(error),
         RunError::Client { variant, error } => {
             let what = format!("variant `{variant}`: {error}");
-            match error.first() {
-                Some((line, subject, name)) => Failure::usage(trace.error_at(line, (subject, name), what, hint(error))),
-                None => Failure::usage(format!("{}: {what}\nhint: {}", trace.file().display(), hint(error))),
+            let hint = hint(error, traffic);
+            match (trace, error.first()) {
+                (Some(trace), Some((line, subject, name))) => Failure::usage(trace.error_at(line, (subject, name), what, hint)),
+                _ => Failure::usage(format!("{}: {what}\nhint: {hint}", traffic.trace.display())),
             }
         }
         RunError::World { variant, error } => Failure::usage(format!("variant `{variant}`: {error}")),
@@ -133,8 +138,11 @@ fn failure(trace: &Trace, error: &RunError) -> Failure {
 }
 
 /// What to write in the scenario so that a variant can take the traffic.
-fn hint(error: &ClientError) -> &'static str {
+fn hint(error: &ClientError, traffic: &TrafficSpec) -> &'static str {
     match error {
+        ClientError::UnknownKeys(_) if traffic.changes.scale.per_million > WHOLE && !traffic.changes.scale.same_keys => {
+            "copies of the traffic have keys of their own: set [traffic] unknown_keys = \"add\", or scale = { times = .., keys = \"same\" }"
+        }
         ClientError::UnknownModels(_) => "say what they ask for here, [traffic] map = { \"theirs\" = \"ours\" }, or set unknown_models = \"default\"",
         ClientError::UnknownKeys(_) => "add them to the gateway, or set [traffic] unknown_keys = \"add\" or \"default\"",
         ClientError::NoModel(_) => "state the model of such rows: [traffic] model = \"gpt-4o-mini\"",
@@ -182,7 +190,7 @@ fn report(job: Job, runs: Vec<experiment::Run<Listener>>, seen: &Seen, replay: R
     }
     // One scenario has the same clients in all variants.
     assumptions.extend(job.experiment.variants.first().and_then(|variant| assumptions::of_links(links, &variant.clients.habits)));
-    let checked = job.baseline.is_checked && traffic.origin == Origin::Recorded && replay.log.can_be_checked();
+    let checked = job.baseline.is_checked && job.traffic.changes.keep_the_log() && traffic.origin == Origin::Recorded && replay.log.can_be_checked();
     let baseline = who.filter(|_| checked).map(|who| replay.held_against(&variants[job.baseline.variant], &who));
     Report {
         name: job.name,

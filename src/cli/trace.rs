@@ -2,13 +2,17 @@
 
 use std::collections::HashMap;
 
-use super::args::{ConvertArguments, Format, InfoArguments, ReadArguments};
+use super::args::{ConvertArguments, Format, InfoArguments, ReadArguments, SynthArguments};
+use super::check::loaded;
+use super::simulate::adapt;
 use super::{Exit, Failure, Printer};
+use crate::config;
 use crate::gateway::money::Money;
 use crate::gateway::rate_card::{RateCard, Usage};
 use crate::gateway::time::Time;
 use crate::price::{Discount, PriceList, ServiceTier};
 use crate::report::numbers::{count, counted};
+use crate::traffic::stream;
 use crate::traffic::trace::{self, Batch, Options, Order, Row};
 
 /// Prints what is in a trace.
@@ -36,6 +40,26 @@ pub fn convert(arguments: &ConvertArguments, printer: &mut Printer) -> Result<Ex
     let converted = trace::convert(&arguments.input, &arguments.output, options(&arguments.read, order)?).map_err(Failure::usage)?;
     let sorted = if converted.earlier_rows > 0 { format!(", {} out of order before", count(converted.earlier_rows)) } else { String::new() };
     printer.result(&format!("{}: {}{sorted}\n", arguments.output.display(), counted(converted.rows, "request")))?;
+    Ok(Exit::Pass)
+}
+
+/// Writes the traffic of a scenario as a trace.
+///
+/// # Errors
+/// If the scenario is wrong, or its trace is, or the output can't be written.
+pub fn synth(arguments: &SynthArguments, printer: &mut Printer) -> Result<Exit, Failure> {
+    let options = config::Options { sets: arguments.set.clone(), prices: None };
+    let traffic = loaded(config::load_scenario(&arguments.scenario, &options), printer)?.traffic;
+    let base = traffic.base(traffic.options.order);
+    let open = || stream::open(&base, &traffic.changes).map_err(Failure::usage);
+    let (mut first, mut second) = (open()?, open()?);
+    let next_batch = |requests: &mut dyn stream::Source| {
+        let mut batch = requests.next_batch()?;
+        batch.iter_mut().for_each(|batch| adapt(batch, &traffic));
+        Ok(batch)
+    };
+    let rows = trace::write(&arguments.output, || next_batch(&mut *first), || next_batch(&mut *second)).map_err(Failure::usage)?;
+    printer.result(&format!("{}: {}\n", arguments.output.display(), counted(rows, "request")))?;
     Ok(Exit::Pass)
 }
 

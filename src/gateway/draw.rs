@@ -48,6 +48,10 @@ pub enum Purpose {
     Overlay = 9,
     /// How long a client library waits before it tries again.
     ClientBackoff = 20,
+    /// A request of synthetic traffic: when it comes, its lengths, its session.
+    Traffic = 30,
+    /// Which requests and copies a scale keeps, and how far a copy is moved in time.
+    Scale = 31,
 }
 
 /// 64 uniform bits for the `ordinal`-th decision of `purpose` about `subject` (a request's id, for the gateway).

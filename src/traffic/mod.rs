@@ -1,4 +1,12 @@
 //! Requests as a stream in time order. Knows where requests come from and nothing of what happens to them.
-pub mod distribution;
-pub mod replay;
 pub mod trace;
+
+pub mod replay;
+
+pub mod distribution;
+pub mod overlay;
+pub mod scale;
+pub mod stream;
+pub mod synthetic;
+
+mod weave;

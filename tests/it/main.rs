@@ -9,3 +9,4 @@ mod golden;
 mod readme;
 mod replay;
 mod tidy;
+mod traffic;

@@ -38,3 +38,32 @@ fn a_logs_client_retries_are_no_arrivals_and_the_report_says_so() {
     assert!(kept.starts_with("five requests: five.csv, 4 requests in 11 s, recorded\n"), "{kept}");
     assert!(!kept.contains("client retries"), "{kept}");
 }
+
+#[test]
+fn a_log_that_is_scaled_is_not_held_against_its_record() {
+    let home = home();
+    let scaled = stdout(&home, 0, &["run", "scenario.toml", "--set", "traffic.scale=2", "--set", "traffic.unknown_keys=add"]);
+    let mut lines = scaled.lines();
+    assert!(lines.next().is_some_and(|line| line.starts_with("five requests: five.csv, 6 requests in")), "{scaled}");
+    assert!(lines.next().is_some_and(|line| line.starts_with("TRUST D")), "{scaled}");
+    assert!(!scaled.contains("baseline: as configured"), "{scaled}");
+    assert!(scaled.contains("\nAssumed: client retries in the log 1 row taken for them"), "{scaled}");
+}
+
+#[test]
+fn missing_lengths_are_learnt_under_the_names_of_the_run() {
+    // The name `elsewhere` is only on retries: no arrival has it, and the models after it are numbered as if there were none.
+    let mut log = "at_s,model,key,input_tokens,output_tokens,fingerprint,status,duration_ms\n".to_owned();
+    for row in 0..60 {
+        let at = 20 * row;
+        log += &format!("{at},gpt-4o-mini,ann,100,,f{row},500,0\n{},elsewhere,ann,100,4000,f{row},200,0\n", at + 1);
+        let output = if row == 50 { "" } else { "10" };
+        log += &format!("{},gpt-4o,ann,100,{output},g{row},200,0\n", at + 2);
+    }
+    let home = home();
+    home.write("five.csv", log);
+    let report = stdout(&home, 0, &["run", "scenario.toml", "--format", "json"]);
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    let imputed = &report["imputed"];
+    assert_eq!((imputed["requests"].as_u64(), imputed["output_tokens"].as_u64()), (Some(1), Some(10)), "{imputed}");
+}

@@ -178,8 +178,6 @@ fn what_comes_later_is_refused_and_not_ignored() {
 litellm = "config.yaml"
 [traffic]
 trace = "trace.csv"
-stream = 0.8
-overlay = { keys = 40 }
 [world.models.mini]
 ttft = { p50 = "150ms", p95 = "400ms" }
 [[tokens]]
@@ -195,47 +193,31 @@ from = "gpt-4o*"
   |
   = help: write the gateway as gateway.toml: gateway = "gateway.toml"
 
-error: a share of streams is not supported yet
- --> scenario.toml:5:10
-  |
-5 | stream = 0.8
-  |          ^^^
-  |
-  = help: write stream = true or stream = false for rows that don't say
-
-error: an overlay is not supported yet
- --> scenario.toml:6:1
-  |
-6 | overlay = { keys = 40 }
-  | ^^^^^^^
-  |
-  = help: remove it, or write its columns into the trace
-
 error: a distribution is not supported yet
- --> scenario.toml:8:8
+ --> scenario.toml:6:8
   |
-8 | ttft = { p50 = "150ms", p95 = "400ms" }
+6 | ttft = { p50 = "150ms", p95 = "400ms" }
   |        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
   |
   = help: write a duration, which is then always the same: ttft = "300ms"
 
 error: a ratio of token counts between models is not supported yet
- --> scenario.toml:9:3
+ --> scenario.toml:7:3
   |
-9 | [[tokens]]
+7 | [[tokens]]
   |   ^^^^^^
   |
   = help: remove it: every model counts alike
 
 error: [sweep] is not supported yet
-  --> scenario.toml:11:2
-   |
-11 | [sweep]
-   |  ^^^^^
-   |
-   = help: write one [[variant]] with a `set` for each value
+ --> scenario.toml:9:2
+  |
+9 | [sweep]
+  |  ^^^^^
+  |
+  = help: write one [[variant]] with a `set` for each value
 
-6 errors
+4 errors
 "#,
     );
 }

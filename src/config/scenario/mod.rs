@@ -7,9 +7,13 @@ mod clients;
 #[cfg(test)]
 mod error_tests;
 mod expect;
+mod overlay;
+mod synthetic;
 #[cfg(test)]
 mod tests;
 mod traffic;
+#[cfg(test)]
+mod traffic_tests;
 mod world;
 
 use std::path::Path;

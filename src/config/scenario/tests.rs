@@ -145,8 +145,9 @@ proptest! {
 
     /// Whatever is cut out of or put into a scenario, it is loaded or refused with a rendered reason.
     #[test]
-    fn no_scenario_panics(cut in 0_usize..600, length in 0_usize..40, put in "[\\[\\]{}=\"'.,a-z0-9 \n-]{0,12}") {
-        let text = "gateway = \"gateway.toml\"\nseeds = 2\n[traffic]\ntrace = \"trace.csv\"\nstream = true\n[world]\npreset = \"ledger\"\n\
+    fn no_scenario_panics(cut in 0_usize..720, length in 0_usize..40, put in "[\\[\\]{}=\"'.,a-z0-9 \n-]{0,12}") {
+        let text = "gateway = \"gateway.toml\"\nseeds = 2\n[traffic]\ntrace = \"trace.csv\"\nstream = true\nscale = 2\n\
+            overlay = { keys = 3, teams = [\"a\"], key_skew = 1, abandon = 0.1, patience = { p50 = \"1s\", p95 = \"9s\" } }\n[world]\npreset = \"ledger\"\n\
             [world.deployments.mini-1]\nscript = [{ status = 429, times = 3 }, { hang = true }]\nlimits = { rpm = 5, window = \"start\" }\n\
             outages = [{ from = \"1m\", for = \"2m\" }]\n[[variant]]\nname = \"a\"\nset = { 'attempts.per_request' = 2 }\n\
             [[expect]]\nvariant = \"a\"\ncost_usd = { at_most = 3.00 }\n";

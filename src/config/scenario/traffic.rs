@@ -1,23 +1,33 @@
 //! `[traffic]`: which trace is replayed, and how its rows become requests. Reads no trace.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::gateway::command::{Command, KeySpec};
 use crate::sim::client::{Clients, UnknownKey, UnknownModel};
+use crate::traffic::overlay::Overlay;
 use crate::traffic::replay::link::Retries;
+use crate::traffic::stream::{Base, Changes};
+use crate::traffic::synthetic::Synthetic;
 use crate::traffic::trace::{Format, Options, Order};
 
+use super::super::diagnostic::Place;
 use super::super::gateway::GatewayConfig;
 use super::super::read::{Item, Section};
 use super::super::{files, problem};
+use super::{expect, overlay, synthetic};
 
 /// The key that requests come with where neither the traffic nor the gateway has any.
 const ONLY_KEY: &str = "default";
 
+/// The overlays over one stream: first what made-up traffic says of its requests, then `stream` of all traffic, then `[traffic.overlay]`.
+const STREAM_LAYER: u32 = 1;
+const OVERLAY_LAYER: u32 = 2;
+
 /// What is replayed.
 #[derive(Debug, Clone)]
 pub struct TrafficSpec {
-    /// The file.
+    /// The file; `synthetic` where the traffic is made and not read.
     pub trace: PathBuf,
     /// How it is read.
     pub options: Options,
@@ -29,6 +39,20 @@ pub struct TrafficSpec {
     pub max_tokens: Option<u32>,
     /// Made up, not recorded: reports say so.
     pub synthetic: bool,
+    /// How it is made, where there is no file.
+    pub made: Option<Arc<Synthetic>>,
+    /// What is done to its rows.
+    pub changes: Changes,
+}
+
+impl TrafficSpec {
+    /// What the requests are taken from, rows out of order treated as `order` says.
+    pub fn base(&self, order: Order) -> Base {
+        match &self.made {
+            Some(made) => Base::Synthetic(Arc::clone(made)),
+            None => Base::Trace { path: self.trace.clone(), options: Options { order, ..self.options }, retries: self.retries },
+        }
+    }
 }
 
 /// How rows become requests, as far as it does not depend on the variant.
@@ -46,11 +70,13 @@ enum Unknown {
 
 /// Reads `[traffic]`. Names are checked against every gateway that could be resolved.
 pub fn read(section: &Section<'_>, directory: &Path, gateways: &[&GatewayConfig]) -> Option<(TrafficSpec, DraftClients)> {
-    let trace = section.require("trace", "\"trace.csv\"", |item| trace(item, directory, section));
+    let is_made = section.item("synthetic").is_some_and(|item| item.is_table());
+    let trace = if is_made { no_trace(section) } else { section.require("trace", "\"trace.csv\"", |item| trace(item, directory, section)) };
     let formats = Format::ALL.map(|format| (format.name(), format));
     let mut options = Options { format: section.read("format", |item| item.choice(&formats)), ..Options::default() };
     section.put("order", |item| item.choice(&[("strict", Order::Strict), ("sort", Order::Sort)]), &mut options.order);
-    section.put("start", Item::instant, &mut options.epoch);
+    let start = section.read("start", Item::instant);
+    options.epoch = start.unwrap_or(options.epoch);
     options.block_size = section.read("block_size", Item::count_from_one);
     let mut retries = Retries::default();
     section.put("retries", |item| item.choice(&[("link", Retries::Link), ("keep", Retries::Keep)]), &mut retries);
@@ -77,11 +103,30 @@ pub fn read(section: &Section<'_>, directory: &Path, gateways: &[&GatewayConfig]
     }
     let models = section.read("map", |item| map(item, gateways)).unwrap_or_default();
     let max_tokens = section.read("max_tokens", Item::count_from_one);
-    let synthetic = section.read("synthetic", Item::boolean).unwrap_or(false);
-    if let Some(item) = section.item("overlay") {
-        item.report(problem::not_supported_yet(item.key_place, "an overlay", "remove it, or write its columns into the trace"));
+    let mut changes = synthetic::changes(section);
+    let mut made = None;
+    if is_made {
+        let (read, requests) = section.section("synthetic").and_then(|section| synthetic::read(&section, start, gateways))?;
+        made = Some(Arc::new(read));
+        changes.overlays.extend((!requests.is_nothing()).then(|| Arc::new(requests)));
     }
-    Some((TrafficSpec { trace: trace?, options, retries, models, max_tokens, synthetic }, DraftClients { clients, unknown_key }))
+    let synthetic = is_made || section.read("synthetic", Item::boolean).unwrap_or(false);
+    changes.overlays.extend(section.read("stream", stream_share).map(Arc::new));
+    changes
+        .overlays
+        .extend(section.section("overlay").map(|section| Arc::new(Overlay { layer: OVERLAY_LAYER, ..overlay::read(&section, gateways) })));
+    Some((TrafficSpec { trace: trace?, options, retries, models, max_tokens, synthetic, made, changes }, DraftClients { clients, unknown_key }))
+}
+
+/// The name of made-up traffic; what only a file has is refused.
+fn no_trace(section: &Section<'_>) -> Option<PathBuf> {
+    let keys = ["trace", "format", "order", "block_size"];
+    let stated: Vec<(&str, Place)> = keys.into_iter().filter_map(|key| Some((key, section.place_of(key)?))).collect();
+    for (key, place) in &stated {
+        section.item("trace");
+        section.report(problem::needs_other(*place, key, "no table `synthetic`: its traffic is made and not read"));
+    }
+    stated.is_empty().then(|| PathBuf::from("synthetic"))
 }
 
 fn trace(item: Item<'_>, directory: &Path, section: &Section<'_>) -> Option<PathBuf> {
@@ -91,15 +136,20 @@ fn trace(item: Item<'_>, directory: &Path, section: &Section<'_>) -> Option<Path
 
 fn model(item: Item<'_>, gateways: &[&GatewayConfig]) -> Option<String> {
     let name = item.name()?;
+    is_model(&name, item.place(), &item, gateways).then_some(name)
+}
+
+/// Whether all gateways have this model; reported at `place` if not.
+pub(super) fn is_model(name: &str, place: Place, item: &Item<'_>, gateways: &[&GatewayConfig]) -> bool {
     for gateway in gateways {
         let mut names = gateway.plan.models.iter().map(|model| model.name.as_str());
         if !names.any(|known| known == name) {
             let names = gateway.plan.models.iter().map(|model| model.name.as_str());
-            item.report(problem::unknown_name(item.place(), "model", &name, names));
-            return None;
+            item.report(problem::unknown_name(place, "model", name, names));
+            return false;
         }
     }
-    Some(name)
+    true
 }
 
 fn key(item: Item<'_>, gateways: &[&GatewayConfig]) -> Option<String> {
@@ -123,12 +173,18 @@ fn keys(gateway: &GatewayConfig) -> Vec<&str> {
     names.collect()
 }
 
+/// Whether rows that don't say so are streams; a share of them is an overlay.
 fn stream(item: Item<'_>) -> Option<bool> {
-    if matches!(item.node().value, super::super::tree::Value::Decimal(_)) {
-        item.report(problem::not_supported_yet(item.place(), "a share of streams", "write stream = true or stream = false for rows that don't say"));
-        return None;
-    }
-    item.boolean()
+    if is_share(&item) { None } else { item.boolean() }
+}
+
+fn stream_share(item: Item<'_>) -> Option<Overlay> {
+    let stream_per_million = if is_share(&item) { expect::share(item) } else { None };
+    stream_per_million.map(|share| Overlay { layer: STREAM_LAYER, stream_per_million: Some(share), ..Overlay::default() })
+}
+
+fn is_share(item: &Item<'_>) -> bool {
+    matches!(item.node().value, super::super::tree::Value::Decimal(_))
 }
 
 fn map(item: Item<'_>, gateways: &[&GatewayConfig]) -> Option<Vec<(String, String)>> {

@@ -104,12 +104,12 @@ impl Learner {
 }
 
 impl Lengths {
-    /// A length of at least `seen` tokens for the request that is the `ordinal`-th of the traffic, asks for `model` and has an input of this
+    /// A length of at least `seen` tokens for the request that draws are keyed by `subject` of, which asks for `model` and has an input of this
     /// size; `None` if no answer of that length was ever seen whole.
-    pub fn draw(&self, seed: u64, ordinal: u64, model: Option<NameId>, input_tokens: u32, seen: u32) -> Option<Drawn> {
+    pub fn draw(&self, seed: u64, subject: u64, model: Option<NameId>, input_tokens: u32, seen: u32) -> Option<Drawn> {
         let law = self.law(model, input_tokens, seen)?;
         // 53 bits are what a float from 0 to 1 has.
-        let uniform = (draw::bits(seed, ordinal, Purpose::Output, 0) >> 11) as f64 / (1_u64 << 53) as f64;
+        let uniform = (draw::bits(seed, subject, Purpose::Output, 0) >> 11) as f64 / (1_u64 << 53) as f64;
         let at = |share| law.quantile(seen, share);
         Some(Drawn { tokens: at(uniform)?, low: at(0.1)?, high: at(0.9)? })
     }

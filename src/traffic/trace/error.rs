@@ -49,7 +49,7 @@ enum Place {
 
 impl TraceError {
     /// A fault of the file as a whole.
-    pub(super) fn of_file(fault: Fault, file: &Path, what: impl Into<String>, hint: impl Into<String>) -> Self {
+    pub(in crate::traffic) fn of_file(fault: Fault, file: &Path, what: impl Into<String>, hint: impl Into<String>) -> Self {
         Self(Box::new(Inner { fault, file: file.to_owned(), place: Place::File, what: what.into(), hint: hint.into() }))
     }
 

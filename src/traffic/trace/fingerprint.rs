@@ -11,6 +11,16 @@ impl Fingerprint {
         Self(Self::UNIQUE, ordinal)
     }
 
+    /// The fingerprint with these 128 bits, for requests that no file gives one. Never a unique one.
+    pub(in crate::traffic) const fn of_halves([high, low]: [u64; 2]) -> Self {
+        Self(if high == Self::UNIQUE { 0 } else { high }, low)
+    }
+
+    /// Its 128 bits.
+    pub(in crate::traffic) const fn halves(self) -> [u64; 2] {
+        [self.0, self.1]
+    }
+
     /// Whether the file gave this request no identity, so that it duplicates nothing.
     pub const fn is_unique(self) -> bool {
         self.0 == Self::UNIQUE
@@ -49,7 +59,7 @@ impl Fingerprint {
         }
         let [a, b, c, d] = state.map(u64::from);
         let high = a | b << 32;
-        Self(if high == Self::UNIQUE { 0 } else { high }, c | d << 32)
+        Self::of_halves([high, c | d << 32])
     }
 }
 

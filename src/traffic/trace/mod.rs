@@ -36,7 +36,7 @@ pub use order::Order;
 pub use place::Subject;
 pub use row::{BATCH_ROWS, Batch, ClientAttempt, FirstSeen, LeftAfter, NameId, Names, Recorded, Row, Slice};
 pub use summary::{Lengths, Summary, info, summarise};
-pub use write::{Converted, convert};
+pub use write::{Converted, convert, write};
 
 use self::builder::{Builder, Inference};
 use self::column::Column;

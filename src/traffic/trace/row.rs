@@ -156,7 +156,7 @@ pub struct Row {
     /// When the client left, if it did.
     pub left_after: Option<LeftAfter>,
     /// 1-based index into the recorded outcomes, see [`Batch::recorded`].
-    pub(super) recorded: Option<NonZeroU32>,
+    pub(in crate::traffic) recorded: Option<NonZeroU32>,
 }
 
 /// Consecutive rows with what they share. Made to be put behind an `Arc` and read by several threads.
@@ -167,9 +167,9 @@ pub struct Batch {
     /// Names that first appear in this batch: their ids follow those of all earlier batches, so a reader that appends them batch by
     /// batch holds the same tables as the trace.
     pub first_seen: FirstSeen,
-    pub(super) blocks: Vec<u64>,
-    pub(super) tags: Vec<NameId>,
-    pub(super) recorded: Vec<Recorded>,
+    pub(in crate::traffic) blocks: Vec<u64>,
+    pub(in crate::traffic) tags: Vec<NameId>,
+    pub(in crate::traffic) recorded: Vec<Recorded>,
     pub(in crate::traffic) client_attempts: Vec<ClientAttempt>,
 }
 
@@ -196,6 +196,13 @@ impl Row {
             left_after: None,
             recorded: None,
         }
+    }
+}
+
+impl Row {
+    /// What draws about this row are keyed by: the same row has the same, whichever part of its trace is read.
+    pub const fn subject(&self) -> u64 {
+        if self.fingerprint.is_unique() { self.fingerprint.halves()[1] } else { self.line | 1 << 62 }
     }
 }
 
@@ -318,7 +325,7 @@ macro_rules! kinds_of_names {
 
         impl Names {
             /// The names that were added since `known`, which then counts them too.
-            pub(super) fn since(&self, known: &mut [usize; 7]) -> FirstSeen {
+            pub(in crate::traffic) fn since(&self, known: &mut [usize; 7]) -> FirstSeen {
                 let seen = FirstSeen { $($kind: self.$kind.names()[known[$number]..].to_vec(),)* };
                 $(known[$number] = self.$kind.names().len();)*
                 seen

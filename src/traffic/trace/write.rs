@@ -34,24 +34,42 @@ pub struct Converted {
 /// # Errors
 /// As [`Trace::open`] and [`Trace::next_batch`]; if the name of the output does not say what to write, or it can't be written.
 pub fn convert(input: &Path, output: &Path, options: Options) -> Result<Converted, TraceError> {
+    // A name that says nothing is told before a trace is read.
+    shape(output)?;
+    let first_order = if options.order == Order::Strict { Order::Strict } else { Order::Count };
+    let (mut first, mut second) = (Trace::open(input, Options { order: first_order, ..options })?, Trace::open(input, options)?);
+    let rows = write(output, || first.next_batch(), || second.next_batch())?;
+    Ok(Converted { rows, earlier_rows: second.disorder().0 })
+}
+
+/// Writes rows to `output` as [`convert`] does, and counts them. `first` and `second` give the same batches: from one it learns which columns are
+/// filled, from the other what to write.
+///
+/// # Errors
+/// As [`convert`]; the first error of either.
+pub fn write(
+    output: &Path,
+    mut first: impl FnMut() -> Result<Option<Batch>, TraceError>,
+    mut second: impl FnMut() -> Result<Option<Batch>, TraceError>,
+) -> Result<u64, TraceError> {
     let shape = shape(output)?;
-    let mut trace = Trace::open(input, Options { order: if options.order == Order::Strict { Order::Strict } else { Order::Count }, ..options })?;
     let mut used = vec![false; GWSIM.columns.len()];
-    while let Some(batch) = trace.next_batch()? {
+    let mut names = Names::default();
+    while let Some(batch) = first()? {
+        names.learn(&batch.first_seen);
         for row in &batch.rows {
             for ((_, column), used) in GWSIM.columns.iter().zip(&mut used) {
-                *used = *used || !matches!(value(*column, shape.0, &batch, row, trace.names()), Value::Nothing);
+                *used = *used || !matches!(value(*column, shape.0, &batch, row, &names), Value::Nothing);
             }
         }
     }
     let columns = GWSIM.columns.iter().zip(used).filter(|(_, used)| *used).map(|(column, _)| *column).collect();
     let part = PathBuf::from(format!("{}.part", output.display()));
     let as_asked = |error: TraceError| if error.file() == part { error.about(output) } else { error };
-    let trace = Trace::open(input, options)?;
-    let converted = Writer::create(&part, shape, columns).and_then(|writer| write_all(trace, writer)).map_err(as_asked);
-    let finished = converted.and_then(|converted| {
+    let written = Writer::create(&part, shape, columns).and_then(|writer| write_all(&mut second, writer)).map_err(as_asked);
+    let finished = written.and_then(|rows| {
         std::fs::rename(&part, output).map_err(|error| TraceError::of_io(output, "write the trace", &error))?;
-        Ok(converted)
+        Ok(rows)
     });
     if finished.is_err() {
         // The first error is the one to report; a leftover part is named so that nobody takes it for the trace.
@@ -60,14 +78,15 @@ pub fn convert(input: &Path, output: &Path, options: Options) -> Result<Converte
     finished
 }
 
-fn write_all(mut trace: Trace, mut writer: Writer) -> Result<Converted, TraceError> {
-    let mut rows = 0;
-    while let Some(batch) = trace.next_batch()? {
+fn write_all(next_batch: &mut impl FnMut() -> Result<Option<Batch>, TraceError>, mut writer: Writer) -> Result<u64, TraceError> {
+    let (mut rows, mut names) = (0, Names::default());
+    while let Some(batch) = next_batch()? {
         rows += batch.rows.len() as u64;
-        writer.write(&batch, trace.names())?;
+        names.learn(&batch.first_seen);
+        writer.write(&batch, &names)?;
     }
     writer.finish()?;
-    Ok(Converted { rows, earlier_rows: trace.disorder().0 })
+    Ok(rows)
 }
 
 /// How a text is compressed.
