@@ -180,10 +180,22 @@ mod tests {
     use crate::gateway::journal::Certainty;
     use crate::gateway::money::Rate;
     use crate::gateway::rate_card::Rates;
+    use crate::gateway::time::Time;
 
     fn closed(ended: Ended, position: Position, usage: Usage, delivered: u32) -> CallClosed {
         let (model, deployment) = (ModelId(0), DeploymentId(0));
-        CallClosed { call: 1, model, deployment, position, ended, usage, delivered, amount: Money::ZERO, certainty: Certainty::Confirmed }
+        CallClosed {
+            call: 1,
+            model,
+            deployment,
+            position,
+            since: Time(0),
+            ended,
+            usage,
+            delivered,
+            amount: Money::ZERO,
+            certainty: Certainty::Confirmed,
+        }
     }
 
     fn mini() -> RateCard {

@@ -156,7 +156,8 @@ impl Fold {
     /// Counts a closed call with the world's bill for it.
     #[inline]
     pub fn call(&mut self, now: Time, about: &About, closed: &CallClosed, billed: Billed) {
-        let (called, reference) = (&self.plan.deployment(closed.deployment).rates, &self.plan.model(about.model).reference);
+        let called = self.plan.deployment(closed.deployment).rates.at(closed.since);
+        let reference = self.plan.model(about.model).reference.at(closed.since);
         let parts = cause::split(closed, billed.usage, billed.amount, called, reference);
         let totals = &mut self.totals;
         totals.last = totals.last.max(now);

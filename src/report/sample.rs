@@ -47,7 +47,7 @@ fn deployment(name: &str, model: &str, rates: RateCard) -> Deployment {
         name: name.into(),
         provider: "openai".into(),
         model: model.into(),
-        rates,
+        rates: rates.into(),
         weight: 1,
         order: 0,
         limits: vec![],
@@ -100,9 +100,9 @@ fn call(fold: &mut Fold, about: &About, now: Time, (call, target): (u32, u32), l
     let worst_case = Money(10_000_000_000);
     fold.fact(now, Some(about), &Fact::Called(Called { call, model, deployment, position, worst_case, max_tokens: 500 }));
     let usage = if limited { Usage::default() } else { Usage::plain(1_000, 100) };
-    let amount = if limited { Money::ZERO } else { plan().deployments[target as usize].rates.cost(usage) };
+    let amount = if limited { Money::ZERO } else { plan().deployments[target as usize].rates.at(now).cost(usage) };
     let ended = if limited { Ended::Failed(FailureClass::RateLimited) } else { Ended::Delivered };
     let certainty = Certainty::Confirmed;
-    let closed = CallClosed { call, model, deployment, position, ended, usage, delivered: usage.output, amount, certainty };
+    let closed = CallClosed { call, model, deployment, position, since: now, ended, usage, delivered: usage.output, amount, certainty };
     fold.call(now, about, &closed, Billed { usage, amount });
 }

@@ -476,7 +476,7 @@ impl About<'_> {
         };
         let deployment = open.call.deployment;
         let billed = open.fate.bill(end, &self.upstream.world(deployment).billing);
-        billed.map_or(Bill::default(), |usage| Bill { usage, cost: self.plan.deployment(deployment).rates.cost(usage) })
+        billed.map_or(Bill::default(), |usage| Bill { usage, cost: self.plan.deployment(deployment).rates.at(closed.since).cost(usage) })
     }
 }
 

@@ -51,7 +51,7 @@ pub(super) fn deployment(name: &str, rates: RateCard) -> Deployment {
         name: name.into(),
         provider: "provider".into(),
         model: name.into(),
-        rates,
+        rates: rates.into(),
         weight: 1,
         order: 0,
         limits: Vec::new(),
