@@ -209,6 +209,14 @@ pub fn needs_other(place: Place, key: &str, other: &str) -> Problem {
     Problem::error(place, format!("`{key}` needs {other}")).why("it would have no effect")
 }
 
+/// Something dated that does not come after what is before it.
+pub fn not_after(place: Place, what: &str, before: Place) -> Problem {
+    Problem::error(place, format!("{what} must come after the one before it"))
+        .why("not later")
+        .also(before, "the one before")
+        .help("put them in the order of their dates, each date once")
+}
+
 /// A format that this gwsim does not read.
 pub fn unknown_version(place: Place, known: u64) -> Problem {
     Problem::error(place, "unknown version of the format").why(format!("this gwsim reads version {known}")).help(format!("version = {known}"))

@@ -22,6 +22,7 @@ mod discount;
 mod entry;
 mod litellm;
 mod names;
+mod reserved;
 mod table;
 
 #[cfg(test)]
@@ -34,6 +35,7 @@ use std::sync::OnceLock;
 pub use self::decimal::{DecimalError, money_from_usd, rate_from_usd_per_mtok, rate_from_usd_per_token};
 pub use self::discount::{Discount, DiscountError};
 pub use self::entry::{Entry, OverrideError, OverrideRates, ServiceTier, StatedRates, UnknownServiceTier};
+pub use self::reserved::Reserved;
 
 /// What models cost on one day.
 #[derive(Debug, Clone)]

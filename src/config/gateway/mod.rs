@@ -11,8 +11,11 @@ mod identities;
 mod limits;
 mod models;
 mod policies;
+#[cfg(test)]
+mod price_tests;
 mod prices;
 pub mod providers;
+mod terms;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -23,6 +26,7 @@ use std::path::Path;
 use crate::gateway::command::Command;
 use crate::gateway::plan::{BudgetSpec, LoopDetector, Plan, RetryBudget};
 use crate::gateway::time::Span;
+use crate::price::Reserved;
 
 use self::identities::KEY_BUDGETS_MAX;
 use self::policies::Policies;
@@ -50,6 +54,8 @@ pub struct GatewayConfig {
     pub alerts: Alerts,
     /// The price list that costs are from: its name and date.
     pub price_list: String,
+    /// Capacity that costs by the hour, called or not.
+    pub reserved: Vec<Reserved>,
 }
 
 /// How the gateway listens.
@@ -104,6 +110,7 @@ fn read(root: &Section<'_>, list: &crate::price::PriceList) -> GatewayConfig {
         root.report(problem::missing_key(root.place(), "models", "a gateway", example));
     }
     let models = models::read(root.section("deployments").as_ref(), models_section.as_ref(), &context);
+    prices.check_deployments(models.declared_deployments(), root.diagnostics());
     let commands = identities::read(
         root,
         &identities::Context {
@@ -118,6 +125,7 @@ fn read(root: &Section<'_>, list: &crate::price::PriceList) -> GatewayConfig {
         server: server(root),
         alerts: alerts(root),
         price_list: list.to_string(),
+        reserved: prices.reserved(&models.deployments),
         plan: Plan {
             models: models.models,
             deployments: models.deployments,

@@ -15,7 +15,7 @@ use super::super::read::{Item, Section};
 use super::budgets::BudgetDefaults;
 use super::identities::CALL_BUDGETS_MAX;
 use super::policies::Policies;
-use super::prices::Prices;
+use super::prices::{Prices, Wanted};
 use super::providers::{Api, Provider};
 use super::{budgets, defaults, limits, policies, providers};
 
@@ -79,6 +79,11 @@ impl Models {
     /// Numbers of the models that a list names.
     pub fn resolve(&self, item: Item<'_>) -> Option<Vec<ModelId>> {
         Some(self.resolve_items(item)?.into_iter().map(|(id, _)| id).collect())
+    }
+
+    /// Every name of a deployment, of those that are wrong too.
+    pub fn declared_deployments(&self) -> impl Iterator<Item = &str> + Clone {
+        self.declared.keys().map(String::as_str)
     }
 
     fn resolve_items<'a>(&self, item: Item<'a>) -> Option<Vec<(ModelId, Item<'a>)>> {
@@ -174,7 +179,7 @@ impl Models {
             on_disconnect: policies.on_disconnect,
             tier: section.read("tier", Item::count),
             // Without a deployment there is an error, and the plan is never used.
-            reference: reference.unwrap_or_else(free_card),
+            reference: reference.unwrap_or_else(|| free_card().into()),
             budgets: self.model_budgets(item, section, &deployments, context),
             limits: section.read("limits", limits::read).unwrap_or_default(),
             deployments,
@@ -218,17 +223,18 @@ fn free_card() -> RateCard {
     RateCard::new(Rates::plain(Rate(0), Rate(0)), Vec::new(), Money::ZERO)
 }
 
-fn deployment(name: &str, section: &Section<'_>, context: &Context<'_>) -> Option<Deployment> {
+fn deployment(id: &str, section: &Section<'_>, context: &Context<'_>) -> Option<Deployment> {
     let provider = section.require("provider", "\"openai\"", |item| provider(item, context.providers));
     let model_item = section.item("model");
     let model = section.require("model", "\"gpt-4o-mini\"", Item::name);
     let priced_as = section.item("priced_as");
     let services = ServiceTier::ALL.map(|tier| (tier.name(), tier));
-    let service = section.read("service_tier", |item| item.choice(&services)).unwrap_or_default();
+    let service = section.read("service_tier", |item| item.choice(&services));
     let price = match (&provider, &model) {
         (Some(provider), Some(model)) => {
             let name = priced_as.and_then(Item::name);
-            priced_as.or(model_item).and_then(|item| context.prices.price(item, name.as_deref().unwrap_or(model), provider, service))
+            let wanted = Wanted { deployment: id, model: name.as_deref().unwrap_or(model), provider, service };
+            priced_as.or(model_item).and_then(|item| context.prices.price(item, &wanted))
         }
         _ => None,
     };
@@ -245,7 +251,7 @@ fn deployment(name: &str, section: &Section<'_>, context: &Context<'_>) -> Optio
     let cooldown_time = section.read("cooldown_time", Item::span);
     let (provider, model, price) = (provider?, model?, price?);
     Some(Deployment {
-        name: name.into(),
+        name: id.into(),
         provider: provider.name,
         model,
         rates: price.rates,
