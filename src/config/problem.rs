@@ -204,6 +204,11 @@ pub fn unused(place: Place, kind: &str, name: &str) -> Problem {
     Problem::warning(place, format!("{kind} `{name}` is not used by any model"))
 }
 
+/// Something that is right, and changes nothing.
+pub fn without_effect(place: Place, what: &str, why: &str) -> Problem {
+    Problem::error(place, format!("{what} would have no effect")).why(why).help("remove it")
+}
+
 /// A setting that only has a meaning beside another.
 pub fn needs_other(place: Place, key: &str, other: &str) -> Problem {
     Problem::error(place, format!("`{key}` needs {other}")).why("it would have no effect")

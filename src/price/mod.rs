@@ -24,6 +24,7 @@ mod litellm;
 mod names;
 mod reserved;
 mod table;
+pub mod tokens;
 
 #[cfg(test)]
 mod tests;

@@ -12,6 +12,7 @@ use crate::gateway::journal::Journal;
 use crate::gateway::plan::Plan;
 use crate::gateway::request::{Fingerprint, Request};
 use crate::gateway::time::{Span, Time};
+use crate::price::tokens::{Ratio, TokenCounts};
 use crate::traffic::trace::{Batch, LeftAfter, NameId, Row};
 
 /// How rows become requests where they don't say it themselves.
@@ -31,6 +32,8 @@ pub struct Clients {
     pub output_tokens_unrecorded: u32,
     /// How long after sending it a client gives up on a request.
     pub deadline: Option<Span>,
+    /// How the tokens that rows record carry over to the models that answer.
+    pub tokens: TokenCounts,
 }
 
 /// What to do about a key in the traffic that the variant doesn't know.
@@ -79,6 +82,7 @@ impl Default for Clients {
             stream: false,
             output_tokens_unrecorded: 256,
             deadline: None,
+            tokens: TokenCounts::default(),
         }
     }
 }
@@ -225,12 +229,12 @@ impl Directory {
     }
 }
 
-/// When a client leaves that waits for the open call, if it is to leave; [`Time::MAX`] if that call is over before.
+/// When a client leaves that waits for the open call (with the ratio that makes its output tokens of recorded ones), if it is to leave; [`Time::MAX`] if that call is over before.
 #[inline]
-pub(super) fn leaves_at(left_after: LeftAfter, arrived_at: Time, open: Option<&Fate>) -> Time {
+pub(super) fn leaves_at(left_after: LeftAfter, arrived_at: Time, open: Option<(&Fate, Ratio)>) -> Time {
     match left_after {
         LeftAfter::Waited(span) => arrived_at + span,
-        LeftAfter::Tokens(tokens) => open.map_or(Time::MAX, |fate| fate.made_at(tokens)),
+        LeftAfter::Tokens(tokens) => open.map_or(Time::MAX, |(fate, ratio)| fate.made_at(ratio.of(tokens))),
     }
 }
 

@@ -20,6 +20,7 @@ use crate::gateway::plan::Plan;
 use crate::gateway::request::Request;
 use crate::gateway::time::{Span, Time};
 use crate::gateway::{Gateway, Outstanding};
+use crate::price::tokens::{Ratio, TokenRatio, TokenTable};
 use crate::traffic::trace::{Batch, LeftAfter, Row};
 
 /// One configuration in one world.
@@ -42,6 +43,8 @@ pub struct Driver<O> {
     variant: Variant,
     gateway: Gateway,
     upstream: Upstream,
+    /// How tokens carry over between models; `None` where all count alike.
+    tokens: Option<TokenTable>,
     directory: Directory,
     observer: O,
     entries: Vec<Entry>,
@@ -76,6 +79,7 @@ struct Entry {
 struct Open {
     call: Call,
     fate: Fate,
+    output_ratio: Ratio,
     has_opened: bool,
     has_ended: bool,
     /// The end of its drain; [`Time::MAX`] without.
@@ -108,6 +112,7 @@ impl<O: Observer> Driver<O> {
         Ok(Self {
             gateway: Gateway::new(&variant.plan, seed),
             upstream: Upstream::new(&variant.plan, &variant.world, seed)?,
+            tokens: Some(TokenTable::new(&variant.plan, &variant.clients.tokens)).filter(|table| !table.is_equal()),
             directory: Directory::default(),
             observer,
             entries: Vec::new(),
@@ -230,6 +235,9 @@ impl<O: Observer> Driver<O> {
     fn arrive(&mut self, row: &Row, index: u32, mut request: Request, context: Context) {
         let slot = self.free.pop().unwrap_or_else(|| Slot(u32::try_from(self.entries.len()).expect("fewer than 2^32 requests in flight")));
         request.slot = slot;
+        if let Some(table) = &self.tokens {
+            request.input_tokens_max = table.input_most(request.model, request.input_tokens_max);
+        }
         self.totals.arrived += 1;
         self.totals.outputs_unrecorded += u64::from(!context.output_is_recorded);
         let entry = Entry {
@@ -341,18 +349,21 @@ impl<O: Observer> Driver<O> {
         assert!(entry.open.is_none(), "one call of a request is open at one time");
         let (request, output_tokens) = (*entry.flight.request(), entry.context.output_tokens);
         let (blocks, block_size) = entry.batch.map_or((&[][..], 0), |batch| self.batches.blocks(batch, entry.row));
+        let ratio = self.tokens.as_ref().map_or(TokenRatio::ONE, |table| table.ratio(request.model, call.deployment));
         let prompt = Prompt {
             request: request.id,
-            input_tokens: request.input_tokens,
-            output_tokens,
+            input_tokens: ratio.input.of(request.input_tokens),
+            output_tokens: ratio.output.of(output_tokens),
             choices: request.choices,
             stream: request.stream,
             blocks,
             block_size,
+            block_ratio: ratio.input,
         };
         let fate = self.upstream.call(self.now, call.deployment, call.nth, call.max_tokens, &prompt);
         entry.context.called = Some(call.deployment);
-        entry.open = Some(Open { call, fate, has_opened: false, has_ended: false, drained_at: Time::MAX, has_timed_out: false });
+        entry.open =
+            Some(Open { call, fate, output_ratio: ratio.output, has_opened: false, has_ended: false, drained_at: Time::MAX, has_timed_out: false });
         self.totals.calls += 1;
     }
 
@@ -413,7 +424,7 @@ impl Entry {
             or(at, Class::Wake, if has_opened { What::TimesOut } else { What::Wakes });
         }
         if let Some(left_after) = self.left_after.filter(|_| !self.has_left && !self.is_finished) {
-            let at = client::leaves_at(left_after, self.context.arrived_at, self.open.as_ref().map(|open| &open.fate));
+            let at = client::leaves_at(left_after, self.context.arrived_at, self.open.as_ref().map(|open| (&open.fate, open.output_ratio)));
             if at != Time::MAX {
                 or(at, Class::Leave, What::Leaves);
             }

@@ -12,6 +12,7 @@ use crate::gateway::money::{Money, Rate};
 use crate::gateway::plan::{BillingRule, Deployment, Plan, Presume, Refill};
 use crate::gateway::rate_card::{RateCard, Rates};
 use crate::gateway::time::{Span, Time};
+use crate::price::tokens::Ratio;
 use crate::traffic::trace::{Batch, Options, Row, Trace};
 
 /// A published trace in one piece, or `None` with a notice where the shared directory is not at hand.
@@ -94,11 +95,21 @@ fn prompt<'a>(number: u64, batch: &'a Batch, row: &Row) -> Prompt<'a> {
         stream: false,
         blocks: batch.blocks(row),
         block_size: row.block_size,
+        block_ratio: Ratio::ONE,
     }
 }
 
 fn small(number: u64) -> Prompt<'static> {
-    Prompt { request: RequestId(number), input_tokens: 100, output_tokens: 20, choices: 1, stream: true, blocks: &[], block_size: 0 }
+    Prompt {
+        request: RequestId(number),
+        input_tokens: 100,
+        output_tokens: 20,
+        choices: 1,
+        stream: true,
+        blocks: &[],
+        block_size: 0,
+        block_ratio: Ratio::ONE,
+    }
 }
 
 /// Rejected rows, and the bill if they go to gpt-4o and the others to mini.

@@ -184,8 +184,6 @@ overlay = { keys = 40 }
 outcomes = "recorded"
 [world.models.mini]
 ttft = { p50 = "150ms", p95 = "400ms" }
-[[tokens]]
-from = "gpt-4o*"
 [sweep]
 'cache.ttl' = ["0s", "1m"]
 "#,
@@ -229,23 +227,15 @@ error: a distribution is not supported yet
    |
    = help: write a duration, which is then always the same: ttft = "300ms"
 
-error: a ratio of token counts between models is not supported yet
-  --> scenario.toml:11:3
-   |
-11 | [[tokens]]
-   |   ^^^^^^
-   |
-   = help: remove it: every model counts alike
-
 error: [sweep] is not supported yet
-  --> scenario.toml:13:2
+  --> scenario.toml:11:2
    |
-13 | [sweep]
+11 | [sweep]
    |  ^^^^^
    |
    = help: write one [[variant]] with a `set` for each value
 
-7 errors
+6 errors
 "#,
     );
 }

@@ -5,6 +5,9 @@ mod error_tests;
 mod expect;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod token_tests;
+mod tokens;
 mod traffic;
 mod world;
 
@@ -112,6 +115,7 @@ fn read(root: &Section<'_>, path: &Path, resolved: Vec<(&Draft, GatewayConfig)>,
         world::check_names(world_section.as_ref(), &gateways);
     }
     world::check_layers(world_section.as_ref());
+    let tokens = tokens::read(root.item("tokens"), &gateways, complete);
     let traffic_section = root.require("traffic", "{ trace = \"trace.csv\" }", Item::section);
     let traffic = traffic_section.as_ref().and_then(|section| traffic::read(section, directory, &gateways));
     let (traffic, draft_clients) = traffic?;
@@ -120,7 +124,7 @@ fn read(root: &Section<'_>, path: &Path, resolved: Vec<(&Draft, GatewayConfig)>,
         .map(|(draft, mut gateway)| ScenarioVariant {
             name: draft.name.clone(),
             world: world::resolve(world_section.as_ref(), &gateway),
-            clients: draft_clients.for_gateway(&mut gateway),
+            clients: Clients { tokens: tokens.clone(), ..draft_clients.for_gateway(&mut gateway) },
             gateway,
         })
         .collect();
@@ -130,9 +134,6 @@ fn read(root: &Section<'_>, path: &Path, resolved: Vec<(&Draft, GatewayConfig)>,
 fn refuse_what_comes_later(root: &Section<'_>) {
     if let Some(item) = root.item("litellm") {
         item.report(problem::not_supported_yet(item.key_place, "a LiteLLM config", "write the gateway as gateway.toml: gateway = \"gateway.toml\""));
-    }
-    if let Some(item) = root.item("tokens") {
-        item.report(problem::not_supported_yet(item.key_place, "a ratio of token counts between models", "remove it: every model counts alike"));
     }
     if let Some(item) = root.item("sweep") {
         item.report(problem::not_supported_yet(item.key_place, "[sweep]", "write one [[variant]] with a `set` for each value"));

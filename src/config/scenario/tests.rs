@@ -25,7 +25,7 @@ fn load(directory: &Path, sets: &[&str], gateway: &str, text: &str) -> Result<Lo
     load_scenario(&path, &Options { sets: sets.iter().map(|set| (*set).to_owned()).collect(), prices: None })
 }
 
-fn loaded(sets: &[&str], gateway: &str, text: &str) -> Scenario {
+pub(super) fn loaded(sets: &[&str], gateway: &str, text: &str) -> Scenario {
     let directory = tempfile::tempdir().expect("a directory");
     load(directory.path(), sets, gateway, text).unwrap_or_else(|diagnostics| panic!("{diagnostics}")).value
 }
