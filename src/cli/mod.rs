@@ -11,6 +11,7 @@ pub mod trace;
 mod assumptions;
 mod digest;
 mod progress;
+mod tokens;
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};

@@ -121,7 +121,7 @@ impl ModelTerms {
 
 impl DeploymentTerms {
     fn read(item: Item<'_>, terms: Option<&Self>, section: &Section<'_>, list: &PriceList) -> Self {
-        let mut read = terms.cloned().unwrap_or_else(|| Self { place: item.key_place, fixed: None, discount: None, reserved_per_hour: Money::ZERO });
+        let mut read = terms.cloned().unwrap_or(Self { place: item.key_place, fixed: None, discount: None, reserved_per_hour: Money::ZERO });
         section.put_some("discount", discount, &mut read.discount);
         if let Some(reserved) = section.section("reserved") {
             reserved.require("per_hour", "\"12.50 USD\"", Item::money).into_iter().for_each(|per_hour| read.reserved_per_hour = per_hour);
