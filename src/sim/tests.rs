@@ -1,6 +1,7 @@
 //! The world alone against the dollars and counts computed independently for the real traces, and the whole loop against hand-made plans.
 
 mod run;
+mod tokens;
 
 use std::path::{Path, PathBuf};
 

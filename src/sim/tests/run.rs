@@ -19,14 +19,14 @@ use crate::sim::observe::{Bill, Context, Observer, Totals};
 use crate::sim::world::{Billing, Pace};
 
 /// A plan with one group for each deployment; the first group is what traffic asks for.
-fn groups(deployments: &[(&str, RateCard)]) -> Plan {
+pub(super) fn groups(deployments: &[(&str, RateCard)]) -> Plan {
     let mut plan = plan(deployments.iter().map(|(name, rates)| deployment(name, rates.clone())).collect());
     plan.models =
         (0..).zip(deployments).map(|(index, (name, _))| plans::patient(name, &[index], plan.deployment(DeploymentId(index)).rates.clone())).collect();
     plan
 }
 
-fn variant(plan: Plan, deployments: Vec<DeploymentWorld>) -> Variant {
+pub(super) fn variant(plan: Plan, deployments: Vec<DeploymentWorld>) -> Variant {
     let clients = Clients { default_key: Some("key".into()), default_model: Some(plan.models[0].name.clone()), ..Clients::default() };
     Variant {
         name: "variant".into(),
@@ -37,13 +37,13 @@ fn variant(plan: Plan, deployments: Vec<DeploymentWorld>) -> Variant {
     }
 }
 
-fn totals(variant: &Variant, batch: Batch) -> Totals {
+pub(super) fn totals(variant: &Variant, batch: Batch) -> Totals {
     let mut driver = Driver::new(variant, 1, ()).unwrap();
     driver.feed(&Arc::new(batch)).unwrap();
     driver.finish().1
 }
 
-fn rows(text: &str) -> Batch {
+pub(super) fn rows(text: &str) -> Batch {
     let mut trace = Trace::of_bytes(Path::new("t.csv"), text.as_bytes(), Options::default()).unwrap();
     trace.next_batch().unwrap().unwrap()
 }
@@ -242,7 +242,7 @@ fn unknown_names_in_the_traffic_are_an_error_that_lists_them_or_are_added() {
     assert_eq!(error, ClientError::UnknownModels(vec![("b".into(), 3)]));
 }
 
-fn faulty(seed: u64) -> Variant {
+pub(super) fn faulty(seed: u64) -> Variant {
     let mut plan = groups(&[("a", mini()), ("b", gpt_4o())]);
     plan.models[0].attempts.per_group = 3;
     plan.models[0].fallbacks.groups = vec![ModelId(1)];
@@ -258,7 +258,7 @@ fn faulty(seed: u64) -> Variant {
     variant(plan, vec![world("a"), world("b")])
 }
 
-fn traffic(rows_of: &[(u64, u32, u32, bool, Option<u32>)]) -> Batch {
+pub(super) fn traffic(rows_of: &[(u64, u32, u32, bool, Option<u32>)]) -> Batch {
     let mut text = String::from("at_ms,input_tokens,output_tokens,stream,left_after_tokens\n");
     let mut at = 0;
     for (gap, input, output, stream, left) in rows_of {
