@@ -4,5 +4,6 @@ mod bad_input;
 mod cli;
 mod dollars;
 mod golden;
+mod prices;
 mod readme;
 mod tidy;
