@@ -11,6 +11,7 @@ mod identities;
 mod limits;
 mod models;
 mod policies;
+mod price_lists;
 #[cfg(test)]
 mod price_tests;
 mod prices;
@@ -81,19 +82,19 @@ pub struct Alerts {
 pub fn resolve(mut root: Node, directory: &Path, price_list: Option<&Path>, diagnostics: &mut Diagnostics) -> Option<GatewayConfig> {
     let before = diagnostics.error_count();
     tree::name_tables(&mut root, "");
-    let list = prices::list(&root, directory, price_list, diagnostics);
+    let lists = price_lists::read(&root, directory, price_list, diagnostics);
     let Value::Table(table) = &root.value else { return None };
     let start = Place { end: root.place.start, ..root.place };
     let section = Section::new(table, "gateway.toml", start, diagnostics);
-    let config = read(&section, &list);
+    let config = read(&section, &lists);
     drop(section);
     (diagnostics.error_count() == before).then_some(config)
 }
 
-fn read(root: &Section<'_>, list: &crate::price::PriceList) -> GatewayConfig {
+fn read(root: &Section<'_>, lists: &price_lists::Lists) -> GatewayConfig {
     root.read("version", version);
     let providers = providers(root);
-    let prices = prices::read(root.section("prices").as_ref(), list, &providers);
+    let prices = prices::read(root.section("prices").as_ref(), lists, &providers);
     let mut policies = defaults::policies();
     policies::read(root, policies::Level::Gateway, &mut policies);
     let cache_bytes_max = read_cache(root, &mut policies);
@@ -124,7 +125,7 @@ fn read(root: &Section<'_>, list: &crate::price::PriceList) -> GatewayConfig {
         commands,
         server: server(root),
         alerts: alerts(root),
-        price_list: list.to_string(),
+        price_list: lists.to_string(),
         reserved: prices.reserved(&models.deployments),
         plan: Plan {
             models: models.models,

@@ -97,6 +97,21 @@ deployments.cloud = {{ input = 3.00, output = 3.00 }}
 }
 
 #[test]
+fn a_change_may_bring_a_list_of_its_own() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let list = "# date: 2026-12-01\nmodel,provider,input_usd_per_mtok,output_usd_per_mtok\ngpt-4o,openai,2,8\n";
+    std::fs::write(directory.path().join("december.csv"), list).expect("a file");
+    let path = directory.path().join("gateway.toml");
+    let text = format!("{TWO}[prices]\ndiscount = {{ azure = 0.5 }}\n[[prices.changes]]\nfrom = 2026-12-01\nlist = \"december.csv\"\n");
+    std::fs::write(&path, text).expect("a file");
+    let loaded = super::super::load_gateway(&path, &super::super::Options::default());
+    let config = loaded.unwrap_or_else(|diagnostics| panic!("{diagnostics}")).value;
+    assert_eq!(cents(&config, at("2026-11-30T23:59:59Z"), MILLION), [250, 125]);
+    assert_eq!(cents(&config, at("2026-12-01T00:00:00Z"), MILLION), [200, 100]);
+    assert!(config.price_list.starts_with("the built-in price list of 2026-11-22, then ") && config.price_list.ends_with("of 2026-12-01"));
+}
+
+#[test]
 fn a_change_of_somebody_elses_price_makes_no_schedule() {
     let plain = loaded(TWO);
     let other = loaded(&format!("{TWO}[[prices.changes]]\nfrom = 2026-12-01\nmodels.\"gpt-4.1\" = {{ input = 1, output = 1 }}\n"));
