@@ -4,6 +4,7 @@
 
 pub mod args;
 pub mod check;
+pub mod prices;
 pub mod run;
 pub mod simulate;
 pub mod trace;
@@ -20,7 +21,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 
-use args::{Arguments, Command, TraceCommand};
+use args::{Arguments, Command, PricesCommand, TraceCommand};
 
 /// What the process ends with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,6 +136,8 @@ fn dispatch(command: Command, printer: &mut Printer) -> Result<Exit, Failure> {
     match command {
         Command::Run(arguments) => run::run(&arguments, printer),
         Command::Check(arguments) => check::check(&arguments, printer),
+        Command::Prices(PricesCommand::List(arguments)) => prices::list(&arguments, printer),
+        Command::Prices(PricesCommand::Diff(arguments)) => prices::diff(&arguments, printer),
         Command::Trace(TraceCommand::Info(arguments)) => trace::info(&arguments, printer),
         Command::Trace(TraceCommand::Convert(arguments)) => trace::convert(&arguments, printer),
     }

@@ -140,6 +140,11 @@ impl RateCard {
         input_rate.times(u64::from(input)) + output_rate.times(output) + self.per_request
     }
 
+    /// The rates of every tier, each with the input tokens that it is above; the base first, above 0.
+    pub fn tiers(&self) -> impl Iterator<Item = (u32, &Rates)> {
+        core::iter::once((0, &self.base)).chain(self.tiers.iter().map(|(above, rates)| (*above, rates)))
+    }
+
     /// The fixed price of every billed request.
     pub fn per_request(&self) -> Money {
         self.per_request

@@ -121,3 +121,45 @@ fn the_first_screen_says_what_token_counts_do_to_it() {
     ");
     insta::assert_snapshot!(lines(&run(&ratio("1", "1"))), @"Assumed: token counts gpt-4o -> claude-3-haiku x1 in, x1 out (up to $0.00664 of a bill) [scenario]");
 }
+
+#[test]
+fn the_rates_that_a_configuration_pays_are_listed_with_their_source() {
+    let home = Home::new();
+    let gateway = format!(
+        "{GATEWAY}[prices]\ndiscount = {{ openai = 0.125 }}\ndeployments.large = {{ input = 2, output = 8, cache_read = 0.5, reserved = {{ per_hour = \"3 USD\" }} }}\n\
+         [[prices.changes]]\nfrom = 2026-12-01\nmodels.gpt-4o-mini = {{ input = 0.10, tiers = [{{ above = 1000, input = 0.2 }}] }}\n"
+    );
+    home.write("gateway.toml", gateway);
+    let output = home.output(&["prices", "list", "gateway.toml"]);
+    insta::assert_snapshot!(String::from_utf8_lossy(&output.stdout), @r"
+    USD per Mtok                      from    input  output  cache read  cache write
+    mini                                    0.13125   0.525    0.065625      0.13125
+    mini              2026-12-01T00:00:00Z   0.0875   0.525    0.065625       0.0875
+    mini, over 1,000  2026-12-01T00:00:00Z    0.175   0.525    0.065625        0.175
+    large                                         2       8         0.5            2
+    List: the built-in price list of 2026-11-22
+    mini: gpt-4o-mini, LiteLLM 1.109.1 price map, 12.5 % off
+    large: fixed, config
+    large: reserved, an hour $3
+    ");
+}
+
+#[test]
+fn two_lists_are_compared_as_they_are_charged() {
+    let home = Home::new();
+    let list = |rows: &str| format!("# date: 2026-12-01\nmodel,provider,input_usd_per_mtok,output_usd_per_mtok,batch_input_usd_per_mtok\n{rows}");
+    home.write("old.csv", list("a,openai,2.50,10,\nb,openai,1,1,0.5\nc,openai,1,1,\n"));
+    home.write("new.csv", list("a,openai,2.00,10,\nb,openai,1,1,\nd,openai,1,2,\n"));
+    let output = home.output(&["prices", "diff", "old.csv", "new.csv"]);
+    insta::assert_snapshot!(String::from_utf8_lossy(&output.stdout), @r"
+    a (openai): input 2.5 -> 2, cache read 2.5 -> 2, cache write 2.5 -> 2, write 1h 2.5 -> 2
+    b (openai), batch: gone, input 0.5, output 1
+    c (openai): gone, input 1, output 1
+    d (openai): new, input 1, output 2
+    1 changed, 1 new, 2 gone; 3 prices now
+    ");
+    let output = home.output(&["prices", "diff", "built-in", "nowhere.csv"]);
+    assert_eq!(output.status.code(), Some(2));
+    let output = home.output(&["prices", "diff", "built-in", "built-in"]);
+    assert!(String::from_utf8_lossy(&output.stdout).starts_with("0 changed, 0 new, 0 gone;"));
+}

@@ -55,6 +55,8 @@ pub struct GatewayConfig {
     pub alerts: Alerts,
     /// The price list that costs are from: its name and date.
     pub price_list: String,
+    /// Where the price of each deployment is from, by number.
+    pub price_sources: Vec<String>,
     /// Capacity that costs by the hour, called or not.
     pub reserved: Vec<Reserved>,
 }
@@ -127,6 +129,7 @@ fn read(root: &Section<'_>, lists: &price_lists::Lists) -> GatewayConfig {
         alerts: alerts(root),
         price_list: lists.to_string(),
         reserved: prices.reserved(&models.deployments),
+        price_sources: models.price_sources,
         plan: Plan {
             models: models.models,
             deployments: models.deployments,

@@ -41,6 +41,8 @@ pub struct Models {
     pub models: Vec<Model>,
     /// The deployments.
     pub deployments: Vec<Deployment>,
+    /// Where the price of each deployment is from.
+    pub price_sources: Vec<String>,
     /// Every name in `[models]`, by number.
     pub names: Vec<String>,
     /// Where a deployment was declared; without a number if it is wrong, which has been reported.
@@ -109,8 +111,9 @@ impl Models {
             section.report(problem::duplicate(place, "deployment", name, *first));
             return None;
         }
-        let id = read.and_then(|deployment| {
+        let id = read.and_then(|(deployment, source)| {
             self.deployments.push(deployment);
+            self.price_sources.push(source);
             u32::try_from(self.deployments.len() - 1).ok().map(DeploymentId)
         });
         self.declared.insert(name.into(), (place, id, false));
@@ -223,7 +226,7 @@ fn free_card() -> RateCard {
     RateCard::new(Rates::plain(Rate(0), Rate(0)), Vec::new(), Money::ZERO)
 }
 
-fn deployment(id: &str, section: &Section<'_>, context: &Context<'_>) -> Option<Deployment> {
+fn deployment(id: &str, section: &Section<'_>, context: &Context<'_>) -> Option<(Deployment, String)> {
     let provider = section.require("provider", "\"openai\"", |item| provider(item, context.providers));
     let model_item = section.item("model");
     let model = section.require("model", "\"gpt-4o-mini\"", Item::name);
@@ -250,7 +253,7 @@ fn deployment(id: &str, section: &Section<'_>, context: &Context<'_>) -> Option<
     let budgets = section.read("budget", |item| budgets::read(item, context.budgets)).unwrap_or_default();
     let cooldown_time = section.read("cooldown_time", Item::span);
     let (provider, model, price) = (provider?, model?, price?);
-    Some(Deployment {
+    let deployment = Deployment {
         name: id.into(),
         provider: provider.name,
         model,
@@ -264,7 +267,8 @@ fn deployment(id: &str, section: &Section<'_>, context: &Context<'_>) -> Option<
         billing,
         cooldown_time,
         retired: false,
-    })
+    };
+    Some((deployment, price.source))
 }
 
 /// The provider of that name.

@@ -4,7 +4,7 @@ use crate::gateway::id::DeploymentId;
 use crate::gateway::plan::Deployment;
 use crate::gateway::rate_card::{RateCard, RateSchedule};
 use crate::gateway::time::Time;
-use crate::price::{Entry, PriceList, Reserved, ServiceTier};
+use crate::price::{Discount, Entry, PriceList, Reserved, ServiceTier};
 
 use super::super::diagnostic::{Diagnostics, Place, Problem};
 use super::super::problem;
@@ -23,6 +23,8 @@ pub struct Price {
     pub input_tokens_max: Option<u32>,
     /// The most output tokens, if the list says.
     pub output_tokens_max: Option<u32>,
+    /// Where the first rates are from, and what was done to them.
+    pub source: String,
 }
 
 /// What is to be priced.
@@ -119,7 +121,8 @@ impl Prices<'_> {
         let (_, card) = cards.remove(0);
         let entry = self.periods[0].model(wanted);
         let (input_tokens_max, output_tokens_max) = entry.map_or((None, None), |entry| (entry.max_input, entry.max_output));
-        Some(Price { rates: RateSchedule::new(card, cards), input_tokens_max, output_tokens_max })
+        let source = self.periods[0].source(wanted);
+        Some(Price { rates: RateSchedule::new(card, cards), input_tokens_max, output_tokens_max, source })
     }
 
     /// What deployments cost by the hour, called or not.
@@ -146,6 +149,22 @@ impl Period<'_> {
             .card(self.terms.discount(wanted), self.terms.service(wanted))
             .map_err(|error| item.report(Problem::error(item.place(), error.to_string()).why("it would have no price")))
             .ok()
+    }
+
+    /// Where the deployment's rates are from: the list's word for it, then the tier and the discount.
+    fn source(&self, wanted: &Wanted<'_>) -> String {
+        let fixed = self.terms.fixed(wanted.deployment).map(|entry| format!("fixed, {}", entry.source));
+        let listed = || self.model(wanted).map(|entry| format!("{}, {}", entry.model, entry.source));
+        let entry = fixed.or_else(listed).unwrap_or_default();
+        let service = match self.terms.service(wanted) {
+            ServiceTier::Standard => String::new(),
+            tier => format!(", {}", tier.name()),
+        };
+        let discount = match self.terms.discount(wanted) {
+            Discount::NONE => String::new(),
+            discount => format!(", {discount} off"),
+        };
+        entry + &service + &discount
     }
 
     /// The model's entry: as stated, else the list's of this provider, by its own name or its dialect's, else of whoever sells a model of that name.
