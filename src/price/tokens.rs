@@ -180,7 +180,7 @@ pub struct TokenTable {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Cell {
     ratio: TokenRatio,
-    pair: Option<u16>,
+    pair: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -206,7 +206,7 @@ impl TokenTable {
                 let Some(asked) = home.filter(|home| *home != answered) else { continue };
                 let pair = pair(&mut pairs, asked, answered, &counts.rules);
                 let cell = &mut cells[index * deployments + called.index()];
-                cell.pair = u16::try_from(pair).ok();
+                cell.pair = Some(u32::try_from(pair).expect("fewer than 2^32 pairs of models"));
                 if let Some(rule) = &pairs[pair].rule {
                     cell.ratio = TokenRatio { input: rule.input.at(counts.end), output: rule.output.at(counts.end) };
                     most = most.max(rule.input.high);
@@ -245,7 +245,7 @@ impl TokenTable {
     /// The models that such a call goes between, if they are two.
     #[inline]
     pub fn pair(&self, model: ModelId, deployment: DeploymentId) -> Option<usize> {
-        self.cell(model, deployment)?.pair.map(usize::from)
+        self.cell(model, deployment)?.pair.map(|pair| pair as usize)
     }
 
     /// An upper bound on what `input` tokens of a request for `model` are anywhere that it may be answered, at the upper end of every range:

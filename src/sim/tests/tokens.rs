@@ -65,6 +65,27 @@ fn a_prompt_cache_holds_blocks_in_the_tokens_of_its_own_model() {
     assert_eq!(upstream.call(Time(1), ONLY, 0, u32::MAX, &prompt).usage.cache_read, 2_304);
 }
 
+#[test]
+fn a_model_that_no_request_gets_to_changes_no_hold() {
+    let held = |deployments: &[(&str, RateCard)]| {
+        let mut plan = groups(deployments);
+        plan.models[0].fallbacks.groups = vec![crate::gateway::id::ModelId(1)];
+        let worlds = deployments.iter().map(|(name, _)| DeploymentWorld::ledger(*name)).collect();
+        let mut variant = with_ratio(variant(plan, worlds), range(1_100_000, 1_100_000), range(1_000_000, 1_000_000), End::Middle);
+        let mut clients = Clients::clone(&variant.clients);
+        let unused = TokenRule { from: "a".into(), to: "c".into(), input: range(3_000_000, 9_000_000), output: range(1_000_000, 1_000_000) };
+        clients.tokens.rules.push(unused);
+        variant.clients = std::sync::Arc::new(clients);
+        let mut driver = Driver::new(&variant, 1, Calls::default()).unwrap();
+        driver.feed(&std::sync::Arc::new(rows("at_s,input_tokens,output_tokens\n0,1000,10\n"))).unwrap();
+        driver.finish().0.held
+    };
+    let alone = held(&[("a", mini()), ("b", gpt_4o())]);
+    assert_eq!(alone, held(&[("a", mini()), ("b", gpt_4o()), ("c", sonnet())]));
+    // 1,100 tokens of `a` at $0.15, as `b` might count them, and 16,384 at $0.60.
+    assert_eq!(alone[&(0, 1)], Money(1_100 * 150_000 + 16_384 * 600_000));
+}
+
 /// What was held and billed for each call.
 #[derive(Default)]
 struct Calls {
