@@ -222,6 +222,13 @@ pub fn not_after(place: Place, what: &str, before: Place) -> Problem {
         .help("put them in the order of their dates, each date once")
 }
 
+/// A dated change of prices that states none.
+pub fn no_change(place: Place) -> Problem {
+    Problem::error(place, "a price change must change something")
+        .why("it states no price")
+        .help("models, deployments, discount or list, for example: models = { \"gpt-4o\" = { input = 2.00, output = 8.00 } }")
+}
+
 /// A format that this gwsim does not read.
 pub fn unknown_version(place: Place, known: u64) -> Problem {
     Problem::error(place, "unknown version of the format").why(format!("this gwsim reads version {known}")).help(format!("version = {known}"))

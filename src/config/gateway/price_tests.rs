@@ -234,13 +234,14 @@ discount = {{ openai = 1 }}
    |
    = help: put them in the order of their dates, each date once
 
-error: a price change needs `models`
+error: a price change must change something
   --> gateway.toml:12:1
    |
 12 | [[prices.changes]]
-   | ^^^^^^^^^^^^^^^^^^
+   | ^^^^^^^^^^^^^^^^^^ it states no price
    |
-   = help: for example: models = { "gpt-4o" = { input = 2.00, output = 8.00 } }
+   = help: models, deployments, discount or list, for example: models = { "gpt-4o" = { input =
+           2.00, output = 8.00 } }
 
 error: `from` must be a date and time with its offset
   --> gateway.toml:13:8

@@ -70,7 +70,7 @@ pub fn read<'a>(section: Option<&Section<'_>>, lists: &'a Lists, providers: &[Pr
         let states_list = change.read("list", Item::text).is_some();
         list = lists.of_change(number).unwrap_or(list);
         if !terms.read(&change, list, providers) && !states_list {
-            change.report(problem::missing_key(change.place(), "models", "a price change", "{ \"gpt-4o\" = { input = 2.00, output = 8.00 } }"));
+            change.report(problem::no_change(change.place()));
         }
         let Some((from, place)) = from else { continue };
         match before {
