@@ -29,6 +29,9 @@ pub enum Command {
     Run(RunArguments),
     /// Check a scenario or a gateway.toml: all errors at once
     Check(CheckArguments),
+    /// Look at prices: what a configuration pays, what two lists say otherwise
+    #[command(subcommand)]
+    Prices(PricesCommand),
     /// Look at and convert recorded traffic
     #[command(subcommand)]
     Trace(TraceCommand),
@@ -96,6 +99,49 @@ pub struct CheckArguments {
     /// A price list in place of the built-in one: gwsim's CSV or LiteLLM's JSON
     #[arg(long, value_name = "FILE")]
     pub prices: Option<PathBuf>,
+}
+
+/// `gwsim prices`.
+#[derive(Debug, Subcommand)]
+pub enum PricesCommand {
+    /// What every deployment pays, from when on, and where that is from
+    List(PricesListArguments),
+    /// What the second price list says otherwise than the first
+    Diff(PricesDiffArguments),
+}
+
+/// `gwsim prices list`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Rates are in USD per million tokens as paid: discounts taken off, tiers chosen, what a list leaves
+out filled in. Of a scenario, variants whose rates are those of one before are left out.
+
+Example:
+  gwsim prices list gateway.toml --set 'prices.discount={ openai = 0.1 }'")]
+pub struct PricesListArguments {
+    /// A scenario or a gateway.toml
+    pub file: PathBuf,
+    /// Change a setting first; PATH is a dotted TOML key, VALUE is TOML or a plain word
+    #[arg(long, value_name = "PATH=VALUE")]
+    pub set: Vec<String>,
+    /// A price list in place of the built-in one: gwsim's CSV or LiteLLM's JSON
+    #[arg(long, value_name = "FILE")]
+    pub prices: Option<PathBuf>,
+}
+
+/// `gwsim prices diff`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A list is gwsim's CSV or LiteLLM's JSON; `built-in` is the one that gwsim ships. Rates are compared
+as they are charged, in USD per million tokens.
+
+Example:
+  gwsim prices diff built-in model_prices_and_context_window.json")]
+pub struct PricesDiffArguments {
+    /// The list before
+    pub old: PathBuf,
+    /// The list now
+    pub new: PathBuf,
 }
 
 /// `gwsim trace`.

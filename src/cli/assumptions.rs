@@ -33,8 +33,15 @@ pub fn of(variants: &[ScenarioVariant]) -> Vec<Assumption> {
         let value = "as recorded where a variant's first call is the log's: optimistic, its load then is not the variant's";
         found.push(assume("latency and failures", value.to_owned(), "log"));
     }
+    let deployments = || variants.iter().flat_map(|variant| &variant.gateway.plan.deployments);
+    if deployments().any(|deployment| deployment.rates.cards().count() > 1) {
+        let value = "by when a call is made; a date is its midnight in UTC, whatever the provider's own clock";
+        found.push(assume("price changes", value.to_owned(), "assumed"));
+    }
+    if variants.iter().any(|variant| variant.gateway.reserved.iter().any(|reserved| !reserved.is_nothing())) {
+        found.push(assume("reserved capacity", "paid from the first arrival to the last, whether it is called or not".to_owned(), "gateway"));
+    }
     if variants.iter().any(|variant| variant.gateway.plan.models.len() > 1) {
-        found.push(assume("token counts", "the same on every model".to_owned(), "assumed"));
         found.push(assume("answer quality", "not measured".to_owned(), "assumed"));
     }
     found

@@ -4,6 +4,7 @@
 
 pub mod args;
 pub mod check;
+pub mod prices;
 pub mod run;
 pub mod simulate;
 pub mod trace;
@@ -12,6 +13,7 @@ mod assumptions;
 mod digest;
 mod progress;
 mod replay;
+mod tokens;
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
@@ -20,7 +22,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 
-use args::{Arguments, Command, TraceCommand};
+use args::{Arguments, Command, PricesCommand, TraceCommand};
 
 /// What the process ends with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,6 +137,8 @@ fn dispatch(command: Command, printer: &mut Printer) -> Result<Exit, Failure> {
     match command {
         Command::Run(arguments) => run::run(&arguments, printer),
         Command::Check(arguments) => check::check(&arguments, printer),
+        Command::Prices(PricesCommand::List(arguments)) => prices::list(&arguments, printer),
+        Command::Prices(PricesCommand::Diff(arguments)) => prices::diff(&arguments, printer),
         Command::Trace(TraceCommand::Info(arguments)) => trace::info(&arguments, printer),
         Command::Trace(TraceCommand::Convert(arguments)) => trace::convert(&arguments, printer),
         Command::Trace(TraceCommand::Synth(arguments)) => trace::synth(&arguments, printer),

@@ -140,7 +140,7 @@ impl<'a> Replay<'a> {
         let lengths = self.lengths.as_ref().expect("learnt above");
         let drawn = lengths.draw(self.seed, row.subject(), row.model, row.input_tokens, seen);
         if let Some(Drawn { tokens, low, high }) = drawn {
-            let price = &self.plan.model(self.model(row)).reference;
+            let price = self.plan.model(self.model(row)).reference.at(row.at);
             let most = self.most(row);
             let output = |tokens: u32| tokens.min(most).max(seen);
             let cost = |tokens: u32| price.cost(Usage::plain(row.input_tokens, output(tokens))) - price.cost(Usage::plain(row.input_tokens, seen));
@@ -167,7 +167,7 @@ impl<'a> Replay<'a> {
     fn earlier(&self, row: &Row, attempt: &ClientAttempt) -> Money {
         let Some(output) = attempt.output_tokens.filter(|output| *output > 0) else { return Money::ZERO };
         let price = self.deployment(&attempt.recorded).map_or(&self.plan.model(self.model(row)).reference, |id| &self.plan.deployment(id).rates);
-        price.cost(counted(attempt.input_tokens, output, &attempt.recorded))
+        price.at(attempt.at).cost(counted(attempt.input_tokens, output, &attempt.recorded))
     }
 
     /// The most output tokens that a row's client asks for.
@@ -183,6 +183,7 @@ impl<'a> Replay<'a> {
         let (last, earlier) = attempts.split_last().map_or((None, attempts), |(last, earlier)| (Some(last), earlier));
         let limited = |recorded: &Recorded| u64::from(recorded.status == Some(429));
         let entry = Entry {
+            made_at: last.map_or(row.at, |last| last.at),
             ended_at: row.at + recorded.duration.unwrap_or_default(),
             model: self.model(row),
             deployment,

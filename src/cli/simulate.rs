@@ -6,20 +6,24 @@ use std::thread;
 
 use super::progress::Progress;
 use super::replay::{Replay, Replayed};
-use super::{Failure, Printer, assumptions};
+use super::{Failure, Printer, assumptions, tokens};
 use crate::config::scenario::{BaselineSpec, TrafficSpec};
 use crate::gateway::id::ModelId;
 use crate::gateway::journal::{CallClosed, Fact};
 use crate::gateway::plan::Plan;
 use crate::gateway::rate_card::Usage;
 use crate::gateway::time::Time;
+use crate::price::Reserved;
+use crate::price::tokens::{End, TokenTable};
+use crate::report::crossing::TokenEnds;
 use crate::report::fold::{About, Billed, Fold};
 use crate::report::numbers::count;
 use crate::report::totals::Totals;
 use crate::report::{Assumption, Input, Names, Origin, Report, RequestWorstCase, Run, Traffic, Variant};
 use crate::sim::client::ClientError;
+use crate::sim::driver;
 use crate::sim::experiment::{self, Experiment, RunError};
-use crate::sim::observe::{Bill, Context, Observer, UserEnd};
+use crate::sim::observe::{self, Bill, Context, Observer, UserEnd};
 use crate::traffic::replay::link::Links;
 use crate::traffic::scale::WHOLE;
 use crate::traffic::stream;
@@ -43,6 +47,8 @@ pub struct Job {
     pub prices: String,
     /// What was assumed.
     pub assumptions: Vec<Assumption>,
+    /// The capacity that each variant pays for by the hour.
+    pub reserved: Vec<Vec<Reserved>>,
 }
 
 /// Runs a job to its end.
@@ -67,16 +73,20 @@ pub fn simulate(job: Job, printer: &Printer) -> Result<Report, Failure> {
         }
         Ok::<_, TraceError>(batch.map(Arc::new))
     };
-    let observer = |variant: usize, _: u64| Listener(Fold::new(Arc::clone(&job.experiment.variants[variant].plan)));
-    let runs = experiment::run(&job.experiment, next_batch, observer, |rows| progress.at(rows));
+    let (variants, roles) = tokens::with_ends(job.experiment.variants.clone());
+    let experiment = Experiment { variants, ..job.experiment.clone() };
+    let observer = |variant: usize, _: u64| {
+        let variant = &experiment.variants[variant];
+        Listener(Fold::with_tokens(Arc::clone(&variant.plan), tokens::table(variant)))
+    };
+    let runs = experiment::run(&experiment, next_batch, observer, |rows| progress.at(rows));
     progress.finish();
     let runs = runs.map_err(|error| failure(&job.traffic, requests.trace(), &error))?;
     for note in requests.trace().map(Trace::notes).unwrap_or_default() {
         printer.note(format!("note: {}: {note}", job.traffic.trace.display()));
     }
-    let replayed = replay.finish();
-    let links = requests.links();
-    Ok(report(job, runs, &seen, replayed, links))
+    let learnt = Learnt { seen, replay: replay.finish(), links: requests.links() };
+    Ok(report(job, runs, &roles, learnt))
 }
 
 /// Counts the rows of the trace beside the run, so that the bar learns where it ends. What is wrong with the trace, the run will say.
@@ -102,6 +112,13 @@ pub(super) fn adapt(batch: &mut Batch, traffic: &TrafficSpec) {
     if traffic.max_tokens.is_some() {
         batch.rows.iter_mut().for_each(|row| row.max_tokens = row.max_tokens.or(traffic.max_tokens));
     }
+}
+
+/// What was learnt of the traffic while it went by.
+struct Learnt {
+    seen: Seen,
+    replay: Replayed,
+    links: Links,
 }
 
 /// What the traffic was, learnt as it goes by.
@@ -151,7 +168,8 @@ fn hint(error: &ClientError, traffic: &TrafficSpec) -> &'static str {
     }
 }
 
-fn report(job: Job, runs: Vec<experiment::Run<Listener>>, seen: &Seen, replay: Replayed, links: Links) -> Report {
+fn report(job: Job, runs: Vec<experiment::Run<Listener>>, roles: &[(usize, End)], learnt: Learnt) -> Report {
+    let Learnt { seen, replay, links } = learnt;
     let first = seen.first.unwrap_or_default();
     let traffic = Traffic {
         name: job.traffic.trace.file_name().unwrap_or(job.traffic.trace.as_os_str()).to_string_lossy().into_owned(),
@@ -160,29 +178,32 @@ fn report(job: Job, runs: Vec<experiment::Run<Listener>>, seen: &Seen, replay: R
         first,
         span: seen.last.since(first),
     };
-    let mut variants: Vec<Variant> = Vec::with_capacity(job.experiment.variants.len());
-    for variant in &job.experiment.variants {
-        variants.push(Variant { name: variant.name.clone(), names: Names::of(&variant.plan, vec![], vec![]), worst_case: None, runs: Vec::new() });
-    }
+    let mut variants: Vec<Variant> = job.experiment.variants.iter().map(empty).collect();
     let (mut unrecorded, mut who) = (0, None);
     for run in runs {
-        let variant = &mut variants[run.variant];
-        let Fold { mut totals, series, directory, .. } = run.observer.0;
-        if run.totals.not_sent > 0 {
-            totals.users.get_or_insert_default().not_sent = run.totals.not_sent;
-        }
-        assert_eq!(totals.outcomes.total(), run.totals.arrived, "the report has an end for every request of the run");
-        assert_eq!(totals.bill, run.totals.billed, "the report's bill is the run's");
-        assert_eq!(totals.causes.total(), totals.bill, "the bill is the sum of its causes");
+        let (index, end) = roles[run.variant];
+        let (variant, plan) = (&mut variants[index], &job.experiment.variants[index].plan);
         unrecorded = run.totals.outputs_unrecorded;
-        variant.names.keys = directory.keys.names().to_vec();
-        variant.names.teams = directory.teams.names().to_vec();
-        let plan = &job.experiment.variants[run.variant].plan;
-        variant.worst_case = worst_case(plan, &totals, seen);
-        variant.runs.push(Run { seed: run.seed, totals, series });
-        who = who.or_else(|| (run.variant == job.baseline.variant).then_some(directory));
+        let Fold { totals, series, directory, .. } = checked(run.observer.0, &run.totals, &job.reserved[index], (first, seen.last));
+        let ends = || TokenEnds { low: Vec::new(), high: Vec::new() };
+        match end {
+            End::Low => variant.token_ends.get_or_insert_with(ends).low.push(totals.bill),
+            End::High => variant.token_ends.get_or_insert_with(ends).high.push(totals.bill),
+            End::Middle => {
+                variant.names.keys = directory.keys.names().to_vec();
+                variant.names.teams = directory.teams.names().to_vec();
+                variant.worst_case = worst_case(plan, &tokens::table(&job.experiment.variants[index]), &totals, &seen);
+                variant.runs.push(Run { seed: run.seed, totals, series });
+                who = who.or_else(|| (index == job.baseline.variant).then_some(directory));
+            }
+        }
+    }
+    for (variant, simulated) in variants.iter_mut().zip(&job.experiment.variants) {
+        variant.crossings = tokens::crossings(&tokens::table(simulated), &variant.merged(), variant.runs.len());
     }
     let mut assumptions = job.assumptions;
+    let place = assumptions.iter().position(|assumption| assumption.what == "answer quality").unwrap_or(assumptions.len());
+    assumptions.splice(place..place, tokens::assumptions(&variants));
     if unrecorded > 0 {
         let tokens = job.experiment.variants.first().map_or(0, |variant| variant.clients.output_tokens_unrecorded);
         let value = format!("{} requests don't record one; {} tokens each", count(unrecorded), count(tokens.into()));
@@ -190,8 +211,8 @@ fn report(job: Job, runs: Vec<experiment::Run<Listener>>, seen: &Seen, replay: R
     }
     // One scenario has the same clients in all variants.
     assumptions.extend(job.experiment.variants.first().and_then(|variant| assumptions::of_links(links, &variant.clients.habits)));
-    let checked = job.baseline.is_checked && job.traffic.changes.keep_the_log() && traffic.origin == Origin::Recorded && replay.log.can_be_checked();
-    let baseline = who.filter(|_| checked).map(|who| replay.held_against(&variants[job.baseline.variant], &who));
+    let is_a_log = traffic.origin == Origin::Recorded && job.traffic.changes.keep_the_log() && replay.log.can_be_checked();
+    let baseline = who.filter(|_| job.baseline.is_checked && is_a_log).map(|who| replay.held_against(&variants[job.baseline.variant], &who));
     Report {
         name: job.name,
         inputs: job.inputs,
@@ -207,13 +228,34 @@ fn report(job: Job, runs: Vec<experiment::Run<Listener>>, seen: &Seen, replay: R
     }
 }
 
+/// A variant that has not been run yet.
+fn empty(variant: &driver::Variant) -> Variant {
+    let names = Names::of(&variant.plan, vec![], vec![]);
+    Variant { name: variant.name.clone(), names, worst_case: None, crossings: Vec::new(), token_ends: None, runs: Vec::new() }
+}
+
+/// What a run was folded into, held against what the run counted itself, with what its time costs beside its calls.
+fn checked(mut fold: Fold, counted: &observe::Totals, reserved: &[Reserved], (first, last): (Time, Time)) -> Fold {
+    let totals = &mut fold.totals;
+    if counted.not_sent > 0 {
+        totals.users.get_or_insert_default().not_sent = counted.not_sent;
+    }
+    assert_eq!(totals.outcomes.total(), counted.arrived, "the report has an end for every request of the run");
+    assert_eq!(totals.bill, counted.billed, "the report's bill is the run's");
+    for capacity in reserved {
+        totals.reserve(capacity.deployment, capacity.over(first, last));
+    }
+    assert_eq!(totals.causes.total(), totals.bill, "the bill is the sum of its causes");
+    fold
+}
+
 /// The most that a request of the traffic's mean size, for the model that most requests ask for, can cause.
-fn worst_case(plan: &Plan, totals: &Totals, seen: &Seen) -> Option<RequestWorstCase> {
+fn worst_case(plan: &Plan, tokens: &TokenTable, totals: &Totals, seen: &Seen) -> Option<RequestWorstCase> {
     // The first of the most frequent, so that a tie has one answer.
     let (index, _) = totals.asked.iter().enumerate().rev().max_by_key(|(_, row)| row.requests)?;
     let model = ModelId(u32::try_from(index).ok()?);
     let input_tokens = u32::try_from(seen.input_tokens.checked_div(seen.requests)?).ok()?;
-    let most = plan.worst_case(model, Usage::plain(input_tokens, 0));
+    let most = plan.worst_case(model, Usage::plain(tokens.input_most(model, input_tokens), 0));
     Some(RequestWorstCase { model: plan.model(model).name.clone(), input_tokens, most })
 }
 

@@ -210,9 +210,29 @@ pub fn retries_twice(place: Place) -> Problem {
     Problem::warning(place, "retries count twice").why("the log's are replayed, and `[clients] sdk` makes its own").help(help)
 }
 
+/// Something that is right, and changes nothing.
+pub fn without_effect(place: Place, what: &str, why: &str) -> Problem {
+    Problem::error(place, format!("{what} would have no effect")).why(why).help("remove it")
+}
+
 /// A setting that only has a meaning beside another.
 pub fn needs_other(place: Place, key: &str, other: &str) -> Problem {
     Problem::error(place, format!("`{key}` needs {other}")).why("it would have no effect")
+}
+
+/// Something dated that does not come after what is before it.
+pub fn not_after(place: Place, what: &str, before: Place) -> Problem {
+    Problem::error(place, format!("{what} must come after the one before it"))
+        .why("not later")
+        .also(before, "the one before")
+        .help("put them in the order of their dates, each date once")
+}
+
+/// A dated change of prices that states none.
+pub fn no_change(place: Place) -> Problem {
+    Problem::error(place, "a price change must change something")
+        .why("it states no price")
+        .help("models, deployments, discount or list, for example: models = { \"gpt-4o\" = { input = 2.00, output = 8.00 } }")
 }
 
 /// A format that this gwsim does not read.

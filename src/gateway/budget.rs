@@ -306,23 +306,24 @@ impl Budget {
         Settlement { slot: hold.0, amount }
     }
 
-    /// Remembers a presumed settlement for `keep`, so that late usage can correct it. To be called before the next hold is taken.
-    pub fn remember(&mut self, settlement: Settlement, deployment: DeploymentId, call: (RequestId, u32), now: Time, keep: Span) {
+    /// Remembers a presumed settlement of a call (where to, and when it was made) for `keep`, so that late usage can correct it. To be called
+    /// before the next hold is taken.
+    pub fn remember(&mut self, settlement: Settlement, made: (DeploymentId, Time), call: (RequestId, u32), now: Time, keep: Span) {
         debug_assert_eq!(self.free.last(), Some(&settlement.slot), "nothing was held in between");
         while let Some((_, request, call)) = self.presumed_order.front().copied().filter(|(at, ..)| *at + keep < now) {
             self.presumed_order.pop_front();
             self.presumed.remove(&(request, call));
         }
         if keep > Span::ZERO {
-            let parts = self.holds[settlement.slot as usize].parts;
-            self.presumed.insert(call, Presumed { parts, amount: settlement.amount, deployment, until: now + keep });
+            let (parts, (deployment, since)) = (self.holds[settlement.slot as usize].parts, made);
+            self.presumed.insert(call, Presumed { parts, amount: settlement.amount, deployment, since, until: now + keep });
             self.presumed_order.push_back((now, call.0, call.1));
         }
     }
 
-    /// The deployment of a call whose presumed amount can still be corrected.
-    pub fn presumed_on(&self, request: RequestId, call: u32, now: Time) -> Option<DeploymentId> {
-        self.presumed.get(&(request, call)).filter(|presumed| now <= presumed.until).map(|presumed| presumed.deployment)
+    /// The deployment of a call whose presumed amount can still be corrected, and when it was made.
+    pub fn presumed_on(&self, request: RequestId, call: u32, now: Time) -> Option<(DeploymentId, Time)> {
+        self.presumed.get(&(request, call)).filter(|presumed| now <= presumed.until).map(|presumed| (presumed.deployment, presumed.since))
     }
 
     /// The quantile of output lengths that the first estimating account among `accounts` asks for, in thousandths.

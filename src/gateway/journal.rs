@@ -199,6 +199,8 @@ pub struct CallClosed {
     pub deployment: DeploymentId,
     /// Its place among the request's calls.
     pub position: Position,
+    /// When it was made: what it costs is decided then.
+    pub since: Time,
     /// How it ended.
     pub ended: Ended,
     /// What it is billed for, as far as known.

@@ -269,8 +269,8 @@ impl Gateway {
 
     /// Usage of a call that was closed before: turns its presumed amount into the confirmed one, once.
     pub fn late_usage<J: Journal>(&mut self, plan: &Plan, now: Time, request: RequestId, call: u32, usage: Usage, journal: &mut J) {
-        let Some(deployment) = self.budget.presumed_on(request, call, now) else { return };
-        let confirmed = plan.deployment(deployment).rates.cost(usage);
+        let Some((deployment, since)) = self.budget.presumed_on(request, call, now) else { return };
+        let confirmed = plan.deployment(deployment).rates.at(since).cost(usage);
         if let Some(presumed) = self.budget.correct(request, call, now, confirmed, journal) {
             journal.record(now, Some(request), || Fact::Corrected { call, presumed, confirmed });
         }

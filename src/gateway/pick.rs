@@ -118,12 +118,12 @@ pub fn max_tokens(plan: &Plan, path: &Path, request: &Request, group: ModelId, d
     request.max_tokens.map(core::num::NonZeroU32::get).or(model.max_tokens.default).unwrap_or(most).min(cap).min(most)
 }
 
-/// What the request costs at most at the model asked for.
-pub fn worst_case_asked(plan: &Plan, path: &Path, request: &Request) -> Money {
+/// What the request costs at most at the model asked for, at the rates of `now`.
+pub fn worst_case_asked(plan: &Plan, path: &Path, request: &Request, now: Time) -> Money {
     let asked = plan.model(request.model);
     let Some(deployment) = asked.deployments.first() else { return Money::ZERO };
     let output = u64::from(max_tokens(plan, path, request, request.model, *deployment)) * u64::from(request.choices);
-    asked.reference.worst_case(request.input_tokens_max, output)
+    asked.reference.at(now).worst_case(request.input_tokens_max, output)
 }
 
 /// What a request asks of the limits that it counts on, with `output` tokens at most.
@@ -186,12 +186,12 @@ pub fn on_level(plan: &Plan, model: &Model, level: u32) -> u64 {
 fn candidates(plan: &Plan, gateway: &Gateway, needs: &Needs<'_>, progress: &Progress, now: Time) -> Result<u64, Blocked> {
     let model = plan.model(progress.group);
     let ratio = if progress.group == needs.request.model { None } else { price_ratio(plan, needs) };
-    let ceiling = ratio.map(|ratio| worst_case_asked(plan, needs.path, needs.request).0 * i128::from(ratio));
+    let ceiling = ratio.map(|ratio| worst_case_asked(plan, needs.path, needs.request, now).0 * i128::from(ratio));
     let hurdles: [(Blocked, &dyn Fn(DeploymentId) -> bool); 5] = [
         (Blocked::Exhausted, &|id| progress.attempts_on(id) < model.attempts.per_deployment),
         (Blocked::TooLong, &|id| needs.request.input_tokens <= plan.deployment(id).input_tokens_max),
         (Blocked::Unhealthy, &|id| gateway.health.may_call(model, id, now)),
-        (Blocked::PriceRatio, &|id| ceiling.is_none_or(|ceiling| worst_case(plan, needs, progress.group, id).0 * 1000 <= ceiling)),
+        (Blocked::PriceRatio, &|id| ceiling.is_none_or(|ceiling| worst_case(plan, needs, progress.group, id, now).0 * 1000 <= ceiling)),
         (Blocked::Saturated, &|id| model.pick == Pick::Blind || has_room(plan, gateway, needs, progress.group, id, now)),
     ];
     let (mut open, mut furthest) = (0, 0);
@@ -213,9 +213,9 @@ fn price_ratio(plan: &Plan, needs: &Needs<'_>) -> Option<u32> {
 }
 
 #[inline]
-fn worst_case(plan: &Plan, needs: &Needs<'_>, group: ModelId, id: DeploymentId) -> Money {
+fn worst_case(plan: &Plan, needs: &Needs<'_>, group: ModelId, id: DeploymentId, now: Time) -> Money {
     let output = u64::from(max_tokens(plan, needs.path, needs.request, group, id)) * u64::from(needs.request.choices);
-    plan.deployment(id).rates.worst_case(needs.request.input_tokens_max, output)
+    plan.deployment(id).rates.at(now).worst_case(needs.request.input_tokens_max, output)
 }
 
 fn has_room(plan: &Plan, gateway: &Gateway, needs: &Needs<'_>, group: ModelId, id: DeploymentId, now: Time) -> bool {
@@ -232,7 +232,7 @@ fn has_room(plan: &Plan, gateway: &Gateway, needs: &Needs<'_>, group: ModelId, i
 #[inline]
 fn afford(plan: &Plan, gateway: &Gateway, needs: &Needs<'_>, group: ModelId, id: DeploymentId, now: Time) -> Result<Picked, AccountId> {
     let request = needs.request;
-    let rates = &plan.deployment(id).rates;
+    let rates = plan.deployment(id).rates.at(now);
     let max_tokens = max_tokens(plan, needs.path, request, group, id);
     let accounts = Accounts::of(plan, gateway, needs, group, id);
     let want_for = |max_tokens: u32| {
@@ -291,7 +291,7 @@ fn choose(plan: &Plan, gateway: &Gateway, needs: &Needs<'_>, progress: &Progress
         }
         Strategy::Ordered => places().find(|(_, id)| progress.attempts_on(*id) == 0).or_else(|| places().next()).map(|(i, _)| i),
         Strategy::LeastBusy => places().min_by_key(|(i, id)| (gateway.health.in_flight(*id), *i)).map(|(i, _)| i),
-        Strategy::LowestCost => places().min_by_key(|(i, id)| (worst_case(plan, needs, progress.group, *id), *i)).map(|(i, _)| i),
+        Strategy::LowestCost => places().min_by_key(|(i, id)| (worst_case(plan, needs, progress.group, *id, now), *i)).map(|(i, _)| i),
         Strategy::LowestUsage => places().min_by_key(|(i, id)| (gateway.health.tokens_this_minute(*id, now), *i)).map(|(i, _)| i),
         Strategy::LowestLatency { buffer_per_mille } => {
             let best = places().map(|(_, id)| gateway.health.pace(id)).min()?;

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::id::{DeploymentId, ModelId};
 use super::money::Money;
 pub use super::policy::*;
-use super::rate_card::{RateCard, Usage};
-use super::time::Span;
+use super::rate_card::{RateSchedule, Usage};
+use super::time::{Span, Time};
 
 /// Everything the core needs to know that is not state. A request keeps the plan that it was admitted under.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -68,7 +68,7 @@ pub struct Model {
     /// The price tier, for fallbacks that must stay within it.
     pub tier: Option<u32>,
     /// The rates that this group's traffic is compared with: its first deployment's.
-    pub reference: RateCard,
+    pub reference: RateSchedule,
     /// Budgets over everything that this group is asked to answer, fallback or not.
     pub budgets: Vec<BudgetSpec>,
     /// Limits on requests that ask for this group.
@@ -87,7 +87,7 @@ pub struct Deployment {
     /// The provider's own name for the model.
     pub model: String,
     /// What calls cost.
-    pub rates: RateCard,
+    pub rates: RateSchedule,
     /// The share of picks under [`Strategy::WeightedShuffle`]; 0 means never, unless all are 0.
     pub weight: u32,
     /// Priority level: lower ones are used first, and a request moves on to the next when its attempts there are used up.
@@ -132,16 +132,18 @@ impl Plan {
 
     /// The most calls and dollars that one request for `model` can cause, if every call is billed in full for `usage.input` input
     /// tokens and every output is as long as the request and the caps allow (`usage.output` is the client's max_tokens; 0 states none).
+    /// Where rates change, at whatever instant is the dearest.
     ///
     /// An upper bound for a request that wants one answer and whose key sets no policies of its own: it counts the dearest calls that the
     /// caps on the request, its groups and deployments, the tier rule and the price ceiling allow together.
     pub fn worst_case(&self, model: ModelId, usage: Usage) -> WorstCase {
         let asked = self.model(model);
         let per_request = asked.attempts.per_request;
-        let ceiling = asked.fallbacks.price_ratio_max_per_mille.zip(asked.deployments.first()).map(|(ratio, id)| {
-            let output = self.output_tokens(asked, *id, usage.output);
-            asked.reference.worst_case(usage.input, output).0 * i128::from(ratio)
-        });
+        let ratio = asked.fallbacks.price_ratio_max_per_mille.map(i128::from);
+        let ceiling = |now: Time| {
+            let (ratio, first) = ratio.zip(asked.deployments.first())?;
+            Some(asked.reference.at(now).worst_case(usage.input, self.output_tokens(asked, *first, usage.output)).0 * ratio)
+        };
         let mut calls: Vec<(Money, usize, DeploymentId)> = Vec::new();
         let mut group_left: Vec<u32> = Vec::new();
         for (place, group) in self.reachable(model).into_iter().enumerate() {
@@ -153,10 +155,14 @@ impl Plan {
             levels.dedup();
             group_left.push(group.attempts.most().saturating_mul(resends).saturating_mul(levels.len() as u32));
             for id in group.deployments.iter().filter(|id| of_tier && !self.deployment(**id).retired) {
-                let cost = self.deployment(*id).rates.worst_case(usage.input, self.output_tokens(group, *id, usage.output));
-                if place > 0 && ceiling.is_some_and(|ceiling| cost.0 * 1000 > ceiling) {
-                    continue;
-                }
+                let output = self.output_tokens(group, *id, usage.output);
+                let rates = &self.deployment(*id).rates;
+                let costs = rates.cards().chain(asked.reference.cards()).filter_map(|(now, _)| {
+                    let cost = rates.at(now).worst_case(usage.input, output);
+                    let may = place == 0 || ceiling(now).is_none_or(|ceiling| cost.0 * 1000 <= ceiling);
+                    may.then_some(cost)
+                });
+                let Some(cost) = costs.max() else { continue };
                 let most = group.attempts.per_deployment.saturating_mul(resends).min(per_request);
                 calls.extend(core::iter::repeat_n((cost, place, *id), most as usize));
             }
@@ -181,7 +187,7 @@ impl Plan {
     }
 
     /// The group asked for and every group that a walk of its fallbacks can reach.
-    fn reachable(&self, model: ModelId) -> Vec<ModelId> {
+    pub fn reachable(&self, model: ModelId) -> Vec<ModelId> {
         let flat = self.model(model).fallbacks.walk == Walk::Flat;
         let mut found = Vec::from([model]);
         let mut next = 0;

@@ -1,10 +1,12 @@
-//! What a call costs: one deployment's rates and the exact bill of a usage. Knows no model names and no dates (`crate::price` does).
+//! What a call costs: one deployment's rates, when they change, and the exact bill of a usage. Knows no model names and no price lists
+//! (`crate::price` does).
 
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
 use super::money::{Money, Rate};
+use super::time::Time;
 
 /// Tokens as a provider counts them for a bill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -138,8 +140,53 @@ impl RateCard {
         input_rate.times(u64::from(input)) + output_rate.times(output) + self.per_request
     }
 
+    /// The rates of every tier, each with the input tokens that it is above; the base first, above 0.
+    pub fn tiers(&self) -> impl Iterator<Item = (u32, &Rates)> {
+        core::iter::once((0, &self.base)).chain(self.tiers.iter().map(|(above, rates)| (*above, rates)))
+    }
+
     /// The fixed price of every billed request.
     pub fn per_request(&self) -> Money {
         self.per_request
+    }
+}
+
+/// What calls on one deployment cost over time. A call is priced by the card in force when it is made, however long it takes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RateSchedule {
+    first: RateCard,
+    later: Vec<(Time, RateCard)>,
+}
+
+impl RateSchedule {
+    /// `first`, and then each card of `later` from its instant on, the instant included.
+    ///
+    /// # Panics
+    /// If the instants do not strictly increase: `config` checks what users write.
+    pub fn new(first: RateCard, later: Vec<(Time, RateCard)>) -> Self {
+        assert!(later.is_sorted_by(|a, b| a.0 < b.0), "price changes follow each other");
+        Self { first, later }
+    }
+
+    /// The card in force at `now`.
+    #[inline]
+    pub fn at(&self, now: Time) -> &RateCard {
+        if self.later.is_empty() {
+            return &self.first;
+        }
+        let changes = self.later.partition_point(|(from, _)| *from <= now);
+        changes.checked_sub(1).map_or(&self.first, |last| &self.later[last].1)
+    }
+
+    /// Every card with the instant that it is in force from; the first from the beginning of time.
+    pub fn cards(&self) -> impl Iterator<Item = (Time, &RateCard)> {
+        core::iter::once((Time(0), &self.first)).chain(self.later.iter().map(|(from, card)| (*from, card)))
+    }
+}
+
+impl From<RateCard> for RateSchedule {
+    /// Rates that never change.
+    fn from(card: RateCard) -> Self {
+        Self::new(card, Vec::new())
     }
 }

@@ -2,7 +2,8 @@
 
 use super::failure::FailureClass;
 use super::money::Money;
-use super::plan::{BillingRule, Deployment, Leave, OnDisconnect, Presume};
+use super::plan::{BillingRule, Leave, OnDisconnect, Presume};
+use super::rate_card::RateCard;
 
 /// Where a request is when its client leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,10 +70,9 @@ pub enum Broken {
 }
 
 /// The amount that stands in for a bill that was never seen, and is never below it; `None` where the provider bills nothing.
-/// `worst_case` is what was held, `input` and `max_tokens` the upper bounds that it was made from.
-pub fn presumed(deployment: &Deployment, worst_case: Money, input: u32, max_tokens: u64, broken: Broken) -> Option<Money> {
-    let rule = deployment.billing;
-    let up_to = |output: u64| deployment.rates.worst_case(input, output.min(max_tokens)).min(worst_case);
+/// `rates` are those of the instant of the call, `worst_case` is what was held, `input` and `max_tokens` the upper bounds that it was made from.
+pub fn presumed(rule: BillingRule, rates: &RateCard, worst_case: Money, input: u32, max_tokens: u64, broken: Broken) -> Option<Money> {
+    let up_to = |output: u64| rates.worst_case(input, output.min(max_tokens)).min(worst_case);
     match broken {
         Broken::Cancelled { stream: true, received } if rule.cancel_stops_billing => {
             Some(up_to(u64::from(received) + u64::from(rule.cancel_lag_tokens_max)))

@@ -39,6 +39,19 @@ impl fmt::Display for DiscountError {
 
 impl std::error::Error for DiscountError {}
 
+impl fmt::Display for Discount {
+    /// The share that is taken off: `12 %`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (off, of) = (u128::from(self.of - self.paid) * 100, u128::from(self.of));
+        let places = usize::try_from(self.of.ilog10()).expect("at most 18");
+        let fraction = format!("{:0places$}", off % of);
+        match fraction.trim_end_matches('0') {
+            "" => write!(f, "{} %", off / of),
+            digits => write!(f, "{}.{digits} %", off / of),
+        }
+    }
+}
+
 impl Discount {
     /// The list price.
     pub const NONE: Self = Self { paid: 1, of: 1 };
@@ -104,6 +117,12 @@ mod tests {
         check("0.000", 7, 7);
         check("1.2e-1", 3_000_000, 2_640_000);
         check("0.1", 75_000, 67_500);
+    }
+
+    #[test]
+    fn a_discount_says_how_many_percent() {
+        let said = |text: &str| Discount::parse(text).expect("a discount").to_string();
+        assert_eq!(["0.12", "0.125", "0", "0.001", "0.9999"].map(said), ["12 %", "12.5 %", "0 %", "0.1 %", "99.99 %"]);
     }
 
     #[test]

@@ -22,7 +22,9 @@ mod discount;
 mod entry;
 mod litellm;
 mod names;
+mod reserved;
 mod table;
+pub mod tokens;
 
 #[cfg(test)]
 mod tests;
@@ -34,6 +36,7 @@ use std::sync::OnceLock;
 pub use self::decimal::{DecimalError, money_from_usd, rate_from_usd_per_mtok, rate_from_usd_per_token};
 pub use self::discount::{Discount, DiscountError};
 pub use self::entry::{Entry, OverrideError, OverrideRates, ServiceTier, StatedRates, UnknownServiceTier};
+pub use self::reserved::Reserved;
 
 /// What models cost on one day.
 #[derive(Debug, Clone)]

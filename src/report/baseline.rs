@@ -45,7 +45,7 @@ pub struct Recorded {
 /// What a simulation came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Simulated {
-    /// The bill.
+    /// The bill of its calls: capacity that is paid by the hour is in no log.
     pub cost: Money,
     /// Calls.
     pub calls: u64,
@@ -126,7 +126,7 @@ impl Baseline {
             p95: log.durations.quantile(950),
         };
         let simulated = Simulated {
-            cost: mean(merged.bill),
+            cost: mean(merged.billed_by_call()),
             calls: merged.calls_sent() / runs,
             rate_limited: merged.requests_rate_limited() / runs,
             p95: merged.latency.quantile(950),

@@ -7,6 +7,8 @@
 //! 3. *Base* is the delivered usage at the reference price of the model asked for, as if no prompt cache existed.
 //! 4. *Premium of place* is the same usage at the called deployment, less the base. Negative where that one is cheaper.
 //! 5. *Prompt cache* is what the provider's prompt cache changed. Negative where it saved, positive where its writes cost more.
+//!
+//! *Reserved* is beside them: what is paid by the hour belongs to no call, and is added for the run as a whole.
 
 use std::ops::AddAssign;
 
@@ -94,9 +96,15 @@ pub fn delivered_usage(billed: Usage, delivered: u32) -> Usage {
 }
 
 /// Splits `bill`, the world's bill for the usage `billed` of the call that `closed` tells of. `called` prices the deployment called and
-/// `reference` the model that the request asked for. A bill of zero has no parts.
+/// `reference` the model that the request asked for; `at_reference` counts the tokens of an answer as that model does. A bill of zero has no parts.
 #[inline]
-pub fn split(closed: &CallClosed, billed: Usage, bill: Money, called: &RateCard, reference: &RateCard) -> Parts {
+pub fn split(
+    closed: &CallClosed,
+    billed: Usage,
+    bill: Money,
+    (called, reference): (&RateCard, &RateCard),
+    at_reference: impl FnOnce(Usage) -> Usage,
+) -> Parts {
     if let Some(waste) = Waste::of(closed.ended) {
         return Parts::Wasted(waste, closed.position, bill);
     }
@@ -106,7 +114,7 @@ pub fn split(closed: &CallClosed, billed: Usage, bill: Money, called: &RateCard,
     }
     let usage = delivered_usage(billed, closed.delivered);
     let plain = usage.without_prompt_cache();
-    let base = reference.cost(plain);
+    let base = reference.cost(at_reference(plain));
     let here = called.cost(plain);
     let here_cached = if usage == plain { here } else { called.cost(usage) };
     Parts::Delivered { undelivered: bill - here_cached, base, premium: here - base, prompt_cache: here_cached - here }
@@ -125,6 +133,8 @@ pub struct Causes {
     pub premium: Money,
     /// What the prompt cache cost or (negative) saved.
     pub prompt_cache: Money,
+    /// Capacity that was paid for by the hour, called or not. No part of any call.
+    pub reserved: Money,
 }
 
 impl Causes {
@@ -154,7 +164,7 @@ impl Causes {
 
     /// The sum of all parts: the bill.
     pub fn total(&self) -> Money {
-        self.wasted_total() + self.undelivered + self.base + self.premium + self.prompt_cache
+        self.wasted_total() + self.undelivered + self.base + self.premium + self.prompt_cache + self.reserved
     }
 }
 
@@ -167,6 +177,7 @@ impl AddAssign<&Self> for Causes {
         self.base += other.base;
         self.premium += other.premium;
         self.prompt_cache += other.prompt_cache;
+        self.reserved += other.reserved;
     }
 }
 
@@ -180,10 +191,27 @@ mod tests {
     use crate::gateway::journal::Certainty;
     use crate::gateway::money::Rate;
     use crate::gateway::rate_card::Rates;
+    use crate::gateway::time::Time;
 
     fn closed(ended: Ended, position: Position, usage: Usage, delivered: u32) -> CallClosed {
         let (model, deployment) = (ModelId(0), DeploymentId(0));
-        CallClosed { call: 1, model, deployment, position, ended, usage, delivered, amount: Money::ZERO, certainty: Certainty::Confirmed }
+        CallClosed {
+            call: 1,
+            model,
+            deployment,
+            position,
+            since: Time(0),
+            ended,
+            usage,
+            delivered,
+            amount: Money::ZERO,
+            certainty: Certainty::Confirmed,
+        }
+    }
+
+    /// All models count alike.
+    fn same(usage: Usage) -> Usage {
+        usage
     }
 
     fn mini() -> RateCard {
@@ -207,31 +235,40 @@ mod tests {
     #[test]
     fn a_plain_answer_at_home_is_all_base() {
         let usage = Usage::plain(1_000, 100);
-        let parts = split(&closed(Ended::Delivered, Position::First, usage, 100), usage, mini().cost(usage), &mini(), &mini());
+        let parts = split(&closed(Ended::Delivered, Position::First, usage, 100), usage, mini().cost(usage), (&mini(), &mini()), same);
         assert_eq!(micro_usd(parts), [0, 150 + 60, 0, 0]);
     }
 
     #[test]
     fn a_fallback_to_a_dearer_model_is_premium_of_place() {
         let usage = Usage::plain(1_000, 100);
-        let parts = split(&closed(Ended::Delivered, Position::Fallback, usage, 100), usage, sonnet().cost(usage), &sonnet(), &mini());
+        let parts = split(&closed(Ended::Delivered, Position::Fallback, usage, 100), usage, sonnet().cost(usage), (&sonnet(), &mini()), same);
         assert_eq!(micro_usd(parts), [0, 210, 4_500 - 210, 0]);
+    }
+
+    #[test]
+    fn tokens_that_only_the_other_model_counts_are_premium_of_place() {
+        let usage = Usage::plain(1_200, 100);
+        let bill = sonnet().cost(usage);
+        let at_home = |_| Usage::plain(1_000, 100);
+        let parts = split(&closed(Ended::Delivered, Position::Fallback, usage, 100), usage, bill, (&sonnet(), &mini()), at_home);
+        assert_eq!(micro_usd(parts), [0, 210, 5_100 - 210, 0]);
     }
 
     #[test]
     fn what_a_client_that_left_did_not_get_is_undelivered() {
         let usage = Usage::plain(1_000, 500);
-        let parts = split(&closed(Ended::Delivered, Position::First, usage, 100), usage, mini().cost(usage), &mini(), &mini());
+        let parts = split(&closed(Ended::Delivered, Position::First, usage, 100), usage, mini().cost(usage), (&mini(), &mini()), same);
         assert_eq!(micro_usd(parts), [400 * 600_000 / 1_000_000, 210, 0, 0]);
     }
 
     #[test]
     fn the_prompt_cache_saves_on_reads_and_costs_on_writes() {
         let read = Usage { cache_read: 1_000, ..Usage::plain(1_000, 0) };
-        let parts = split(&closed(Ended::Delivered, Position::First, read, 0), read, sonnet().cost(read), &sonnet(), &sonnet());
+        let parts = split(&closed(Ended::Delivered, Position::First, read, 0), read, sonnet().cost(read), (&sonnet(), &sonnet()), same);
         assert_eq!(micro_usd(parts), [0, 3_000, 0, -2_700]);
         let write = Usage { cache_write: 1_000, ..Usage::plain(1_000, 0) };
-        let parts = split(&closed(Ended::Delivered, Position::First, write, 0), write, sonnet().cost(write), &sonnet(), &sonnet());
+        let parts = split(&closed(Ended::Delivered, Position::First, write, 0), write, sonnet().cost(write), (&sonnet(), &sonnet()), same);
         assert_eq!(micro_usd(parts), [0, 3_000, 0, 750]);
     }
 
@@ -247,7 +284,7 @@ mod tests {
         ] {
             for position in POSITIONS {
                 let mut causes = Causes::default();
-                causes.add(split(&closed(ended, position, usage, 0), usage, bill, &mini(), &mini()));
+                causes.add(split(&closed(ended, position, usage, 0), usage, bill, (&mini(), &mini()), same));
                 assert_eq!(causes.wasted[waste as usize][position as usize], bill);
                 assert_eq!(causes.total(), bill);
             }
@@ -258,7 +295,7 @@ mod tests {
     fn an_answer_that_was_not_billed_has_no_parts_even_with_a_price_per_request() {
         let card = RateCard::new(Rates::plain(Rate(1), Rate(1)), vec![], Money(5));
         let call = closed(Ended::Delivered, Position::First, Usage::default(), 7);
-        assert_eq!(micro_usd(split(&call, Usage::default(), Money::ZERO, &card, &card)), [0; 4]);
+        assert_eq!(micro_usd(split(&call, Usage::default(), Money::ZERO, (&card, &card), same)), [0; 4]);
     }
 
     fn any_card() -> impl Strategy<Value = RateCard> {
@@ -300,7 +337,7 @@ mod tests {
             let (mut causes, mut bills, mut by_position) = (Causes::default(), Money::ZERO, [Money::ZERO; 4]);
             for (usage, ended, position, delivered, called, reference) in calls {
                 let bill = called.cost(usage);
-                let parts = split(&closed(ended, position, usage, delivered), usage, bill, &called, &reference);
+                let parts = split(&closed(ended, position, usage, delivered), usage, bill, (&called, &reference), same);
                 let mut alone = Causes::default();
                 alone.add(parts);
                 prop_assert_eq!(alone.total(), bill);

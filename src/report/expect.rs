@@ -7,9 +7,9 @@ use crate::gateway::money::Money;
 /// What is bounded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bound {
-    /// The bill of every seed is at most this.
+    /// The bill of every seed, at every end of token ratios, is at most this.
     CostAtMost(Money),
-    /// The bill of every seed is at least this.
+    /// The bill of every seed, at every end of token ratios, is at least this.
     CostAtLeast(Money),
     /// At least so many in a million of every seed's requests are answered, as their users see it.
     AnsweredAtLeast {
@@ -68,7 +68,7 @@ fn judge_all(variants: &[Variant], expectation: &Expectation) -> Vec<Verdict> {
 }
 
 fn judge(variant: &Variant, bound: Bound) -> Verdict {
-    let bill = variant.bill();
+    let bill = variant.bill_anywhere();
     let answered = variant.runs.iter().map(|run| run.totals.answered_of());
     let per_million = |(part, whole): (u64, u64)| u128::from(part) * 1_000_000 / u128::from(whole.max(1));
     let (least, most) = (answered.clone().min_by_key(|run| per_million(*run)), answered.max_by_key(|run| per_million(*run)));

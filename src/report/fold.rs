@@ -15,6 +15,7 @@ use crate::gateway::money::Money;
 use crate::gateway::plan::Plan;
 use crate::gateway::rate_card::Usage;
 use crate::gateway::time::Time;
+use crate::price::tokens::{TokenCounts, TokenTable};
 
 /// The request that something is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +80,7 @@ impl Directory {
 #[derive(Debug, Clone)]
 pub struct Fold {
     plan: Arc<Plan>,
+    tokens: TokenTable,
     /// Who may ask.
     pub directory: Directory,
     /// What has been counted.
@@ -88,9 +90,15 @@ pub struct Fold {
 }
 
 impl Fold {
-    /// An empty fold for a run under `plan`.
+    /// An empty fold for a run under `plan`, where all models count tokens alike.
     pub fn new(plan: Arc<Plan>) -> Self {
-        Self { totals: Totals::new(&plan), series: Series::default(), directory: Directory::default(), plan }
+        let tokens = TokenTable::new(&plan, &TokenCounts::default());
+        Self::with_tokens(plan, tokens)
+    }
+
+    /// As [`Fold::new`], where they count as `tokens` says.
+    pub fn with_tokens(plan: Arc<Plan>, tokens: TokenTable) -> Self {
+        Self { totals: Totals::new(&plan), series: Series::default(), directory: Directory::default(), plan, tokens }
     }
 
     /// Whether [`Fold::fact`] reads facts of this kind; a driver need not make the others.
@@ -164,9 +172,17 @@ impl Fold {
     /// Counts a closed call with the world's bill for it.
     #[inline]
     pub fn call(&mut self, now: Time, about: &About, closed: &CallClosed, billed: Billed) {
-        let (called, reference) = (&self.plan.deployment(closed.deployment).rates, &self.plan.model(about.model).reference);
-        let parts = cause::split(closed, billed.usage, billed.amount, called, reference);
+        let called = self.plan.deployment(closed.deployment).rates.at(closed.since);
+        let reference = self.plan.model(about.model).reference.at(closed.since);
+        let tokens = &self.tokens;
+        let at_reference = |usage| tokens.at_reference(about.model, closed.deployment, usage);
+        let parts = cause::split(closed, billed.usage, billed.amount, (called, reference), at_reference);
         let totals = &mut self.totals;
+        if let Some(pair) = tokens.pair(about.model, closed.deployment) {
+            let crossed = row(&mut totals.crossed, pair);
+            crossed.calls += 1;
+            crossed.bill += billed.amount;
+        }
         totals.last = totals.last.max(now);
         totals.bill += billed.amount;
         totals.bill_of_one_call_max = totals.bill_of_one_call_max.max(billed.amount);

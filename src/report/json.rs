@@ -71,6 +71,10 @@ struct VariantJson<'a> {
     name: &'a str,
     bill: SpreadJson,
     worst_case_of_a_request: Option<WorstCaseJson<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bill_at_ends_of_token_counts: Option<EndsJson>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    answered_by_other_model: Vec<CrossingJson<'a>>,
     runs: Vec<RunJson<'a>>,
 }
 
@@ -80,6 +84,22 @@ struct WorstCaseJson<'a> {
     input_tokens: u32,
     calls: u32,
     cost: Usd,
+}
+
+#[derive(Serialize)]
+struct EndsJson {
+    low: SpreadJson,
+    high: SpreadJson,
+}
+
+#[derive(Serialize)]
+struct CrossingJson<'a> {
+    asked: &'a str,
+    answered: &'a str,
+    /// `false`: they were taken to be the same.
+    token_counts_compared: bool,
+    calls: u64,
+    bill: Usd,
 }
 
 #[derive(Serialize)]
@@ -164,6 +184,8 @@ struct CauseJson {
     wasted: Usd,
     wasted_by: BTreeMap<&'static str, BTreeMap<&'static str, Usd>>,
     of_which_shared: Usd,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reserved: Option<Usd>,
 }
 
 #[derive(Serialize)]
@@ -287,8 +309,16 @@ impl<'a> ReportJson<'a> {
 
 impl<'a> VariantJson<'a> {
     fn of(variant: &'a Variant) -> Self {
-        let Spread { mean, min, max } = variant.bill();
-        let bill = SpreadJson { mean: Usd(mean), min: Usd(min), max: Usd(max) };
+        let bill = spread(variant.bill());
+        let bill_at_ends_of_token_counts = variant.token_ends.as_ref().map(|ends| EndsJson { low: spread(ends.low()), high: spread(ends.high()) });
+        let crossings = variant.crossings.iter().map(|crossing| CrossingJson {
+            asked: &crossing.pair.asked,
+            answered: &crossing.pair.answered,
+            token_counts_compared: crossing.pair.rule.is_some(),
+            calls: crossing.calls,
+            bill: Usd(crossing.bill),
+        });
+        let answered_by_other_model = crossings.collect();
         let runs = variant.runs.iter().map(|run| RunJson::of(run, &variant.names)).collect();
         let worst_case_of_a_request = variant.worst_case.as_ref().map(|worst| WorstCaseJson {
             model: &worst.model,
@@ -296,7 +326,7 @@ impl<'a> VariantJson<'a> {
             calls: worst.most.calls,
             cost: Usd(worst.most.cost),
         });
-        Self { name: &variant.name, bill, worst_case_of_a_request, runs }
+        Self { name: &variant.name, bill, worst_case_of_a_request, bill_at_ends_of_token_counts, answered_by_other_model, runs }
     }
 }
 
@@ -329,6 +359,10 @@ impl<'a> RunJson<'a> {
             series_width_s: run.series.width().0 / 1_000_000_000,
         }
     }
+}
+
+fn spread(Spread { mean, min, max }: Spread) -> SpreadJson {
+    SpreadJson { mean: Usd(mean), min: Usd(min), max: Usd(max) }
 }
 
 fn requests(totals: &Totals) -> RequestsJson {
@@ -389,6 +423,7 @@ fn cause(totals: &Totals) -> CauseJson {
         undelivered: Usd(causes.undelivered),
         wasted: Usd(causes.wasted_total()),
         wasted_by: Waste::ALL.into_iter().map(|waste| (waste.name(), by_position(&causes.wasted[waste as usize]))).collect(),
+        reserved: (causes.reserved != Money::ZERO).then_some(Usd(causes.reserved)),
     }
 }
 

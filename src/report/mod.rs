@@ -7,6 +7,7 @@
 pub mod baseline;
 pub mod cause;
 pub mod coverage;
+pub mod crossing;
 pub mod expect;
 pub mod fold;
 pub mod histogram;
@@ -127,6 +128,10 @@ pub struct Variant {
     pub names: Names,
     /// The most that its plan lets one request cause, whatever happens in the runs.
     pub worst_case: Option<RequestWorstCase>,
+    /// What other models than those asked for have answered, as far as calls were billed or made.
+    pub crossings: Vec<crossing::Crossing>,
+    /// The bills at the ends of token ratios, if calls may go by one that is a range.
+    pub token_ends: Option<crossing::TokenEnds>,
     /// One run for each seed, in the order of seeds. Never empty.
     pub runs: Vec<Run>,
 }
@@ -211,7 +216,7 @@ pub struct Spread {
 }
 
 impl Spread {
-    fn of(amounts: impl Iterator<Item = Money> + Clone) -> Self {
+    pub(crate) fn of(amounts: impl Iterator<Item = Money> + Clone) -> Self {
         let count = i128::try_from(amounts.clone().count()).expect("few seeds").max(1);
         let sum: Money = amounts.clone().sum();
         let min = amounts.clone().min().unwrap_or_default();
@@ -223,6 +228,8 @@ impl Spread {
 fn same_counts(a: &Totals, b: &Totals) -> bool {
     let (mut a, mut b) = (a.clone(), b.clone());
     for totals in [&mut a, &mut b] {
+        // Told by what was called already; and each plan numbers its pairs of models itself.
+        totals.crossed.clear();
         for rows in [&mut totals.asked, &mut totals.keys, &mut totals.teams] {
             while rows.pop_if(|row| *row == totals::Demand::default()).is_some() {}
         }

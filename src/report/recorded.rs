@@ -18,6 +18,8 @@ const HOUR: u64 = 3_600_000_000_000;
 /// One request as the log has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
+    /// When the call to answer it was made, which it is priced by.
+    pub made_at: Time,
     /// When its answer ended.
     pub ended_at: Time,
     /// The model that it asked for.
@@ -104,7 +106,7 @@ impl Log {
     pub fn add(&mut self, entry: &Entry) -> Money {
         let plan = &self.plan;
         let price = entry.deployment.map_or(&plan.model(entry.model).reference, |id| &plan.deployment(id).rates);
-        let amount = entry.usage.map_or(Money::ZERO, |usage| price.cost(usage)) + entry.earlier;
+        let amount = entry.usage.map_or(Money::ZERO, |usage| price.at(entry.made_at).cost(usage)) + entry.earlier;
         self.requests += 1;
         self.with_cost += u64::from(entry.cost.is_some());
         self.with_status += u64::from(entry.status.is_some());

@@ -47,7 +47,7 @@ fn deployment(name: &str, model: &str, rates: RateCard) -> Deployment {
         name: name.into(),
         provider: "openai".into(),
         model: model.into(),
-        rates,
+        rates: rates.into(),
         weight: 1,
         order: 0,
         limits: vec![],
@@ -88,7 +88,7 @@ pub(crate) fn report() -> Report {
         prices: "built-in list of 2026-11-22".into(),
         traffic: Traffic { name: "three.csv".into(), origin: Origin::Recorded, requests: 3, first: second(0), span: Span::from_secs(120) },
         assumptions: vec![Assumption { what: "prompt cache".into(), value: "visible at arrival".into(), source: "preset ledger".into() }],
-        variants: vec![Variant { name: "as configured".into(), names, worst_case: None, runs: vec![run] }],
+        variants: vec![Variant { name: "as configured".into(), names, worst_case: None, crossings: vec![], token_ends: None, runs: vec![run] }],
         reference: 0,
         baseline: None,
         coverage: None,
@@ -104,9 +104,9 @@ fn call(fold: &mut Fold, about: &About, now: Time, (call, target): (u32, u32), l
     let worst_case = Money(10_000_000_000);
     fold.fact(now, Some(about), &Fact::Called(Called { call, model, deployment, position, worst_case, max_tokens: 500 }));
     let usage = if limited { Usage::default() } else { Usage::plain(1_000, 100) };
-    let amount = if limited { Money::ZERO } else { plan().deployments[target as usize].rates.cost(usage) };
+    let amount = if limited { Money::ZERO } else { plan().deployments[target as usize].rates.at(now).cost(usage) };
     let ended = if limited { Ended::Failed(FailureClass::RateLimited) } else { Ended::Delivered };
     let certainty = Certainty::Confirmed;
-    let closed = CallClosed { call, model, deployment, position, ended, usage, delivered: usage.output, amount, certainty };
+    let closed = CallClosed { call, model, deployment, position, since: now, ended, usage, delivered: usage.output, amount, certainty };
     fold.call(now, about, &closed, Billed { usage, amount, shared: false });
 }

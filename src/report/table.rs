@@ -34,6 +34,7 @@ pub fn render(report: &Report) -> String {
     if let Some(note) = extrapolation_note(report.traffic.span) {
         line(&mut text, "", &note);
     }
+    text.push_str(&token_lines(report));
     text.push_str(&seeds_lines(report));
     text.push('\n');
     text.push_str(&cause_table(&merged));
@@ -130,6 +131,32 @@ fn verdict_table(report: &Report, merged: &[(&Variant, Totals)]) -> String {
     table.render()
 }
 
+/// What the headline does not know of token counts: how far the ranges of ratios reach, and where a change rests on counts that nobody compared.
+fn token_lines(report: &Report) -> String {
+    let mut text = String::new();
+    let Some(reference) = report.variants.get(report.reference) else { return text };
+    for (index, variant) in report.variants.iter().enumerate().filter(|(_, variant)| variant.token_ends.is_some()) {
+        let (title, target) = extrapolations(report.traffic.span).first().copied().unwrap_or(("$ trace", report.traffic.span));
+        let bills = variant.bill_at_ends().map(|bill| if title == "$ trace" { bill } else { extrapolate(bill, report.traffic.span, target) });
+        let decimals = decimals(bills[1]);
+        let shown = |bill: Money| dollars(rounded(bill, decimals), decimals);
+        let (least, most) = (bills.into_iter().min().unwrap_or_default(), bills.into_iter().max().unwrap_or_default());
+        let mut told = format!("{title} {} ({} to {}: token counts)", shown(bills[1]), shown(least), shown(most));
+        if index != report.reference {
+            let [at_low, middle, at_high] = [0, 1, 2].map(|end| change(reference.bill_at_ends()[end], variant.bill_at_ends()[end]));
+            let _ = write!(told, ", change {middle} ({at_low} to {at_high})");
+        }
+        line(&mut text, &variant.name, &told);
+    }
+    let uncompared = |variant: &Variant| variant.billed_uncompared() != Money::ZERO;
+    let rests = |other: &&Variant| !other.is_identical(reference) && (uncompared(reference) || uncompared(other));
+    let rest: Vec<&str> = report.variants.iter().filter(rests).map(|variant| variant.name.as_str()).collect();
+    if !rest.is_empty() {
+        line(&mut text, "change", &format!("token counts not compared between the models that answer ({})", rest.join(", ")));
+    }
+    text
+}
+
 fn seeds_lines(report: &Report) -> String {
     let mut text = String::new();
     let seeds = report.variants.first().map_or(0, |variant| variant.runs.len());
@@ -158,22 +185,33 @@ fn mean(amount: Money, variant: &Variant) -> Money {
 fn cause_table(merged: &[(&Variant, Totals)]) -> String {
     let rows = merged.iter().map(|(variant, totals)| {
         let causes = &totals.causes;
-        let parts = [causes.base, causes.premium, causes.prompt_cache, causes.wasted_total(), causes.undelivered];
+        let parts = [causes.base, causes.premium, causes.prompt_cache, causes.wasted_total(), causes.undelivered, causes.reserved];
         (*variant, parts.map(|part| mean(part, variant)).to_vec())
     });
-    money_table("$ by cause", &["base", "premium of place", "prompt cache", "wasted", "undelivered"], rows.collect())
+    money_table("$ by cause", &["base", "premium of place", "prompt cache", "wasted", "undelivered", RESERVED], rows.collect())
 }
 
 fn position_table(merged: &[(&Variant, Totals)]) -> String {
     if merged.iter().all(|(_, totals)| totals.by_position[1..].iter().all(|amount| *amount == Money::ZERO)) {
         return String::new();
     }
-    let rows = merged.iter().map(|(variant, totals)| (*variant, totals.by_position.map(|amount| mean(amount, variant)).to_vec()));
-    format!("\n{}", money_table("$ by call", &["first", "retry, same", "retry, other", "fallback"], rows.collect()))
+    let rows = merged.iter().map(|(variant, totals)| {
+        let parts = totals.by_position.into_iter().chain([totals.causes.reserved]);
+        (*variant, parts.map(|amount| mean(amount, variant)).collect())
+    });
+    format!("\n{}", money_table("$ by call", &["first", "retry, same", "retry, other", "fallback", RESERVED], rows.collect()))
 }
 
+/// The last column of a table of money, left out where nobody pays by the hour.
+const RESERVED: &str = "reserved";
+
 /// A table of amounts and their sum. What is shown adds up as shown.
-fn money_table(title: &str, columns: &[&str], rows: Vec<(&Variant, Vec<Money>)>) -> String {
+fn money_table(title: &str, columns: &[&str], mut rows: Vec<(&Variant, Vec<Money>)>) -> String {
+    let mut columns = columns.to_vec();
+    if columns.last() == Some(&RESERVED) && rows.iter().all(|(_, parts)| parts.last() == Some(&Money::ZERO)) {
+        columns.pop();
+        rows.iter_mut().for_each(|(_, parts)| parts.truncate(columns.len()));
+    }
     let largest = rows.iter().flat_map(|(_, parts)| parts.iter().copied().chain([parts.iter().copied().sum()])).max_by_key(|amount| amount.0.abs());
     let decimals = decimals(largest.unwrap_or_default());
     let mut table = Lines::new(title, columns.iter().copied().chain(["total"]));
@@ -247,12 +285,12 @@ fn reasons(totals: &Totals) -> Option<String> {
 
 fn ledger_lines(merged: &[(&Variant, Totals)]) -> String {
     let mut text = String::new();
-    if merged.iter().all(|(_, totals)| totals.ledger.total() == totals.bill && totals.ledger.presumed == Money::ZERO) {
+    if merged.iter().all(|(_, totals)| totals.ledger.total() == totals.billed_by_call() && totals.ledger.presumed == Money::ZERO) {
         line(&mut text, "Ledger", "the gateway's own books equal the bill in every variant, all of it confirmed");
         return text;
     }
     for (variant, totals) in merged {
-        let (ledger, difference) = (&totals.ledger, mean(totals.ledger.total() - totals.bill, variant));
+        let (ledger, difference) = (&totals.ledger, mean(totals.ledger.total() - totals.billed_by_call(), variant));
         let against = match difference {
             Money::ZERO => "equal to the bill".to_owned(),
             more if more > Money::ZERO => format!("{} above the bill", usd(more)),

@@ -5,6 +5,7 @@ use std::ops::AddAssign;
 use super::cause::Causes;
 use super::histogram::Histogram;
 use crate::gateway::failure::{CLASSES, FailureClass};
+use crate::gateway::id::DeploymentId;
 use crate::gateway::journal::{Denial, Outcome};
 use crate::gateway::money::Money;
 use crate::gateway::plan::Plan;
@@ -77,6 +78,14 @@ sums! {
         /// Output tokens billed.
         output_tokens: u64,
         /// The bill.
+        bill: Money,
+    }
+
+    /// Calls to another model than the one that a request's tokens were counted by.
+    Crossed {
+        /// Calls closed.
+        calls: u64,
+        /// What these were billed.
         bill: Money,
     }
 
@@ -307,8 +316,10 @@ pub struct Totals {
     pub causes: Causes,
     /// Of the bill, calls that went on for others after the client that is billed for them had left.
     pub shared: Money,
-    /// The bill by position of the call.
+    /// The bill by position of the call, without what is [`Causes::reserved`].
     pub by_position: [Money; 4],
+    /// By pair of models, as the plan's token table numbers them.
+    pub crossed: Vec<Crossed>,
     /// By model asked for.
     pub asked: Vec<Demand>,
     /// By key.
@@ -359,6 +370,7 @@ impl Totals {
             causes: Causes::default(),
             shared: Money::ZERO,
             by_position: [Money::ZERO; 4],
+            crossed: Vec::new(),
             asked: vec![Demand::default(); plan.models.len()],
             keys: Vec::new(),
             teams: Vec::new(),
@@ -396,6 +408,7 @@ impl Totals {
         for (mine, theirs) in self.by_position.iter_mut().zip(other.by_position) {
             *mine += theirs;
         }
+        add_rows(&mut self.crossed, &other.crossed);
         add_rows(&mut self.asked, &other.asked);
         add_rows(&mut self.keys, &other.keys);
         add_rows(&mut self.teams, &other.teams);
@@ -422,6 +435,18 @@ impl Totals {
     /// How long users waited for their answers.
     pub fn waited(&self) -> &Histogram {
         self.users.as_ref().map_or(&self.latency, |users| &users.latency)
+    }
+
+    /// Adds what the capacity of one deployment cost over the run: to the bill, to its causes and to the deployment's own.
+    pub fn reserve(&mut self, deployment: DeploymentId, amount: Money) {
+        self.bill += amount;
+        self.causes.reserved += amount;
+        row(&mut self.deployments, deployment.index()).bill += amount;
+    }
+
+    /// What all calls were billed: the bill without reserved capacity, which no ledger of calls has.
+    pub fn billed_by_call(&self) -> Money {
+        self.bill - self.causes.reserved
     }
 
     /// Calls sent.

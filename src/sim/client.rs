@@ -24,6 +24,7 @@ use crate::gateway::journal::Journal;
 use crate::gateway::plan::Plan;
 use crate::gateway::request::Request;
 use crate::gateway::time::{Span, Time};
+use crate::price::tokens::{Ratio, TokenCounts};
 use crate::traffic::distribution::{Distribution, Draws};
 use crate::traffic::trace::{Batch, LeftAfter, NameId, Row, Subject};
 
@@ -44,6 +45,8 @@ pub struct Clients {
     pub output_tokens_unrecorded: u32,
     /// How long after sending it first a client gives up on a request, retries included; the gateway is told.
     pub deadline: Option<Span>,
+    /// How the tokens that rows record carry over to the models that answer.
+    pub tokens: TokenCounts,
     /// What they do on their own.
     pub habits: Habits,
 }
@@ -109,6 +112,7 @@ impl Default for Clients {
             stream: false,
             output_tokens_unrecorded: 256,
             deadline: None,
+            tokens: TokenCounts::default(),
             habits: Habits::default(),
         }
     }
@@ -294,12 +298,12 @@ impl Directory {
     }
 }
 
-/// When a client leaves that waits for the open call, if it is to leave; [`Time::MAX`] if that call is over before.
+/// When a client leaves that waits for the open call (with the ratio that makes its output tokens of recorded ones), if it is to leave; [`Time::MAX`] if that call is over before.
 #[inline]
-pub(super) fn leaves_at(left_after: LeftAfter, arrived_at: Time, open: Option<&Fate>) -> Time {
+pub(super) fn leaves_at(left_after: LeftAfter, arrived_at: Time, open: Option<(&Fate, Ratio)>) -> Time {
     match left_after {
         LeftAfter::Waited(span) => arrived_at + span,
-        LeftAfter::Tokens(tokens) => open.map_or(Time::MAX, |fate| fate.made_at(tokens)),
+        LeftAfter::Tokens(tokens) => open.map_or(Time::MAX, |(fate, ratio)| fate.made_at(ratio.of(tokens))),
     }
 }
 

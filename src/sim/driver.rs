@@ -28,6 +28,7 @@ use crate::gateway::plan::Plan;
 use crate::gateway::request::Request;
 use crate::gateway::time::{Span, Time};
 use crate::gateway::{Gateway, Outstanding};
+use crate::price::tokens::{Ratio, TokenRatio, TokenTable};
 use crate::traffic::trace::{Batch, LeftAfter, Row};
 
 /// One configuration in one world.
@@ -50,6 +51,8 @@ pub struct Driver<O> {
     variant: Variant,
     gateway: Gateway,
     upstream: Upstream,
+    /// How tokens carry over between models; `None` where all count alike.
+    tokens: Option<TokenTable>,
     directory: Directory,
     seed: u64,
     /// Clients that send something again, or wait for an answer before they send; `None` if nobody does.
@@ -89,6 +92,7 @@ struct Entry {
 struct Open {
     call: Call,
     fate: Fate,
+    output_ratio: Ratio,
     has_opened: bool,
     has_ended: bool,
     /// The end of its drain; [`Time::MAX`] without.
@@ -123,6 +127,7 @@ impl<O: Observer> Driver<O> {
         Ok(Self {
             gateway: Gateway::new(&variant.plan, seed),
             upstream: Upstream::new(&variant.plan, &variant.world, seed)?,
+            tokens: Some(TokenTable::new(&variant.plan, &variant.clients.tokens)).filter(|table| !table.is_equal()),
             directory: Directory::default(),
             seed,
             callers: Callers::new(&variant.clients, seed),
@@ -298,6 +303,9 @@ impl<O: Observer> Driver<O> {
     ) {
         let slot = self.free.pop().unwrap_or_else(|| Slot(u32::try_from(self.entries.len()).expect("fewer than 2^32 requests in flight")));
         request.slot = slot;
+        if let Some(table) = &self.tokens {
+            request.input_tokens_max = table.input_most(request.model, request.input_tokens);
+        }
         self.totals.arrived += 1;
         if let (Some(callers), Some(call)) = (&mut self.callers, call) {
             callers.arrived(self.now, slot, &context, call);
@@ -425,19 +433,22 @@ impl<O: Observer> Driver<O> {
                 let (batch, row) = self.batches.row(batch, entry.row);
                 outcomes.step(batch, row, call.deployment, self.upstream.world(call.deployment))
             });
+        let ratio = self.tokens.as_ref().map_or(TokenRatio::ONE, |table| table.ratio(request.model, call.deployment));
         let prompt = Prompt {
             request: request.id,
-            input_tokens: request.input_tokens,
-            output_tokens,
+            input_tokens: ratio.input.of(request.input_tokens),
+            output_tokens: ratio.output.of(output_tokens),
             choices: request.choices,
             stream: request.stream,
             blocks,
             block_size,
             recorded,
+            block_ratio: ratio.input,
         };
         let fate = self.upstream.call(self.now, call.deployment, call.nth, call.max_tokens, &prompt);
         entry.context.called = Some(call.deployment);
-        entry.open = Some(Open { call, fate, has_opened: false, has_ended: false, drained_at: Time::MAX, has_timed_out: false });
+        entry.open =
+            Some(Open { call, fate, output_ratio: ratio.output, has_opened: false, has_ended: false, drained_at: Time::MAX, has_timed_out: false });
         self.totals.calls += 1;
     }
 
@@ -500,7 +511,7 @@ impl Entry {
             or(at, Class::Wake, if has_opened { What::TimesOut } else { What::Wakes });
         }
         if let Some(left_after) = self.left_after.filter(|_| !self.has_left && !self.is_finished) {
-            let at = client::leaves_at(left_after, self.context.arrived_at, self.open.as_ref().map(|open| &open.fate));
+            let at = client::leaves_at(left_after, self.context.arrived_at, self.open.as_ref().map(|open| (&open.fate, open.output_ratio)));
             if at != Time::MAX {
                 or(at, Class::Leave, What::Leaves);
             }

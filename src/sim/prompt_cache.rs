@@ -7,6 +7,7 @@ use super::world::{CacheWrite, PromptCache, Visible};
 use crate::gateway::id::Map;
 use crate::gateway::rate_card::Usage;
 use crate::gateway::time::Time;
+use crate::price::tokens::Ratio;
 
 /// The state of one deployment's prompt cache.
 #[derive(Debug)]
@@ -37,12 +38,12 @@ impl Blocks {
 
     /// The input of a call as the provider will bill it, the output left at zero: what is read from the cache and what is written to it.
     ///
-    /// A prompt's leading blocks count as long as each was used at most the lifetime ago.
-    pub fn usage(&self, now: Time, blocks: &[u64], block_size: u32, input: u32) -> Usage {
+    /// A prompt's leading blocks count as long as each was used at most the lifetime ago; `ratio` makes tokens here of the tokens in them.
+    pub fn usage(&self, now: Time, blocks: &[u64], block_size: u32, ratio: Ratio, input: u32) -> Usage {
         let PromptCache { ttl, tokens_min, step, write, .. } = self.rules;
         let is_fresh = |id: &&u64| self.used.get(*id).and_then(|used| used.last(now)).is_some_and(|last| now.since(last) <= ttl);
         let leading = blocks.iter().take_while(is_fresh).count() as u64;
-        let cached = (leading * u64::from(block_size)).min(u64::from(input)) as u32;
+        let cached = ratio.of_many(leading * u64::from(block_size)).min(input);
         let cached = cached - cached % step;
         let cache_read = if cached < tokens_min { 0 } else { cached };
         let written = if input < tokens_min { 0 } else { input - cache_read };
@@ -100,7 +101,7 @@ mod tests {
     #[test]
     fn the_lifetime_is_inclusive_and_starts_anew_with_every_use() {
         let mut cache = Blocks::new(PromptCache::openai(Span::from_secs(10)));
-        let read = |cache: &Blocks, seconds| cache.usage(at(seconds), &[1, 2, 3], 1000, 2500).cache_read;
+        let read = |cache: &Blocks, seconds| cache.usage(at(seconds), &[1, 2, 3], 1000, Ratio::ONE, 2500).cache_read;
         assert_eq!(read(&cache, 0), 0);
         cache.touch(at(0), at(0), &[1, 2, 3]);
         assert_eq!((read(&cache, 0), read(&cache, 10), read(&cache, 11)), (2432, 2432, 0), "2,500 in steps of 128");
@@ -114,7 +115,7 @@ mod tests {
     fn anthropic_bills_what_is_not_read_as_written() {
         let mut cache = Blocks::new(PromptCache::anthropic(Span::MINUTE));
         let parts = |cache: &Blocks, input| {
-            let usage = cache.usage(at(0), &[1, 2], 1000, input);
+            let usage = cache.usage(at(0), &[1, 2], 1000, Ratio::ONE, input);
             (usage.cache_read, usage.cache_write)
         };
         assert_eq!((parts(&cache, 1023), parts(&cache, 1024)), ((0, 0), (0, 1024)));
@@ -127,7 +128,7 @@ mod tests {
     #[test]
     fn blocks_may_be_readable_only_from_the_first_token_on() {
         let mut cache = Blocks::new(PromptCache::openai(Span::from_secs(10)).visible_at_first_token());
-        let read = |cache: &Blocks, seconds| cache.usage(at(seconds), &[1, 2], 1024, 2048).cache_read;
+        let read = |cache: &Blocks, seconds| cache.usage(at(seconds), &[1, 2], 1024, Ratio::ONE, 2048).cache_read;
         cache.touch(at(0), at(3), &[1, 2]);
         assert_eq!((read(&cache, 2), read(&cache, 3)), (0, 2048));
         cache.touch(at(12), at(15), &[1, 2]);

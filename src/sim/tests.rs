@@ -3,6 +3,7 @@
 mod clients;
 mod hits;
 mod run;
+mod tokens;
 
 use std::path::{Path, PathBuf};
 
@@ -14,6 +15,7 @@ use crate::gateway::money::{Money, Rate};
 use crate::gateway::plan::{BillingRule, Deployment, Plan, Presume, Refill};
 use crate::gateway::rate_card::{RateCard, Rates};
 use crate::gateway::time::{Span, Time};
+use crate::price::tokens::Ratio;
 use crate::traffic::trace::{Batch, Options, Row, Trace};
 
 /// A published trace in one piece, or `None` with a notice where the shared directory is not at hand.
@@ -53,7 +55,7 @@ pub(super) fn deployment(name: &str, rates: RateCard) -> Deployment {
         name: name.into(),
         provider: "provider".into(),
         model: name.into(),
-        rates,
+        rates: rates.into(),
         weight: 1,
         order: 0,
         limits: Vec::new(),
@@ -97,11 +99,22 @@ fn prompt<'a>(number: u64, batch: &'a Batch, row: &Row) -> Prompt<'a> {
         blocks: batch.blocks(row),
         block_size: row.block_size,
         recorded: None,
+        block_ratio: Ratio::ONE,
     }
 }
 
 fn small(number: u64) -> Prompt<'static> {
-    Prompt { request: RequestId(number), input_tokens: 100, output_tokens: 20, choices: 1, stream: true, blocks: &[], block_size: 0, recorded: None }
+    Prompt {
+        request: RequestId(number),
+        input_tokens: 100,
+        output_tokens: 20,
+        choices: 1,
+        stream: true,
+        blocks: &[],
+        block_size: 0,
+        block_ratio: Ratio::ONE,
+        recorded: None,
+    }
 }
 
 /// Rejected rows, and the bill if they go to gpt-4o and the others to mini.

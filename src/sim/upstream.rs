@@ -12,6 +12,7 @@ use crate::gateway::limits::Meter;
 use crate::gateway::plan::Plan;
 use crate::gateway::rate_card::Usage;
 use crate::gateway::time::{Span, Time};
+use crate::price::tokens::Ratio;
 
 /// All providers of one variant while it runs. Indexed by the deployments of its plan.
 #[derive(Debug)]
@@ -35,8 +36,10 @@ pub struct Prompt<'a> {
     pub stream: bool,
     /// Chained ids of its blocks.
     pub blocks: &'a [u64],
-    /// Tokens in a block.
+    /// Tokens in a block, as recorded.
     pub block_size: u32,
+    /// What these are here; `input_tokens` and `output_tokens` are counted as here already.
+    pub block_ratio: Ratio,
     /// What the log says that this very call met, if that is to be reused.
     pub recorded: Option<Step>,
 }
@@ -177,7 +180,7 @@ impl Provider {
         };
         let cache = &self.cache;
         let uncached = || {
-            let usage = cache.as_ref().map(|cache| cache.usage(now, prompt.blocks, prompt.block_size, prompt.input_tokens));
+            let usage = cache.as_ref().map(|cache| cache.usage(now, prompt.blocks, prompt.block_size, prompt.block_ratio, prompt.input_tokens));
             prompt.input_tokens - usage.map_or(0, |usage| usage.cache_read)
         };
         let counted = |counts| match counts {
@@ -217,7 +220,7 @@ impl Provider {
         };
         match &mut self.cache {
             Some(cache) if is_processed => {
-                let usage = cache.usage(now, prompt.blocks, prompt.block_size, input);
+                let usage = cache.usage(now, prompt.blocks, prompt.block_size, prompt.block_ratio, input);
                 cache.touch(now, first_at, prompt.blocks);
                 usage
             }

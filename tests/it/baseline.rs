@@ -96,6 +96,7 @@ fn a_log_of_a_known_world_is_reproduced() {
     as recorded     1.65   0.550            100.0 %    0        0.0 %        0     0
     all on mini     0.24   0.081  -85.2 %   100.0 %    0        0.0 %        0     0
     $/hour: the trace's dollars spread over its 2 h 59 min; too short to speak of days.
+    change: token counts not compared between the models that answer (all on mini)
 
     $ by cause   base  premium of place  prompt cache  wasted  undelivered  total
     as recorded  1.65                 0             0       0            0   1.65
@@ -130,7 +131,7 @@ fn a_log_of_a_known_world_is_reproduced() {
     Assumed: provider limits none: no provider answers 429 [world]
     Assumed: prompt cache none: all input at the plain rate [world]
     Assumed: provider failures none [world]
-    Assumed: token counts the same on every model [assumed]
+    Assumed: token counts the same on gpt-4o -> gpt-4o-mini (up to $0.0898 of a bill) [assumed]
     Assumed: answer quality not measured [assumed]
     "#);
     let json = json(&home, &["run", "scenario.toml"]);
@@ -170,6 +171,7 @@ fn another_configuration_than_the_recorded_one_is_not_reproduced() {
     all on mini     0.24   0.081  identical   100.0 %    0        0.0 %        0     0
     moved           0.24   0.081              100.0 %    0        0.0 %        0     0
     $/hour: the trace's dollars spread over its 2 h 59 min; too short to speak of days.
+    change: token counts not compared between the models that answer (as recorded)
     "#);
     insta::assert_snapshot!(stderr, @r#"
     report: reports/a-log

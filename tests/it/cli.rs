@@ -90,6 +90,7 @@ fn run_prints_a_screen_and_keeps_a_report() {
     as configured   0.0068   0.204             100.0 %    0        0.0 %        0     0
     all on gpt-4o   0.0270   0.809  +297.1 %   100.0 %    0        0.0 %        0     0
     $/hour: the trace's dollars spread over its 2 min; too short to speak of days.
+    change: token counts not compared between the models that answer (all on gpt-4o)
 
     $ by cause       base  premium of place  prompt cache  wasted  undelivered   total
     as configured  0.0068                 0             0       0            0  0.0068
@@ -105,7 +106,7 @@ fn run_prints_a_screen_and_keeps_a_report() {
     Assumed: provider limits none: no provider answers 429 [world]
     Assumed: prompt cache none: all input at the plain rate [world]
     Assumed: provider failures none [world]
-    Assumed: token counts the same on every model [assumed]
+    Assumed: token counts the same on gpt-4o-mini -> gpt-4o (up to $0.0215 of a bill) [assumed]
     Assumed: answer quality not measured [assumed]
     ----- stderr
     report: reports/five-requests

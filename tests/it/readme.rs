@@ -96,7 +96,7 @@ fn every_block_is_true() {
             other => panic!("README.md:{line}: a block of `{other}` that nobody checks"),
         }
     }
-    let expected = ["gateway.toml", "scenario.toml", "clients.toml", "made-up.toml"].map(str::to_owned).to_vec();
+    let expected = ["gateway.toml", "scenario.toml", "clients.toml", "contract.toml", "made-up.toml"].map(str::to_owned).to_vec();
     assert_eq!((configurations, outputs), (expected, 2));
 }
 

@@ -11,8 +11,12 @@ mod identities;
 mod limits;
 mod models;
 mod policies;
+mod price_lists;
+#[cfg(test)]
+mod price_tests;
 mod prices;
 pub mod providers;
+mod terms;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -23,6 +27,7 @@ use std::path::Path;
 use crate::gateway::command::Command;
 use crate::gateway::plan::{BudgetSpec, LoopDetector, Plan, RetryBudget};
 use crate::gateway::time::Span;
+use crate::price::Reserved;
 
 use self::identities::KEY_BUDGETS_MAX;
 use self::policies::Policies;
@@ -50,6 +55,10 @@ pub struct GatewayConfig {
     pub alerts: Alerts,
     /// The price list that costs are from: its name and date.
     pub price_list: String,
+    /// Where the price of each deployment is from, by number.
+    pub price_sources: Vec<String>,
+    /// Capacity that costs by the hour, called or not.
+    pub reserved: Vec<Reserved>,
 }
 
 /// How the gateway listens.
@@ -75,19 +84,19 @@ pub struct Alerts {
 pub fn resolve(mut root: Node, directory: &Path, price_list: Option<&Path>, diagnostics: &mut Diagnostics) -> Option<GatewayConfig> {
     let before = diagnostics.error_count();
     tree::name_tables(&mut root, "");
-    let list = prices::list(&root, directory, price_list, diagnostics);
+    let lists = price_lists::read(&root, directory, price_list, diagnostics);
     let Value::Table(table) = &root.value else { return None };
     let start = Place { end: root.place.start, ..root.place };
     let section = Section::new(table, "gateway.toml", start, diagnostics);
-    let config = read(&section, &list);
+    let config = read(&section, &lists);
     drop(section);
     (diagnostics.error_count() == before).then_some(config)
 }
 
-fn read(root: &Section<'_>, list: &crate::price::PriceList) -> GatewayConfig {
+fn read(root: &Section<'_>, lists: &price_lists::Lists) -> GatewayConfig {
     root.read("version", version);
     let providers = providers(root);
-    let prices = prices::read(root.section("prices").as_ref(), list, &providers);
+    let prices = prices::read(root.section("prices").as_ref(), lists, &providers);
     let mut policies = defaults::policies();
     policies::read(root, policies::Level::Gateway, &mut policies);
     let cache_bytes_max = read_cache(root, &mut policies);
@@ -104,6 +113,7 @@ fn read(root: &Section<'_>, list: &crate::price::PriceList) -> GatewayConfig {
         root.report(problem::missing_key(root.place(), "models", "a gateway", example));
     }
     let models = models::read(root.section("deployments").as_ref(), models_section.as_ref(), &context);
+    prices.check_deployments(models.declared_deployments(), root.diagnostics());
     let commands = identities::read(
         root,
         &identities::Context {
@@ -117,7 +127,9 @@ fn read(root: &Section<'_>, list: &crate::price::PriceList) -> GatewayConfig {
         commands,
         server: server(root),
         alerts: alerts(root),
-        price_list: list.to_string(),
+        price_list: lists.to_string(),
+        reserved: prices.reserved(&models.deployments),
+        price_sources: models.price_sources,
         plan: Plan {
             models: models.models,
             deployments: models.deployments,

@@ -15,7 +15,7 @@ use super::super::read::{Item, Section};
 use super::budgets::BudgetDefaults;
 use super::identities::CALL_BUDGETS_MAX;
 use super::policies::Policies;
-use super::prices::Prices;
+use super::prices::{Prices, Wanted};
 use super::providers::{Api, Provider};
 use super::{budgets, defaults, limits, policies, providers};
 
@@ -41,6 +41,8 @@ pub struct Models {
     pub models: Vec<Model>,
     /// The deployments.
     pub deployments: Vec<Deployment>,
+    /// Where the price of each deployment is from.
+    pub price_sources: Vec<String>,
     /// Every name in `[models]`, by number.
     pub names: Vec<String>,
     /// Where a deployment was declared; without a number if it is wrong, which has been reported.
@@ -81,6 +83,11 @@ impl Models {
         Some(self.resolve_items(item)?.into_iter().map(|(id, _)| id).collect())
     }
 
+    /// Every name of a deployment, of those that are wrong too.
+    pub fn declared_deployments(&self) -> impl Iterator<Item = &str> + Clone {
+        self.declared.keys().map(String::as_str)
+    }
+
     fn resolve_items<'a>(&self, item: Item<'a>) -> Option<Vec<(ModelId, Item<'a>)>> {
         let mut ids: Vec<(ModelId, Item<'a>)> = Vec::new();
         for item in item.list()? {
@@ -104,8 +111,9 @@ impl Models {
             section.report(problem::duplicate(place, "deployment", name, *first));
             return None;
         }
-        let id = read.and_then(|deployment| {
+        let id = read.and_then(|(deployment, source)| {
             self.deployments.push(deployment);
+            self.price_sources.push(source);
             u32::try_from(self.deployments.len() - 1).ok().map(DeploymentId)
         });
         self.declared.insert(name.into(), (place, id, false));
@@ -174,7 +182,7 @@ impl Models {
             on_disconnect: policies.on_disconnect,
             tier: section.read("tier", Item::count),
             // Without a deployment there is an error, and the plan is never used.
-            reference: reference.unwrap_or_else(free_card),
+            reference: reference.unwrap_or_else(|| free_card().into()),
             budgets: self.model_budgets(item, section, &deployments, context),
             limits: section.read("limits", limits::read).unwrap_or_default(),
             deployments,
@@ -218,17 +226,18 @@ fn free_card() -> RateCard {
     RateCard::new(Rates::plain(Rate(0), Rate(0)), Vec::new(), Money::ZERO)
 }
 
-fn deployment(name: &str, section: &Section<'_>, context: &Context<'_>) -> Option<Deployment> {
+fn deployment(id: &str, section: &Section<'_>, context: &Context<'_>) -> Option<(Deployment, String)> {
     let provider = section.require("provider", "\"openai\"", |item| provider(item, context.providers));
     let model_item = section.item("model");
     let model = section.require("model", "\"gpt-4o-mini\"", Item::name);
     let priced_as = section.item("priced_as");
     let services = ServiceTier::ALL.map(|tier| (tier.name(), tier));
-    let service = section.read("service_tier", |item| item.choice(&services)).unwrap_or_default();
+    let service = section.read("service_tier", |item| item.choice(&services));
     let price = match (&provider, &model) {
         (Some(provider), Some(model)) => {
             let name = priced_as.and_then(Item::name);
-            priced_as.or(model_item).and_then(|item| context.prices.price(item, name.as_deref().unwrap_or(model), provider, service))
+            let wanted = Wanted { deployment: id, model: name.as_deref().unwrap_or(model), provider, service };
+            priced_as.or(model_item).and_then(|item| context.prices.price(item, &wanted))
         }
         _ => None,
     };
@@ -244,8 +253,8 @@ fn deployment(name: &str, section: &Section<'_>, context: &Context<'_>) -> Optio
     let budgets = section.read("budget", |item| budgets::read(item, context.budgets)).unwrap_or_default();
     let cooldown_time = section.read("cooldown_time", Item::span);
     let (provider, model, price) = (provider?, model?, price?);
-    Some(Deployment {
-        name: name.into(),
+    let deployment = Deployment {
+        name: id.into(),
         provider: provider.name,
         model,
         rates: price.rates,
@@ -258,7 +267,8 @@ fn deployment(name: &str, section: &Section<'_>, context: &Context<'_>) -> Optio
         billing,
         cooldown_time,
         retired: false,
-    })
+    };
+    Some((deployment, price.source))
 }
 
 /// The provider of that name.

@@ -1,176 +1,176 @@
-//! Prices as the user pays them: a list, discounts by provider, and overrides by model. A model without a price is an error, never free.
+//! Prices as the user pays them: a list, what the contract changes about it, and from when on. A model without a price is an error, never free.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::path::Path;
-
-use crate::gateway::rate_card::RateCard;
-use crate::price::{Discount, Entry, OverrideRates, PriceError, PriceList, ServiceTier, StatedRates, rate_from_usd_per_mtok};
+use crate::gateway::id::DeploymentId;
+use crate::gateway::plan::Deployment;
+use crate::gateway::rate_card::{RateCard, RateSchedule};
+use crate::gateway::time::Time;
+use crate::price::{Discount, Entry, PriceList, Reserved, ServiceTier};
 
 use super::super::diagnostic::{Diagnostics, Place, Problem};
+use super::super::problem;
 use super::super::read::{Item, Section};
-use super::super::tree::{Node, Value};
-use super::super::{files, problem};
+use super::super::tree::Value;
+use super::price_lists::Lists;
 use super::providers::Provider;
+use super::terms::Terms;
 
-/// What a model costs at a provider, and how much it takes and gives.
+/// What a deployment costs, and how much its model takes and gives.
 #[derive(Debug, Clone)]
 pub struct Price {
     /// What calls cost.
-    pub rates: RateCard,
+    pub rates: RateSchedule,
     /// The most input tokens, if the list says.
     pub input_tokens_max: Option<u32>,
     /// The most output tokens, if the list says.
     pub output_tokens_max: Option<u32>,
+    /// Where the first rates are from, and what was done to them.
+    pub source: String,
+}
+
+/// What is to be priced.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// The deployment's name.
+    pub deployment: &'a str,
+    /// The model as price lists call it.
+    pub model: &'a str,
+    /// Who sells it.
+    pub provider: &'a Provider,
+    /// The service tier that the deployment states.
+    pub service: Option<ServiceTier>,
 }
 
 /// The section `[prices]`, read.
 #[derive(Debug)]
 pub struct Prices<'a> {
+    /// In the order of time; the first from its beginning.
+    periods: Vec<Period<'a>>,
+}
+
+/// What holds from one instant on, until the next.
+#[derive(Debug)]
+struct Period<'a> {
+    from: Time,
     list: &'a PriceList,
-    overrides: BTreeMap<String, Entry>,
-    discounts: BTreeMap<String, Discount>,
-}
-
-/// Which list a configuration asks for: the one of the command line, else its own, else the built-in one. Read before everything else, because a
-/// file may have to be taken in.
-pub fn list(root: &Node, directory: &Path, on_command_line: Option<&Path>, diagnostics: &mut Diagnostics) -> Cow<'static, PriceList> {
-    let built_in = Cow::Borrowed(PriceList::built_in());
-    if let Some(path) = on_command_line {
-        return from_file(path, None, diagnostics).map_or(built_in, Cow::Owned);
-    }
-    let Some(node) = stated_list(root) else { return built_in };
-    // Anything but text is reported when the section is read.
-    let Value::Text(name) = &node.value else { return built_in };
-    let is_file = [".csv", ".json"].iter().any(|ending| name.ends_with(ending));
-    if is_file {
-        return from_file(&directory.join(name), Some(node.place), diagnostics).map_or(built_in, Cow::Owned);
-    }
-    if PriceList::built_in().date() != Some(name) {
-        let there = PriceList::built_in().date().unwrap_or("undated");
-        diagnostics.report(problem::malformed(
-            node.place,
-            "list",
-            "the date of the built-in list, or a .csv or .json file",
-            &format!("the built-in list is of {there}"),
-            &format!("\"{there}\""),
-        ));
-    }
-    built_in
-}
-
-fn stated_list(root: &Node) -> Option<&Node> {
-    let Value::Table(table) = &root.value else { return None };
-    let Value::Table(prices) = &table.find("prices")?.node.value else { return None };
-    prices.find("list").map(|entry| &entry.node)
-}
-
-fn from_file(path: &Path, place: Option<Place>, diagnostics: &mut Diagnostics) -> Option<PriceList> {
-    let (source, name) = files::read(path, place, diagnostics)?;
-    let text = diagnostics.text(source);
-    let list = if name.ends_with(".csv") { PriceList::from_csv(text, &name) } else { PriceList::from_litellm_json(text, &name) };
-    list.map_err(|PriceError { line, column, message, .. }| {
-        let start = files::offset(diagnostics.text(source), line, column);
-        diagnostics.report(Problem::error(Place::new(source, start..start + 1), message));
-    })
-    .ok()
+    terms: Terms,
 }
 
 /// Reads `[prices]`.
-pub fn read<'a>(section: Option<&Section<'_>>, list: &'a PriceList, providers: &[Provider]) -> Prices<'a> {
-    let mut prices = Prices { list, overrides: BTreeMap::new(), discounts: BTreeMap::new() };
-    let Some(section) = section else { return prices };
+pub fn read<'a>(section: Option<&Section<'_>>, lists: &'a Lists, providers: &[Provider]) -> Prices<'a> {
+    let mut list = lists.first();
+    let mut terms = Terms::default();
+    let Some(section) = section else { return Prices { periods: vec![Period { from: Time(0), list, terms }] } };
     section.read("list", Item::text);
-    if let Some(discounts) = section.section("discount") {
-        for item in discounts.entries() {
-            if !providers.iter().any(|provider| provider.name == item.key) {
-                item.report(problem::unknown_name(item.key_place, "provider", item.key, providers.iter().map(|provider| provider.name.as_str())));
-            }
-            if let Some(discount) = discount(item) {
-                prices.discounts.insert(item.key.into(), discount);
-            }
+    terms.read(section, list, providers);
+    let mut prices = Prices { periods: vec![Period { from: Time(0), list, terms: terms.clone() }] };
+    let mut before: Option<(Time, Place)> = None;
+    for (number, change) in section.read("changes", Item::one_or_more).unwrap_or_default().into_iter().enumerate() {
+        let Some(change) = change.section() else { continue };
+        let from = change.require("from", "2026-12-01", |item| Some((from(item)?, item.place())));
+        let states_list = change.read("list", Item::text).is_some();
+        list = lists.of_change(number).unwrap_or(list);
+        if !terms.read(&change, list, providers) && !states_list {
+            change.report(problem::no_change(change.place()));
         }
-    }
-    if let Some(models) = section.section("models") {
-        for item in models.entries() {
-            if let Some(entry) = item.section().and_then(|section| stated(item, &section, list)) {
-                prices.overrides.insert(item.key.into(), entry);
+        let Some((from, place)) = from else { continue };
+        match before {
+            Some((earlier, earlier_place)) if from <= earlier => change.report(problem::not_after(place, "a price change", earlier_place)),
+            _ => {
+                before = Some((from, place));
+                prices.periods.push(Period { from, list, terms: terms.clone() });
             }
         }
     }
     prices
 }
 
-fn discount(item: Item<'_>) -> Option<Discount> {
-    let text = item.number()?;
-    Discount::parse(&text)
-        .map_err(|error| item.report(problem::malformed(item.place(), item.key, "a discount from 0 to below 1", &error.to_string(), "0.12")))
-        .ok()
-}
-
-fn stated(item: Item<'_>, section: &Section<'_>, list: &PriceList) -> Option<Entry> {
-    let mut stated = OverrideRates { rates: rates(section), ..OverrideRates::default() };
-    section.put_some("per_request", Item::money, &mut stated.per_request);
-    let base_name = section.read("base", Item::text).unwrap_or(item.key);
-    for tier in section.read("tiers", Item::list).unwrap_or_default() {
-        let Some(tier) = tier.section() else { continue };
-        let above = tier.require("above", "200_000", Item::count_from_one);
-        let rates = rates(&tier);
-        stated.tiers.extend(above.map(|above| (above, rates)));
+/// The instant that a price change holds from. A date without a time is its midnight in UTC: providers do not say whose midnight they mean (U).
+fn from(item: Item<'_>) -> Option<Time> {
+    let (Value::Datetime(text) | Value::Text(text)) = &item.node().value else { return item.instant() };
+    let Ok(date) = text.parse::<jiff::civil::Date>() else { return item.instant() };
+    if text.len() > "2026-12-01".len() {
+        return item.instant();
     }
-    let base = list.find(base_name);
-    if let (Err(unknown), Some(place)) = (&base, section.place_of("base")) {
-        section.report(problem::no_price(place, base_name, &unknown.list, &unknown.near));
-    }
-    if ["input", "output"]
-        .into_iter()
-        .zip([stated.rates.input, stated.rates.output])
-        .any(|(key, rate)| rate.is_none() && section.place_of(key).is_some())
-    {
-        // Reported where it was read.
-        return None;
-    }
-    Entry::from_override(item.key, base.ok(), &stated)
-        .map_err(|error| section.report(Problem::error(item.key_place, error.to_string()).help("rates are in USD per million tokens")))
-        .ok()
-}
-
-fn rates(section: &Section<'_>) -> StatedRates {
-    let rate = |item: Item<'_>| {
-        let text = item.number()?;
-        rate_from_usd_per_mtok(&text).map_err(|error| item.report(problem::bad_rate(item.place(), item.key, &error.to_string()))).ok()
-    };
-    StatedRates {
-        input: section.read("input", rate),
-        output: section.read("output", rate),
-        cache_read: section.read("cache_read", rate),
-        cache_write: section.read("cache_write", rate),
-        cache_write_1h: section.read("cache_write_1h", rate),
-        reasoning: section.read("reasoning", rate),
+    let midnight = date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp();
+    match u64::try_from(midnight.as_nanosecond()) {
+        Ok(nanos) => Some(Time(nanos)),
+        Err(_) => item.instant(),
     }
 }
 
 impl Prices<'_> {
-    /// What `model` costs at `provider`. Reported at `place` if nobody knows.
-    pub fn price(&self, item: Item<'_>, model: &str, provider: &Provider, service: ServiceTier) -> Option<Price> {
-        let discount = self.discounts.get(&provider.name).copied().unwrap_or(Discount::NONE);
-        let entry = match self.overrides.get(model) {
-            Some(entry) => entry,
-            None => self.listed(item, model, provider)?,
-        };
-        let rates = entry
-            .card(discount, service)
-            .map_err(|error| item.report(Problem::error(item.place(), error.to_string()).why("it would have no price")))
-            .ok()?;
-        Some(Price { rates, input_tokens_max: entry.max_input, output_tokens_max: entry.max_output })
+    /// Reports prices of deployments that are not there.
+    pub fn check_deployments<'n>(&self, known: impl Iterator<Item = &'n str> + Clone, diagnostics: &Diagnostics) {
+        // Each change starts from what was stated before it: the last has all names.
+        for (name, place) in self.periods.last().into_iter().flat_map(|period| period.terms.deployments_named()) {
+            if !known.clone().any(|known| known == name) {
+                diagnostics.report(problem::unknown_name(place, "deployment", name, known.clone()));
+            }
+        }
     }
 
-    /// The list's entry: of this provider, by its own name or its dialect's, else of whoever sells a model of that name.
-    fn listed(&self, item: Item<'_>, model: &str, provider: &Provider) -> Option<&Entry> {
-        let by_provider =
-            [provider.name.as_str(), provider.api.name()].into_iter().find_map(|seller| self.list.find(&format!("{seller}/{model}")).ok());
-        by_provider.or_else(|| {
-            self.list.find(model).map_err(|unknown| item.report(problem::no_price(item.place(), model, &unknown.list, &unknown.near))).ok()
-        })
+    /// What a deployment costs, from the beginning of time on. Reported at `item`, which names the model, if nobody knows.
+    pub fn price(&self, item: Item<'_>, wanted: &Wanted<'_>) -> Option<Price> {
+        let mut cards: Vec<(Time, RateCard)> = Vec::new();
+        for period in &self.periods {
+            let card = period.card(item, wanted)?;
+            if cards.last().is_none_or(|(_, last)| *last != card) {
+                cards.push((period.from, card));
+            }
+        }
+        let (_, card) = cards.remove(0);
+        let entry = self.periods[0].model(wanted);
+        let (input_tokens_max, output_tokens_max) = entry.map_or((None, None), |entry| (entry.max_input, entry.max_output));
+        let source = self.periods[0].source(wanted);
+        Some(Price { rates: RateSchedule::new(card, cards), input_tokens_max, output_tokens_max, source })
+    }
+
+    /// What deployments cost by the hour, called or not.
+    pub fn reserved(&self, deployments: &[Deployment]) -> Vec<Reserved> {
+        let ids = (0..).map(DeploymentId).zip(deployments).map(|(id, deployment)| {
+            let per_hour = self.periods.iter().map(|period| (period.from, period.terms.reserved(&deployment.name)));
+            Reserved::new(id, per_hour)
+        });
+        ids.filter(|reserved| !reserved.is_nothing()).collect()
+    }
+}
+
+impl Period<'_> {
+    /// The deployment's rates; reported at `item` if nobody knows them.
+    fn card(&self, item: Item<'_>, wanted: &Wanted<'_>) -> Option<RateCard> {
+        let entry = match self.terms.fixed(wanted.deployment).or_else(|| self.model(wanted)) {
+            Some(entry) => entry,
+            None => {
+                let found = self.list.find(wanted.model);
+                found.map_err(|unknown| item.report(problem::no_price(item.place(), wanted.model, &unknown.list, &unknown.near))).ok()?
+            }
+        };
+        entry
+            .card(self.terms.discount(wanted), self.terms.service(wanted))
+            .map_err(|error| item.report(Problem::error(item.place(), error.to_string()).why("it would have no price")))
+            .ok()
+    }
+
+    /// Where the deployment's rates are from: the list's word for it, then the tier and the discount.
+    fn source(&self, wanted: &Wanted<'_>) -> String {
+        let fixed = self.terms.fixed(wanted.deployment).map(|entry| format!("fixed, {}", entry.source));
+        let listed = || self.model(wanted).map(|entry| format!("{}, {}", entry.model, entry.source));
+        let entry = fixed.or_else(listed).unwrap_or_default();
+        let service = match self.terms.service(wanted) {
+            ServiceTier::Standard => String::new(),
+            tier => format!(", {}", tier.name()),
+        };
+        let discount = match self.terms.discount(wanted) {
+            Discount::NONE => String::new(),
+            discount => format!(", {discount} off"),
+        };
+        entry + &service + &discount
+    }
+
+    /// The model's entry: as stated, else the list's of this provider, by its own name or its dialect's, else of whoever sells a model of that name.
+    fn model(&self, wanted: &Wanted<'_>) -> Option<&Entry> {
+        let sellers = [wanted.provider.name.as_str(), wanted.provider.api.name()];
+        let by_provider = || sellers.into_iter().find_map(|seller| self.list.find(&format!("{seller}/{}", wanted.model)).ok());
+        self.terms.model(wanted.model).or_else(by_provider).or_else(|| self.list.find(wanted.model).ok())
     }
 }

@@ -92,7 +92,7 @@ fn resolve(text: &str) -> Result<GatewayConfig, Diagnostics> {
     }
 }
 
-fn loaded(text: &str) -> GatewayConfig {
+pub(super) fn loaded(text: &str) -> GatewayConfig {
     resolve(text).unwrap_or_else(|diagnostics| panic!("{diagnostics}"))
 }
 
@@ -132,8 +132,8 @@ fn the_example_of_the_manual_loads_without_a_word() {
     assert_eq!(plan.deployments[0].weight, 3);
     // gpt-4o-mini: 0.15 and 0.60 USD per million tokens; claude-3-haiku: 0.25 and 1.25, 12 % off.
     let million = Usage::plain(1_000_000, 1_000_000);
-    assert_eq!(plan.deployments[0].rates.cost(million), Money(750_000_000_000));
-    assert_eq!(plan.deployments[1].rates.cost(million), Money(1_320_000_000_000));
+    assert_eq!(plan.deployments[0].rates.at(Time(0)).cost(million), Money(750_000_000_000));
+    assert_eq!(plan.deployments[1].rates.at(Time(0)).cost(million), Money(1_320_000_000_000));
     let [global] = plan.budgets.as_slice() else { panic!("one budget") };
     assert_eq!((global.limit, &global.window), (Money::usd(500), &BudgetWindow::Fixed(Span::from_secs(86_400), Anchor::Clock)));
     let [Command::PutTeam { name: team, spec: team_spec }, Command::PutKey { name: key, spec: key_spec }] = loaded.value.commands.as_slice() else {
@@ -381,7 +381,7 @@ fn overrides_and_tiers_make_a_price() {
         "[models.m]\ndeployments = [{ id = \"d\", provider = \"openai\", model = \"own\" }]\n\
          [prices.models.own]\ninput = 1\noutput = 2.5\nper_request = \"0.01 USD\"\ntiers = [{ above = 1000, input = 3 }]\n",
     );
-    let rates = &config.plan.deployments[0].rates;
+    let rates = config.plan.deployments[0].rates.at(Time(0));
     assert_eq!(rates.cost(Usage::plain(1000, 0)), Money(1_000_000_000 + 10_000_000_000));
     assert_eq!(rates.cost(Usage::plain(1001, 0)), Money(3_003_000_000 + 10_000_000_000));
 }
@@ -396,7 +396,7 @@ fn a_price_list_is_a_file_too() {
     let entry = r#""litellm_provider": "openai", "mode": "chat", "output_cost_per_token": 2e-06, "max_output_tokens": 77"#;
     fs::write(&json, format!(r#"{{"own": {{"input_cost_per_token": 1e-06, {entry}}}}}"#)).expect("a file");
     let config = load_gateway(&path, &Options::default()).unwrap_or_else(|diagnostics| panic!("{diagnostics}")).value;
-    assert_eq!(config.plan.deployments[0].rates.cost(Usage::plain(1, 1)), Money(3_000_000));
+    assert_eq!(config.plan.deployments[0].rates.at(Time(0)).cost(Usage::plain(1, 1)), Money(3_000_000));
     assert_eq!(config.plan.deployments[0].output_tokens_max, 77);
 
     fs::write(&json, format!("{{\n\"own\": {{\"input_cost_per_token\": -1, {entry}}}}}")).expect("a file");

@@ -180,8 +180,6 @@ litellm = "config.yaml"
 trace = "trace.csv"
 [world.models.mini]
 ttft = { p50 = "150ms", p95 = "400ms" }
-[[tokens]]
-from = "gpt-4o*"
 [sweep]
 'cache.ttl' = ["0s", "1m"]
 "#,
@@ -201,23 +199,15 @@ error: a distribution is not supported yet
   |
   = help: write a duration, which is then always the same: ttft = "300ms"
 
-error: a ratio of token counts between models is not supported yet
- --> scenario.toml:7:3
-  |
-7 | [[tokens]]
-  |   ^^^^^^
-  |
-  = help: remove it: every model counts alike
-
 error: [sweep] is not supported yet
- --> scenario.toml:9:2
+ --> scenario.toml:7:2
   |
-9 | [sweep]
+7 | [sweep]
   |  ^^^^^
   |
   = help: write one [[variant]] with a `set` for each value
 
-4 errors
+3 errors
 "#,
     );
 }

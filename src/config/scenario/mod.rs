@@ -11,6 +11,9 @@ mod overlay;
 mod synthetic;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod token_tests;
+mod tokens;
 mod traffic;
 #[cfg(test)]
 mod traffic_tests;
@@ -125,6 +128,12 @@ fn read(root: &Section<'_>, path: &Path, resolved: Vec<(&Draft, GatewayConfig)>,
     }
     world::check_layers(world_section.as_ref());
     let habits = clients::read(root.section("clients").as_ref());
+    // Recorded tokens are those of the configuration that was recorded.
+    let mut recorded_first = gateways.clone();
+    if let Some(up_to) = recorded_first.get_mut(..=baseline.variant) {
+        up_to.rotate_right(1);
+    }
+    let tokens = tokens::read(root.item("tokens"), &recorded_first, complete);
     let traffic_section = root.require("traffic", "{ trace = \"trace.csv\" }", Item::section);
     let traffic = traffic_section.as_ref().and_then(|section| traffic::read(section, directory, &gateways));
     let (traffic, draft_clients) = traffic?;
@@ -134,7 +143,7 @@ fn read(root: &Section<'_>, path: &Path, resolved: Vec<(&Draft, GatewayConfig)>,
         .map(|(draft, mut gateway)| ScenarioVariant {
             name: draft.name.clone(),
             world: world::resolve(world_section.as_ref(), &gateway),
-            clients: Clients { habits: habits.clone(), ..draft_clients.for_gateway(&mut gateway) },
+            clients: Clients { habits: habits.clone(), tokens: tokens.clone(), ..draft_clients.for_gateway(&mut gateway) },
             gateway,
         })
         .collect();
@@ -144,9 +153,6 @@ fn read(root: &Section<'_>, path: &Path, resolved: Vec<(&Draft, GatewayConfig)>,
 fn refuse_what_comes_later(root: &Section<'_>) {
     if let Some(item) = root.item("litellm") {
         item.report(problem::not_supported_yet(item.key_place, "a LiteLLM config", "write the gateway as gateway.toml: gateway = \"gateway.toml\""));
-    }
-    if let Some(item) = root.item("tokens") {
-        item.report(problem::not_supported_yet(item.key_place, "a ratio of token counts between models", "remove it: every model counts alike"));
     }
     if let Some(item) = root.item("sweep") {
         item.report(problem::not_supported_yet(item.key_place, "[sweep]", "write one [[variant]] with a `set` for each value"));

@@ -16,6 +16,8 @@ pub(super) struct Presumed {
     pub(super) parts: Parts,
     pub(super) amount: Money,
     pub(super) deployment: DeploymentId,
+    /// When the call was made.
+    pub(super) since: Time,
     pub(super) until: Time,
 }
 

@@ -176,7 +176,7 @@ impl InFlight {
 
     fn record_hit<J: Journal>(&self, turn: &mut Turn<'_, J>, hit: Hit) {
         let plan = turn.plan;
-        let saved = || plan.deployments.get(hit.deployment.index()).map_or(Money::ZERO, |deployment| deployment.rates.cost(hit.usage));
+        let saved = || plan.deployments.get(hit.deployment.index()).map_or(Money::ZERO, |deployment| deployment.rates.at(turn.now).cost(hit.usage));
         turn.journal.record(turn.now, Some(self.request.id), || Fact::CacheHit { saved: saved() });
     }
 

@@ -134,7 +134,7 @@ impl InFlight {
         let closing = Closing {
             ended: if lost { Ended::Discarded } else { Ended::Delivered },
             usage,
-            amount: Some(turn.plan.deployment(deployment).rates.cost(usage)),
+            amount: Some(turn.plan.deployment(deployment).rates.at(since).cost(usage)),
             certainty: Certainty::Confirmed,
             delivered,
             report: Report::Success { output: usage.output, took: turn.now.since(since) },
@@ -290,12 +290,13 @@ impl InFlight {
         let open = self.open.as_ref().expect("a call is open");
         let deployment = turn.plan.deployment(open.deployment);
         let closing = if let Some(usage) = usage {
-            let amount = Some(deployment.rates.cost(usage));
+            let amount = Some(deployment.rates.at(open.since).cost(usage));
             Closing { ended, usage, amount, certainty: Certainty::Confirmed, delivered, report }
         } else {
             let worst_case = turn.gateway.budget.worst_case(&open.hold);
             let max_tokens = u64::from(open.max_tokens) * u64::from(self.request.choices);
-            let amount = stream::presumed(deployment, worst_case, self.request.input_tokens_max, max_tokens, broken);
+            let rates = deployment.rates.at(open.since);
+            let amount = stream::presumed(deployment.billing, rates, worst_case, self.request.input_tokens_max, max_tokens, broken);
             let certainty = if amount.is_some() { Certainty::Presumed } else { Certainty::Confirmed };
             let usage = if amount.is_some() { Usage::plain(self.request.input_tokens, received) } else { Usage::default() };
             Closing { ended, usage, amount, certainty, delivered, report }
@@ -313,16 +314,16 @@ impl InFlight {
         let call = u32::from(self.progress.calls);
         let settlement = gateway.budget.settle(open.hold, now, amount, certainty, *journal);
         if certainty == Certainty::Presumed {
-            gateway.budget.remember(settlement, open.deployment, (self.request.id, call), now, plan.late_usage_window);
+            gateway.budget.remember(settlement, (open.deployment, open.since), (self.request.id, call), now, plan.late_usage_window);
         }
         let used = Ask { input: u64::from(usage.input), output: u64::from(usage.output) };
         gateway.limits.give_back(open.limits, now, open.since, pick::ask(&self.request, open.max_tokens), used, &mut gateway.ready);
         gateway.health.ended(plan, plan.model(open.model), open.deployment, now, (report, open.probe), usage.total(), *journal);
         self.used_input = self.used_input.saturating_add(usage.input);
         self.used_output = self.used_output.saturating_add(usage.output);
-        let Open { deployment, model, position, .. } = open;
+        let Open { deployment, model, position, since, .. } = open;
         journal.record(now, Some(self.request.id), || {
-            Fact::CallClosed(CallClosed { call, model, deployment, position, ended, usage, delivered, amount, certainty })
+            Fact::CallClosed(CallClosed { call, model, deployment, position, since, ended, usage, delivered, amount, certainty })
         });
     }
 

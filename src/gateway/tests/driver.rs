@@ -269,7 +269,7 @@ impl Run {
                     let request = *flight.in_flight.request();
                     let billed = upstream.billed(&mut self.dice, event, self.plans[flight.plan].deployment(closed.deployment));
                     let rates = &self.plans[flight.plan].deployment(closed.deployment).rates;
-                    let bill = billed.map_or(Money::ZERO, |usage| rates.cost(usage));
+                    let bill = billed.map_or(Money::ZERO, |usage| rates.at(closed.since).cost(usage));
                     self.bills.insert((request.id, closed.call), bill);
                     self.ledger.closed(request.id, &closed);
                     self.check_bill(&closed, bill, upstream.worst_case);

@@ -207,7 +207,7 @@ fn replay(plans: &[Plan], seed: u64, journal: &[Record]) -> Vec<Record> {
 fn a_call_that_is_closed_says_all_that_a_bill_needs() {
     // The report folds these; a field that goes missing is a wrong bill.
     fn complete(closed: CallClosed) -> (Usage, Money) {
-        let CallClosed { call: _, model: _, deployment: _, position: _, ended: _, usage, delivered: _, amount, certainty: _ } = closed;
+        let CallClosed { call: _, model: _, deployment: _, position: _, since: _, ended: _, usage, delivered: _, amount, certainty: _ } = closed;
         (usage, amount)
     }
     let run = Run::of(setup(1, 50));

@@ -217,12 +217,12 @@ fn an_estimate_holds_a_quantile_once_there_are_a_hundred_outputs() {
 fn a_cheaper_candidate_takes_what_does_not_fit_the_dearer() {
     let mut plan = plan(&[("A", &["a", "b"]), ("B", &["c"])]);
     plan.budgets = vec![budget(499)];
-    plan.deployments[1].rates = card(1, 3);
+    plan.deployments[1].rates = card(1, 3).into();
     plan.models[0].fallbacks.groups = vec![crate::gateway::id::ModelId(1)];
     let mut desk = Desk::new(plan.clone());
     desk.check("ask; 1 ok", "1 skips a: Budget(AccountId(0)); 1 calls b; 1 served by A");
-    plan.deployments[1].rates = card(1, 4);
-    plan.deployments[2].rates = card(1, 2);
+    plan.deployments[1].rates = card(1, 4).into();
+    plan.deployments[2].rates = card(1, 2).into();
     let mut desk = Desk::new(plan);
     desk.check("ask; 1 ok", "1 skips a: Budget(AccountId(0)); 1 skips b: Budget(AccountId(0)); 1 calls c; 1 served by B");
 }
@@ -381,8 +381,8 @@ fn the_worst_case_of_a_request_keeps_to_the_price_ceiling_and_the_tier() {
     }
     let usage = Usage::plain(100, 10);
     let [cheap, dear] = [10, 30].map(|rate| RateCard::new(Rates::plain(Rate(rate), Rate(rate)), Vec::new(), Money::ZERO));
-    plan.models[0].reference = cheap.clone();
-    (plan.deployments[0].rates, plan.deployments[1].rates) = (cheap, dear);
+    plan.models[0].reference = cheap.clone().into();
+    (plan.deployments[0].rates, plan.deployments[1].rates) = (cheap.into(), dear.into());
     let worst = |plan: &Plan| plan.worst_case(ModelId(0), usage);
     assert_eq!(worst(&plan), WorstCase { calls: 4, cost: Money(2 * 1100 + 2 * 3300) });
     plan.models[0].fallbacks.price_ratio_max_per_mille = Some(3000);

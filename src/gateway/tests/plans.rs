@@ -6,11 +6,12 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::dice::Dice;
+use super::driver::START;
 use crate::gateway::failure::{CLASSES, FailureClass, FailureSet};
 use crate::gateway::id::{DeploymentId, ModelId};
 use crate::gateway::money::{Money, Rate};
 use crate::gateway::plan::*;
-use crate::gateway::rate_card::{RateCard, Rates};
+use crate::gateway::rate_card::{RateCard, RateSchedule, Rates};
 use crate::gateway::time::{Calendar, Span, Time};
 
 /// Failures that a careful gateway tries again.
@@ -58,7 +59,7 @@ pub(super) fn deployment(name: &str) -> Deployment {
         name: name.to_string(),
         provider: String::from("provider"),
         model: String::from("model"),
-        rates: card(1, 4),
+        rates: card(1, 4).into(),
         weight: 1,
         order: 0,
         limits: Vec::new(),
@@ -72,11 +73,11 @@ pub(super) fn deployment(name: &str) -> Deployment {
 }
 
 /// A group without any policy: nothing ends before its time, and a client that leaves is dealt with as its provider bills.
-pub(crate) fn patient(name: &str, deployments: &[u32], reference: RateCard) -> Model {
+pub(crate) fn patient(name: &str, deployments: &[u32], reference: impl Into<RateSchedule>) -> Model {
     let never = Span::MAX;
     let mut model = model(name);
     model.deployments = deployments.iter().copied().map(DeploymentId).collect();
-    model.reference = reference;
+    model.reference = reference.into();
     model.attempts.retry_on = FailureSet::ALL;
     model.timeouts = Timeouts { call: never, first_byte: never, stream: never, idle: never, request: never };
     let leave = Leave::Auto;
@@ -155,7 +156,7 @@ pub(super) fn model(name: &str) -> Model {
             drain_tokens_max: 50,
         },
         tier: None,
-        reference: card(1, 4),
+        reference: card(1, 4).into(),
         budgets: Vec::new(),
         limits: Vec::new(),
         retired: false,
@@ -233,9 +234,14 @@ fn random_deployment(dice: &mut Dice, name: &str) -> Deployment {
         let mut rate = || Rate(1_000_000 * dice.below(20));
         Rates { input: rate(), cache_read: rate(), cache_write: rate(), cache_write_1h: rate(), output: rate(), reasoning: rate() }
     };
-    let tiers = if dice.one_in(3) { vec![(60, rates(dice))] } else { Vec::new() };
+    let card = |dice: &mut Dice| {
+        let tiers = if dice.one_in(3) { vec![(60, rates(dice))] } else { Vec::new() };
+        RateCard::new(rates(dice), tiers, Money(dice.of(&[0, 1_000_000])))
+    };
+    let changes = if dice.one_in(3) { dice.below(3) } else { 0 };
+    let later = (1..=changes).map(|change| (START + Span::from_secs(change * 20), card(dice))).collect();
     Deployment {
-        rates: RateCard::new(rates(dice), tiers, Money(dice.of(&[0, 1_000_000]))),
+        rates: RateSchedule::new(card(dice), later),
         weight: dice.below(3) as u32,
         order: dice.of(&[0, 0, 0, 1, 2]),
         limits: some(dice, 4, random_limit),

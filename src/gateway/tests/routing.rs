@@ -297,7 +297,7 @@ fn a_fallback_costs_at_most_its_ratio() {
     let ratio = |per_mille: u32| {
         move |plan: &mut Plan| {
             fall_back(plan);
-            plan.deployments[1].rates = card(2, 8);
+            plan.deployments[1].rates = card(2, 8).into();
             plan.models[0].fallbacks.price_ratio_max_per_mille = Some(per_mille);
         }
     };
@@ -373,7 +373,7 @@ fn strategies_pick_what_they_say() {
     let with = |strategy: Strategy| {
         move |plan: &mut Plan| {
             plan.models[0].strategy = strategy;
-            plan.deployments[0].rates = card(3, 3);
+            plan.deployments[0].rates = card(3, 3).into();
         }
     };
     check(with(Strategy::LowestCost), TWO, "ask max=10; 1 ok", "1 calls b for 10; 1 served by A");

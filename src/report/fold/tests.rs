@@ -16,7 +16,7 @@ fn called(call: u32, position: Position, deployment: DeploymentId) -> Fact {
 
 fn closed(call: u32, position: Position, deployment: DeploymentId, ended: Ended, usage: Usage, amount: Money) -> CallClosed {
     let model = ModelId(deployment.0);
-    CallClosed { call, model, deployment, position, ended, usage, delivered: usage.output, amount, certainty: Certainty::Confirmed }
+    CallClosed { call, model, deployment, position, since: Time(0), ended, usage, delivered: usage.output, amount, certainty: Certainty::Confirmed }
 }
 
 /// A fold with nine keys in three teams: key n is in team n modulo 3.
@@ -36,7 +36,7 @@ fn fold() -> Fold {
 fn fall_back(fold: &mut Fold, at: Time) {
     let about = About { arrived: at, ..ABOUT };
     let usage = Usage::plain(1_000, 100);
-    let bill = fold.plan.deployments[OPENAI.index() + 1].rates.cost(usage);
+    let bill = fold.plan.deployments[OPENAI.index() + 1].rates.at(Time(0)).cost(usage);
     fold.arrived(at, &about);
     fold.fact(at, Some(&about), &called(1, Position::First, OPENAI));
     let refused = closed(1, Position::First, OPENAI, Ended::Failed(FailureClass::RateLimited), Usage::default(), Money::ZERO);
@@ -134,7 +134,7 @@ proptest! {
                 let (position, deployment) = (cause::POSITIONS[position], DeploymentId(deployment));
                 fold.fact(now, Some(&about), &called(number, position, deployment));
                 let usage = Usage::plain(input, output);
-                let amount = plan.deployment(deployment).rates.cost(usage);
+                let amount = plan.deployment(deployment).rates.at(Time(0)).cost(usage);
                 let ended = if delivered { Ended::Delivered } else { Ended::Discarded };
                 fold.call(now, &about, &closed(number, position, deployment, ended, usage, amount), Billed { usage, amount, shared: false });
             }

@@ -72,6 +72,6 @@ impl About<'_> {
         let shared = self.has_left && open.has_ended && closed.ended == Ended::Delivered && closed.delivered == open.fate.usage.output;
         let deployment = open.call.deployment;
         let billed = open.fate.bill(end, &self.upstream.world(deployment).billing);
-        billed.map_or(Bill::default(), |usage| Bill { usage, cost: self.plan.deployment(deployment).rates.cost(usage), shared })
+        billed.map_or(Bill::default(), |usage| Bill { usage, cost: self.plan.deployment(deployment).rates.at(closed.since).cost(usage), shared })
     }
 }

@@ -1,0 +1,152 @@
+//! Tokens that another model counts otherwise: what the world bills, limits and caches by, and that the gateway's bounds still hold.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::run::{faulty, groups, rows, totals, traffic, variant};
+use super::*;
+use crate::gateway::journal::{CallClosed, Fact};
+use crate::gateway::plan::{BudgetMode, BudgetSpec, BudgetWindow, Enforce, OnShort};
+use crate::gateway::rate_card::Usage;
+use crate::price::tokens::{End, RatioRange, TokenCounts, TokenRule, TokenTable};
+use crate::sim::client::Clients;
+use crate::sim::driver::{Driver, Variant};
+use crate::sim::observe::{Bill, Context, Observer};
+
+fn range(low: u32, high: u32) -> RatioRange {
+    RatioRange { low: Ratio::per_million(low), high: Ratio::per_million(high) }
+}
+
+fn with_ratio(mut variant: Variant, input: RatioRange, output: RatioRange, end: End) -> Variant {
+    let rules = vec![TokenRule { from: "a".into(), to: "b".into(), input, output }];
+    let tokens = TokenCounts { rules, end, ..TokenCounts::default() };
+    variant.clients = std::sync::Arc::new(Clients { tokens, ..Clients::clone(&variant.clients) });
+    variant
+}
+
+/// `a` refuses everything, `b` answers.
+fn fallback(world: DeploymentWorld) -> Variant {
+    let mut plan = groups(&[("a", mini()), ("b", gpt_4o())]);
+    plan.models[0].fallbacks.groups = vec![crate::gateway::id::ModelId(1)];
+    variant(plan, vec![DeploymentWorld { then: Step::status(429), ..DeploymentWorld::ledger("a") }, world])
+}
+
+#[test]
+fn a_call_is_billed_in_the_tokens_of_the_model_that_answers() {
+    let batch = || rows("at_s,input_tokens,output_tokens\n0,1000,101\n1,3,1\n");
+    let plain = fallback(DeploymentWorld::ledger("b"));
+    // $2.50 and $10 a million: 1,003 in and 102 out.
+    assert_eq!(totals(&plain, batch()).billed, Money(1_003 * 2_500_000 + 102 * 10_000_000));
+    let ratio = with_ratio(plain, range(1_100_000, 1_300_000), range(500_000, 500_000), End::Middle);
+    // 1,200 and 4 (3.6) in; 51 (50.5) and 1 (0.5) out.
+    let totals = totals(&ratio, batch());
+    assert_eq!(totals.billed, Money(1_204 * 2_500_000 + 52 * 10_000_000));
+    assert_eq!(totals.ledger, totals.billed);
+}
+
+#[test]
+fn a_limiter_counts_the_tokens_of_its_own_model() {
+    let limiter = Some(Limiter::ledger(1_000, 1_000, Refill::Bucket));
+    let world = DeploymentWorld { limiter, ..DeploymentWorld::ledger("b") };
+    let batch = || rows("at_s,input_tokens,output_tokens\n0,500,0\n0,400,0\n");
+    assert_eq!(totals(&fallback(world.clone()), batch()).served, 2);
+    let ratio = with_ratio(fallback(world), range(1_200_000, 1_200_000), range(1_000_000, 1_000_000), End::Middle);
+    assert_eq!(totals(&ratio, batch()).served, 1, "600 and 480 are more than 1,000");
+}
+
+#[test]
+fn a_prompt_cache_holds_blocks_in_the_tokens_of_its_own_model() {
+    let mut upstream = upstream(DeploymentWorld { prompt_cache: Some(PromptCache::openai(Span::MINUTE)), ..DeploymentWorld::ledger("mini") });
+    let block_ratio = Ratio::per_million(1_200_000);
+    let prompt = Prompt { input_tokens: 2_400, blocks: &[1, 2], block_size: 1_000, block_ratio, ..small(1) };
+    assert_eq!(upstream.call(Time(0), ONLY, 0, u32::MAX, &prompt).usage.cache_read, 0);
+    // 2 blocks of 1,000 are 2,400 here, in steps of 128.
+    assert_eq!(upstream.call(Time(1), ONLY, 0, u32::MAX, &prompt).usage.cache_read, 2_304);
+}
+
+#[test]
+fn a_model_that_no_request_gets_to_changes_no_hold() {
+    let held = |deployments: &[(&str, RateCard)]| {
+        let mut plan = groups(deployments);
+        plan.models[0].fallbacks.groups = vec![crate::gateway::id::ModelId(1)];
+        let worlds = deployments.iter().map(|(name, _)| DeploymentWorld::ledger(*name)).collect();
+        let mut variant = with_ratio(variant(plan, worlds), range(1_100_000, 1_100_000), range(1_000_000, 1_000_000), End::Middle);
+        let mut clients = Clients::clone(&variant.clients);
+        let unused = TokenRule { from: "a".into(), to: "c".into(), input: range(3_000_000, 9_000_000), output: range(1_000_000, 1_000_000) };
+        clients.tokens.rules.push(unused);
+        variant.clients = std::sync::Arc::new(clients);
+        let mut driver = Driver::new(&variant, 1, Calls::default()).unwrap();
+        driver.feed(&std::sync::Arc::new(rows("at_s,input_tokens,output_tokens\n0,1000,10\n"))).unwrap();
+        driver.finish().0.held
+    };
+    let alone = held(&[("a", mini()), ("b", gpt_4o())]);
+    assert_eq!(alone, held(&[("a", mini()), ("b", gpt_4o()), ("c", sonnet())]));
+    // 1,100 tokens of `a` at $0.15, as `b` might count them, and 16,384 at $0.60.
+    assert_eq!(alone[&(0, 1)], Money(1_100 * 150_000 + 16_384 * 600_000));
+}
+
+/// What was held and billed for each call.
+#[derive(Default)]
+struct Calls {
+    held: BTreeMap<(u64, u32), Money>,
+    closed: Vec<(u64, CallClosed, Money)>,
+}
+
+impl Observer for Calls {
+    fn fact(&mut self, _: Time, context: Option<&Context>, fact: &Fact) {
+        if let (Some(context), Fact::Called(called)) = (context, fact) {
+            self.held.insert((context.id.0, called.call), called.worst_case);
+        }
+    }
+
+    fn call(&mut self, _: Time, context: &Context, closed: &CallClosed, bill: &Bill) {
+        self.closed.push((context.id.0, *closed, bill.cost));
+    }
+}
+
+fn any_end() -> impl proptest::strategy::Strategy<Value = End> {
+    prop::sample::select(vec![End::Low, End::Middle, End::High])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Wherever in their ranges the ratios are: bill <= ledger <= hold for every call, worst case for every request, the limit for the budget.
+    #[test]
+    fn what_is_held_covers_the_tokens_of_every_model(
+        seed in 0..1_000u64,
+        (low, more) in (200_000..4_000_000u32, 0..2_000_000u32),
+        output in 200_000..4_000_000u32,
+        end in any_end(),
+        rows_of in prop::collection::vec((0..2_000u64, 1..500u32, 1..300u32, any::<bool>(), prop::option::weighted(0.2, 0..400u32)), 1..60),
+    ) {
+        let mut variant = with_ratio(faulty(seed), range(low, low + more), range(output, output), end);
+        let limit = Money(300_000_000_000);
+        let mut plan = Plan::clone(&variant.plan);
+        plan.budgets = vec![BudgetSpec {
+            limit, window: BudgetWindow::Total, enforce: Enforce::Hard, mode: BudgetMode::Reserve,
+            on_short: OnShort::Refuse, alert_at_per_mille: vec![],
+        }];
+        variant.plan = std::sync::Arc::new(plan);
+        let batch = std::sync::Arc::new(traffic(&rows_of));
+        let mut driver = Driver::new(&variant, 1, Calls::default()).unwrap();
+        driver.feed(&batch).unwrap();
+        let (calls, totals) = driver.finish();
+        prop_assert!(totals.ledger <= limit);
+        let table = TokenTable::new(&variant.plan, &variant.clients.tokens);
+        let asked = crate::gateway::id::ModelId(0);
+        let mut of_request: BTreeMap<u64, (u32, Money)> = BTreeMap::new();
+        for (request, closed, bill) in calls.closed {
+            let held = calls.held[&(request, closed.call)];
+            prop_assert!(bill <= closed.amount && closed.amount <= held, "{} <= {} <= {}: {:?}", bill, closed.amount, held, closed);
+            let all = of_request.entry(request).or_default();
+            *all = (all.0 + 1, all.1 + bill);
+        }
+        for (request, (count, bill)) in of_request {
+            let input = batch.rows[request as usize].input_tokens;
+            let worst = variant.plan.worst_case(asked, Usage::plain(table.input_most(asked, input), 0));
+            prop_assert!(count <= worst.calls && bill <= worst.cost, "{} calls, {} of {:?}", count, bill, worst);
+        }
+    }
+}
