@@ -58,7 +58,7 @@ fn prompt_cache(worlds: &[&DeploymentWorld]) -> String {
 }
 
 fn failures(worlds: &[&DeploymentWorld]) -> String {
-    let scripted = worlds.iter().filter(|world| !(world.steps.is_empty() && world.chances.is_empty() && world.outages.is_empty())).count();
+    let scripted = worlds.iter().filter(|world| !(world.steps.is_empty() && world.chances.is_empty() && world.incidents.is_empty())).count();
     match scripted {
         0 => "none".to_owned(),
         some => format!("as the world says, on {some} of {} deployments", worlds.len()),

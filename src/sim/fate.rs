@@ -9,6 +9,8 @@ use crate::gateway::time::{Span, Time};
 /// The fate of one call, computed when it is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fate {
+    /// When the provider begins to work on it: when it is made, or when it has waited for a place.
+    pub begins_at: Time,
     /// When the status line and the first chunk come; [`Time::MAX`] if the answer never begins.
     pub opens_at: Time,
     /// When it ends if nobody closes it before; [`Time::MAX`] if never.
@@ -62,6 +64,12 @@ impl Ending {
 }
 
 impl Fate {
+    /// The same, begun at another time. What never happens still never happens.
+    pub(super) fn begun_at(&self, begins_at: Time) -> Self {
+        let moved = |at: Time| if at == Time::MAX { at } else { begins_at + at.since(self.begins_at) };
+        Self { begins_at, opens_at: moved(self.opens_at), ends_at: moved(self.ends_at), ..*self }
+    }
+
     /// Output tokens that the provider has made by `at` and that a stream has brought. At most all.
     pub fn made(&self, at: Time) -> u32 {
         if at < self.opens_at || !matches!(self.ending, Ending::Whole | Ending::Cut(_)) {
@@ -98,6 +106,7 @@ impl Fate {
     pub fn bill(&self, end: End, billing: &Billing) -> Option<Usage> {
         match (self.ending, end) {
             (Ending::Refused(_), _) => None,
+            (_, End::Closed(at) | End::TimedOut(at)) if at < self.begins_at => None,
             (Ending::Failed(_), _) | (Ending::Silent(_), End::ByItself) => {
                 billing.failed_after_prefill.then_some(Usage { output: 0, reasoning: 0, ..self.usage })
             }
@@ -127,6 +136,7 @@ mod tests {
     /// 20 tokens in chunks of 2, from 1,000 ns on, one chunk every 100 ns: ends at 1,900.
     fn stream() -> Fate {
         Fate {
+            begins_at: Time(0),
             opens_at: Time(1_000),
             ends_at: Time(1_900),
             gap: Span(100),

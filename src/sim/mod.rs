@@ -9,8 +9,11 @@
 pub mod world;
 
 pub mod fate;
+mod limiter;
+pub mod places;
 pub mod prompt_cache;
 pub mod upstream;
+mod weather;
 
 mod batches;
 pub mod client;

@@ -3,12 +3,14 @@
 use std::fmt;
 
 use super::fate::{Ending, Fate, times};
+use super::limiter::{Counts, Limits};
+use super::places::{Door, Queue, Waits};
 use super::prompt_cache::Blocks;
-use super::world::{Answer, Basis, Counted, DeploymentWorld, Pace, Reason, RetryAfter, Step, World};
+use super::weather::{Conditions, Weather, slower};
+use super::world::{Answer, Basis, DeploymentWorld, Pace, Reason, Step, World};
 use crate::gateway::draw::{self, Purpose};
 use crate::gateway::failure::{Failure, FailureClass};
-use crate::gateway::id::{DeploymentId, RequestId};
-use crate::gateway::limits::Meter;
+use crate::gateway::id::{DeploymentId, RequestId, Slot};
 use crate::gateway::plan::Plan;
 use crate::gateway::rate_card::Usage;
 use crate::gateway::time::{Span, Time};
@@ -18,6 +20,8 @@ use crate::gateway::time::{Span, Time};
 pub struct Upstream {
     deployments: Vec<Provider>,
     start: Time,
+    /// Calls that have waited less than they were told to, because somebody left.
+    pub(super) moved: Vec<(Slot, Fate)>,
 }
 
 /// What the world needs to know of a request.
@@ -25,6 +29,8 @@ pub struct Upstream {
 pub struct Prompt<'a> {
     /// Luck is keyed by it.
     pub request: RequestId,
+    /// Where the driver has it, for when its fate changes.
+    pub slot: Slot,
     /// Input tokens.
     pub input_tokens: u32,
     /// Output tokens of the whole answer, if nothing limits it.
@@ -53,7 +59,9 @@ struct Provider {
     world: DeploymentWorld,
     luck: u64,
     calls: u64,
-    meters: Vec<Meter>,
+    limits: Option<Limits>,
+    places: Option<Queue>,
+    weather: Option<Weather>,
     cache: Option<Blocks>,
     /// The model's own maximum: a call that states no less states nothing.
     output_tokens_max: u32,
@@ -76,12 +84,15 @@ impl Upstream {
             }
         }
         let fits = error.missing.is_empty() && error.twice.is_empty();
-        if fits { Ok(Self { deployments, start: Time(0) }) } else { Err(error) }
+        if fits { Ok(Self { deployments, start: Time(0), moved: Vec::new() }) } else { Err(error) }
     }
 
-    /// Sets the instant that outages count from.
+    /// Sets the instant that incidents count from.
     pub fn begin(&mut self, start: Time) {
         self.start = start;
+        for provider in &mut self.deployments {
+            provider.begin(start);
+        }
     }
 
     /// What one deployment is like.
@@ -89,29 +100,128 @@ impl Upstream {
         &self.deployments[deployment.index()].world
     }
 
+    /// How much calls have waited for a place at all deployments together.
+    pub fn waits(&self) -> Waits {
+        self.deployments.iter().filter_map(|provider| provider.places.as_ref()).map(Queue::waits).fold(Waits::default(), Waits::plus)
+    }
+
     /// Makes a call at `now`, which never decreases: the `nth` of this request to this deployment, from 0.
     pub fn call(&mut self, now: Time, deployment: DeploymentId, nth: u32, max_tokens: u32, prompt: &Prompt<'_>) -> Fate {
-        let since_start = now.since(self.start);
-        self.deployments[deployment.index()].call(now, since_start, nth, max_tokens, prompt)
+        self.deployments[deployment.index()].call(now, nth, max_tokens, prompt)
+    }
+
+    /// Closes a call before its end. If others begin earlier for it, they are in `moved`.
+    #[inline]
+    pub(super) fn close(&mut self, now: Time, deployment: DeploymentId, slot: Slot, fate: &Fate) {
+        let Provider { places, world, .. } = &mut self.deployments[deployment.index()];
+        if let Some(places) = places {
+            places.close(now, slot, fate, &world.billing, &mut self.moved);
+        }
     }
 }
 
 impl Provider {
     fn new(world: DeploymentWorld, seed: u64, output_tokens_max: u32) -> Self {
-        let limits = world.limiter.iter().flat_map(|limiter| &limiter.limits);
-        Self {
+        let mut provider = Self {
             luck: draw::bits(seed, hash(&world.name), Purpose::World, 0),
             calls: 0,
-            meters: limits.map(|limit| Meter::new(limit.refill, limit.amount, limit.period)).collect(),
+            limits: world.limiter.as_ref().map(Limits::new),
+            places: world.places.map(Queue::new),
+            weather: None,
             cache: world.prompt_cache.map(Blocks::new),
             output_tokens_max,
             world,
-        }
+        };
+        provider.begin(Time(0));
+        provider
     }
 
-    fn call(&mut self, now: Time, since_start: Span, nth: u32, max_tokens: u32, prompt: &Prompt<'_>) -> Fate {
-        let step = self.step(now, since_start, nth, max_tokens, prompt);
-        let Pace { first, gap, chunk_tokens } = step.pace.unwrap_or(self.world.pace);
+    fn begin(&mut self, start: Time) {
+        let incidents = &self.world.incidents;
+        self.weather = (!incidents.is_empty()).then(|| Weather::new(incidents, start));
+    }
+
+    fn call(&mut self, now: Time, nth: u32, max_tokens: u32, prompt: &Prompt<'_>) -> Fate {
+        let conditions = self.conditions(now, nth, prompt.request);
+        let answered = |step: Step| Answered { step, slower_per_mille: conditions.slower_per_mille };
+        if let Some(step) = conditions.all {
+            return self.fate(now, max_tokens, answered(step), prompt);
+        }
+        let counts = self.counts(now, max_tokens, prompt);
+        if let Some(limits) = &mut self.limits
+            && let Err(retry_after) = limits.admit(now, counts)
+        {
+            let refused = Step::of(Answer::Status { status: 429, retry_after, reason: Reason::Plain });
+            return self.fate(now, max_tokens, answered(refused), prompt);
+        }
+        let begins_at = match self.places.as_mut().map(|places| places.door(now)) {
+            None => now,
+            Some(Door::Begins(at)) => at,
+            Some(Door::TurnedAway(at)) => return self.turn_away(now, at, counts, prompt),
+        };
+        let scripted = usize::try_from(self.calls).ok().and_then(|calls| self.world.steps.get(calls)).copied();
+        self.calls += 1;
+        let step = scripted.or(conditions.this).or_else(|| self.chance(conditions.drawn)).unwrap_or(self.world.then);
+        let fate = self.fate(now, max_tokens, answered(step), prompt);
+        let fate = self.places.as_mut().map_or(fate, |places| places.enter(now, prompt.slot, begins_at, fate));
+        if let Some(limits) = &mut self.limits {
+            limits.will_end(now, counts, fate.ends_at, fate.usage.output);
+        }
+        fate
+    }
+
+    /// The weather that a call meets, and its luck.
+    fn conditions(&mut self, now: Time, nth: u32, request: RequestId) -> Conditions {
+        if self.weather.is_none() && self.world.chances.is_empty() {
+            return Conditions::FINE;
+        }
+        let drawn = draw::below(draw::bits(self.luck, request.0, Purpose::Failure, nth), 1_000_000);
+        self.weather.as_mut().map_or(Conditions { drawn, ..Conditions::FINE }, |weather| weather.meets(now, drawn))
+    }
+
+    /// What luck has for a call in place of the usual.
+    fn chance(&self, mut drawn: u64) -> Option<Step> {
+        for chance in &self.world.chances {
+            let Some(left) = drawn.checked_sub(u64::from(chance.per_million)) else { return Some(chance.step) };
+            drawn = left;
+        }
+        None
+    }
+
+    /// What a call counts at the limiter.
+    fn counts(&self, now: Time, max_tokens: u32, prompt: &Prompt<'_>) -> Counts {
+        let input = prompt.input_tokens;
+        let Some(limits) = &self.limits else { return Counts { input, uncached: input, output: 0 } };
+        let output = match limits.rules().basis {
+            Basis::Actual => output(prompt.output_tokens, max_tokens, prompt.choices),
+            Basis::MaxTokens { unstated } if max_tokens >= self.output_tokens_max => unstated,
+            Basis::MaxTokens { .. } => max_tokens.saturating_mul(u32::from(prompt.choices)),
+        };
+        let cache = self.cache.as_ref().filter(|_| limits.tell_cached_input());
+        let cached = cache.map_or(0, |cache| cache.usage(now, prompt.blocks, prompt.block_size, input).cache_read);
+        Counts { input, uncached: input - cached, output }
+    }
+
+    /// The answer of a deployment that has no place: once a call has waited for too long, or like any other error. Nobody works on it, whatever
+    /// the status says.
+    fn turn_away(&mut self, now: Time, at: Option<Time>, counts: Counts, prompt: &Prompt<'_>) -> Fate {
+        let status = self.world.places.map_or(429, |places| places.status);
+        let failure = Failure { class: FailureClass::of_status(status), status, retry_after: None };
+        let ends_at = at.unwrap_or(now + self.world.pace.first);
+        if let Some(limits) = &mut self.limits {
+            limits.will_end(now, counts, ends_at, 0);
+        }
+        let (usage, ending) = (Usage::plain(prompt.input_tokens, 0), Ending::Refused(failure));
+        Fate { begins_at: now, opens_at: Time::MAX, ends_at, gap: Span::ZERO, chunk_tokens: 1, stream: prompt.stream, usage, ending }
+    }
+
+    /// What becomes of a call that meets `step` and begins at once.
+    fn fate(&mut self, now: Time, max_tokens: u32, Answered { step, slower_per_mille }: Answered, prompt: &Prompt<'_>) -> Fate {
+        let mut pace = step.pace.unwrap_or(self.world.pace);
+        if slower_per_mille != 1000 {
+            pace = Pace { first: slower(pace.first, slower_per_mille), gap: slower(pace.gap, slower_per_mille), ..pace };
+        }
+        let Pace { first, gap, chunk_tokens } = pace;
         let chunk_tokens = chunk_tokens.max(1);
         let first_at = now + first;
         let whole = output(step.output_tokens.unwrap_or(prompt.output_tokens), max_tokens, prompt.choices);
@@ -130,74 +240,7 @@ impl Provider {
             Answer::Broken | Answer::Cut { .. } => (Time::MAX, first_at, 0, Ending::Failed(Failure::new(FailureClass::Connect))),
         };
         let usage = Usage { output, ..self.process(now, first_at, &step, ending, prompt) };
-        Fate { opens_at, ends_at, gap, chunk_tokens, stream: prompt.stream, usage, ending }
-    }
-
-    /// What this call meets.
-    fn step(&mut self, now: Time, since_start: Span, nth: u32, max_tokens: u32, prompt: &Prompt<'_>) -> Step {
-        let has_begun = |from: Span| since_start >= from;
-        if let Some(outage) = self.world.outages.iter().find(|each| has_begun(each.from) && !has_begun(each.from + each.lasts)) {
-            return outage.step;
-        }
-        if let Err(retry_after) = self.admit(now, max_tokens, prompt) {
-            return Step::of(Answer::Status { status: 429, retry_after, reason: Reason::Plain });
-        }
-        let scripted = usize::try_from(self.calls).ok().and_then(|calls| self.world.steps.get(calls)).copied();
-        self.calls += 1;
-        scripted.or_else(|| self.chance(prompt.request, nth)).unwrap_or(self.world.then)
-    }
-
-    /// What luck has for this call in place of the usual.
-    fn chance(&self, request: RequestId, nth: u32) -> Option<Step> {
-        if self.world.chances.is_empty() {
-            return None;
-        }
-        let mut drawn = draw::below(draw::bits(self.luck, request.0, Purpose::Failure, nth), 1_000_000);
-        for chance in &self.world.chances {
-            let Some(left) = drawn.checked_sub(u64::from(chance.per_million)) else { return Some(chance.step) };
-            drawn = left;
-        }
-        None
-    }
-
-    /// Counts the call on all limits, or says what the 429's Retry-After is.
-    fn admit(&mut self, now: Time, max_tokens: u32, prompt: &Prompt<'_>) -> Result<(), Option<Span>> {
-        let Some(limiter) = &self.world.limiter else { return Ok(()) };
-        let output = match limiter.basis {
-            Basis::Actual => output(prompt.output_tokens, max_tokens, prompt.choices),
-            Basis::MaxTokens { unstated } if max_tokens >= self.output_tokens_max => unstated,
-            Basis::MaxTokens { .. } => max_tokens.saturating_mul(u32::from(prompt.choices)),
-        };
-        let cache = &self.cache;
-        let uncached = || {
-            let usage = cache.as_ref().map(|cache| cache.usage(now, prompt.blocks, prompt.block_size, prompt.input_tokens));
-            prompt.input_tokens - usage.map_or(0, |usage| usage.cache_read)
-        };
-        let counted = |counts| match counts {
-            Counted::Requests => 1,
-            Counted::InputTokens => u64::from(uncached()),
-            Counted::OutputTokens => u64::from(output),
-            Counted::TotalTokens => u64::from(prompt.input_tokens) + u64::from(output),
-        };
-        let limits = || limiter.limits.iter();
-        if limits().zip(&self.meters).all(|(limit, meter)| meter.fits(now, counted(limit.counts))) {
-            for (limit, meter) in limits().zip(&mut self.meters) {
-                meter.take(now, counted(limit.counts));
-            }
-            return Ok(());
-        }
-        let wait = limits().zip(&self.meters).map(|(limit, meter)| meter.wait(now, counted(limit.counts))).max().unwrap_or(Span::ZERO);
-        for (limit, meter) in limits().zip(&mut self.meters) {
-            if limiter.rejects_count && limit.counts == Counted::Requests && meter.fits(now, 1) {
-                meter.take(now, 1);
-            }
-        }
-        Err(match limiter.retry_after {
-            RetryAfter::Absent => None,
-            RetryAfter::Fixed(span) => Some(span),
-            RetryAfter::UntilItFits if wait == Span::MAX => None,
-            RetryAfter::UntilItFits => Some(Span::from_secs(wait.0.div_ceil(Span::SECOND.0))),
-        })
+        Fate { begins_at: now, opens_at, ends_at, gap, chunk_tokens, stream: prompt.stream, usage, ending }
     }
 
     /// The input as it will be billed. Calls whose prompt is processed use the prompt cache.
@@ -217,6 +260,13 @@ impl Provider {
             _ => Usage::plain(input, 0),
         }
     }
+}
+
+/// What a call meets, and how fast.
+#[derive(Debug, Clone, Copy)]
+struct Answered {
+    step: Step,
+    slower_per_mille: u32,
 }
 
 impl fmt::Display for WorldError {

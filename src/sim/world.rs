@@ -1,7 +1,14 @@
 //! What providers are like, as data: speed, outcomes, limits, prompt caches, outages and bills. Decides nothing while a run goes on (`upstream` does).
 
+mod incidents;
+mod limits;
+mod places;
+
+pub use self::incidents::{ALL_CALLS, Incident, When};
+pub use self::limits::{Basis, Counted, Limiter, ProviderLimit, RetryAfter};
+pub use self::places::Places;
+
 use crate::gateway::failure::FailureClass;
-use crate::gateway::plan::{Anchor, Refill};
 use crate::gateway::time::Span;
 
 /// Everything outside the gateway that answers calls. One for each variant; the same value gives the same luck to every variant.
@@ -26,10 +33,12 @@ pub struct DeploymentWorld {
     pub chances: Vec<Chance>,
     /// The provider's rate limiter.
     pub limiter: Option<Limiter>,
+    /// How many calls it works on at one time; without, as many as come.
+    pub places: Option<Places>,
     /// The provider's prompt cache.
     pub prompt_cache: Option<PromptCache>,
-    /// When it is down.
-    pub outages: Vec<Outage>,
+    /// When it is down, slow or flaky.
+    pub incidents: Vec<Incident>,
     /// What is billed for calls that don't end well.
     pub billing: Billing,
 }
@@ -102,79 +111,6 @@ pub struct Chance {
     pub per_million: u32,
     /// What they meet.
     pub step: Step,
-}
-
-/// A time in which every call meets the same error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Outage {
-    /// From the first arrival of the run.
-    pub from: Span,
-    /// How long.
-    pub lasts: Span,
-    /// What calls meet.
-    pub step: Step,
-}
-
-/// A provider's rate limiter. A call that doesn't fit all limits is answered 429 and bills nothing.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Limiter {
-    /// All must have room.
-    pub limits: Vec<ProviderLimit>,
-    /// How many tokens a call counts when it is admitted.
-    pub basis: Basis,
-    /// Whether a rejected call uses up request limits. OpenAI: yes (P, help article 5955604).
-    pub rejects_count: bool,
-    /// The header on a 429.
-    pub retry_after: RetryAfter,
-}
-
-/// One limit of a provider.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ProviderLimit {
-    /// What is counted.
-    pub counts: Counted,
-    /// How many in `period`.
-    pub amount: u64,
-    /// Usually a minute.
-    pub period: Span,
-    /// Token bucket (full at first) or windows.
-    pub refill: Refill,
-}
-
-/// What a provider's limit counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Counted {
-    /// Calls.
-    Requests,
-    /// Input tokens that are not read from the prompt cache (Anthropic's ITPM, P).
-    InputTokens,
-    /// Output tokens, by the limiter's [`Basis`].
-    OutputTokens,
-    /// Input, cached or not, and output by the limiter's [`Basis`] (OpenAI's TPM, S).
-    TotalTokens,
-}
-
-/// How many output tokens a call counts at admission.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Basis {
-    /// As many as it will have. No provider can know it; what the recorded counts are computed with.
-    Actual,
-    /// The max_tokens sent (S). Not corrected at the end.
-    MaxTokens {
-        /// What a call without a max_tokens of its own counts: one whose max_tokens is the model's own maximum.
-        unstated: u32,
-    },
-}
-
-/// The Retry-After header of a limiter's 429.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RetryAfter {
-    /// None.
-    Absent,
-    /// Always the same.
-    Fixed(Span),
-    /// How long until the call would fit, rounded up to whole seconds.
-    UntilItFits,
 }
 
 /// A provider's prompt cache over chained blocks of the prompt.
@@ -266,37 +202,6 @@ impl Reason {
     }
 }
 
-impl Limiter {
-    /// Requests and tokens per minute as the recorded counts have them: actual tokens, rejects are free, no header.
-    pub fn ledger(requests_per_minute: u64, tokens_per_minute: u64, refill: Refill) -> Self {
-        Self {
-            limits: Self::per_minute(requests_per_minute, tokens_per_minute, refill),
-            basis: Basis::Actual,
-            rejects_count: false,
-            retry_after: RetryAfter::Absent,
-        }
-    }
-
-    /// Requests and tokens per minute as OpenAI enforces them: input and max_tokens (S), rejects count (P), in a token bucket (S; a bucket
-    /// or windows alone changes the rejects by 1.3-3x). A call without a max_tokens counts 16 output tokens (U). Retry-After: none (S).
-    pub fn openai(requests_per_minute: u64, tokens_per_minute: u64) -> Self {
-        Self {
-            limits: Self::per_minute(requests_per_minute, tokens_per_minute, Refill::Bucket),
-            basis: Basis::MaxTokens { unstated: 16 },
-            rejects_count: true,
-            retry_after: RetryAfter::Absent,
-        }
-    }
-
-    /// Windows that follow each other from the first call on.
-    pub const WINDOWS_FROM_START: Refill = Refill::Window(Anchor::Start);
-
-    fn per_minute(requests: u64, tokens: u64, refill: Refill) -> Vec<ProviderLimit> {
-        let limit = |counts, amount| ProviderLimit { counts, amount, period: Span::MINUTE, refill };
-        vec![limit(Counted::Requests, requests), limit(Counted::TotalTokens, tokens)]
-    }
-}
-
 impl PromptCache {
     /// OpenAI's automatic cache: 1,024 tokens at least, steps of 128, writes like input (P); readable at once.
     pub const fn openai(ttl: Span) -> Self {
@@ -335,8 +240,9 @@ impl DeploymentWorld {
             then: Step::OK,
             chances: Vec::new(),
             limiter: None,
+            places: None,
             prompt_cache: None,
-            outages: Vec::new(),
+            incidents: Vec::new(),
             billing: Billing::EXACT,
         }
     }

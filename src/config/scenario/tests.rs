@@ -11,7 +11,7 @@ use crate::gateway::command::Command;
 use crate::gateway::money::Money;
 use crate::gateway::time::Span;
 use crate::sim::client::UnknownKey;
-use crate::sim::world::{Answer, Basis, Counted, Pace, Visible};
+use crate::sim::world::{Answer, Basis, Counted, Pace, Visible, When};
 
 pub(super) const GATEWAY: &str = r#"[models.mini]
 deployments = [{ id = "mini-1", provider = "openai", model = "gpt-4o-mini" }]
@@ -100,7 +100,7 @@ answered = { at_least = 0.995 }
         answers[..],
         [Answer::Status { status: 429, .. }, Answer::Status { .. }, Answer::Hang(_), Answer::Broken, Answer::Cut { chunks: 5 }]
     ));
-    assert_eq!(world.outages[0].lasts, Span::from_secs(6 * 3600));
+    assert_eq!(world.incidents[0].when, When::Once { from: Span::from_secs(600), lasts: Span::from_secs(6 * 3600) });
     assert_eq!(world.prompt_cache.map(|cache| (cache.ttl, cache.visible)), Some((Span::from_secs(600), Visible::FirstToken)));
     assert_eq!(world.billing.cancel_lag_tokens, 40);
     let expected = [Bound::CostAtMost(Money::usd(3)), Bound::AnsweredAtLeast { per_million: 995_000 }];

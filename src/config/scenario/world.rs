@@ -5,7 +5,7 @@
 use crate::gateway::plan::{Anchor, Deployment, Refill};
 use crate::gateway::time::Span;
 use crate::sim::world::{
-    Answer, Basis, Billing, CacheWrite, Chance, Counted, DeploymentWorld, Limiter, Outage, Pace, PromptCache, ProviderLimit, Reason, RetryAfter,
+    Answer, Basis, Billing, CacheWrite, Chance, Counted, DeploymentWorld, Incident, Limiter, Pace, PromptCache, ProviderLimit, Reason, RetryAfter,
     Step, Visible, World,
 };
 
@@ -121,7 +121,7 @@ fn layer(section: &Section<'_>, preset: Preset, world: &mut DeploymentWorld) {
     section.put("script", script, &mut world.steps);
     section.put("then", step, &mut world.then);
     section.put("chances", chances, &mut world.chances);
-    section.put("outages", outages, &mut world.outages);
+    section.put("outages", outages, &mut world.incidents);
     if let Some(cache) = section.read("prompt_cache", Item::section_or_off) {
         world.prompt_cache = cache.map(|cache| prompt_cache(&cache, preset, world.prompt_cache));
     }
@@ -184,7 +184,7 @@ fn limiter(section: &Section<'_>, preset: Preset, start: Option<Limiter>) -> Lim
     ] {
         if let Some(amount) = section.read(key, |item| item.whole(1, AMOUNT_MAX)) {
             limiter.limits.retain(|limit| (limit.counts, limit.period) != (counts, period));
-            limiter.limits.push(ProviderLimit { counts, amount, period, refill });
+            limiter.limits.push(ProviderLimit { counts, amount, period, refill, starts: Span::ZERO });
         }
     }
     let unstated = match limiter.basis {
@@ -287,7 +287,7 @@ fn chances(item: Item<'_>) -> Option<Vec<Chance>> {
     Some(chances)
 }
 
-fn outages(item: Item<'_>) -> Option<Vec<Outage>> {
+fn outages(item: Item<'_>) -> Option<Vec<Incident>> {
     let mut outages = Vec::new();
     for item in item.list()? {
         let Some(section) = item.section() else { continue };
@@ -297,7 +297,7 @@ fn outages(item: Item<'_>) -> Option<Vec<Outage>> {
         let (Some(from), Some(lasts), Some(step)) = (from, lasts, step) else { continue };
         // An outage that says nothing else is a 503.
         let step = if step.answer == Answer::Whole { Step { pace: step.pace, ..Step::status(503) } } else { step };
-        outages.push(Outage { from, lasts, step });
+        outages.push(Incident::outage(from, lasts, step));
     }
     Some(outages)
 }

@@ -1,0 +1,17 @@
+//! How many calls a deployment works on at one time, as data. Decides nothing while a run goes on (`sim::places` does).
+
+use crate::gateway::time::Span;
+
+/// A deployment that works on so many calls at one time and lets some of the others wait, first come, first served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Places {
+    /// Calls at one time; at least 1.
+    pub count: u32,
+    /// Calls that may wait. Their first token comes later by as long as they wait.
+    pub queue: u32,
+    /// How long a call waits at most; [`Span::MAX`] for as long as it takes. Which calls this hits is decided when they come: a place that
+    /// somebody gives up later does not save them.
+    pub wait_max: Span,
+    /// What a call is answered that finds the queue full or has waited for too long: 429 or 503.
+    pub status: u16,
+}
