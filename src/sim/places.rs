@@ -183,3 +183,145 @@ fn stops_at(now: Time, fate: &Fate, billing: &Billing) -> Option<Time> {
     let lag = times(fate.gap, u64::from(billing.cancel_lag_tokens.div_ceil(fate.chunk_tokens)));
     (fate.stream && billing.cancel_stops_billing).then(|| now + lag)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::gateway::rate_card::Usage;
+    use crate::gateway::time::Span;
+
+    fn queue(count: u32, length: u32, wait_max: Span) -> Queue {
+        Queue::new(Places { count, queue: length, wait_max, status: 503 })
+    }
+
+    /// A stream of one token that takes so long.
+    fn lasting(now: Time, time: u64) -> Fate {
+        let at = now + Span(time);
+        let usage = Usage::plain(1, 1);
+        Fate { begins_at: now, opens_at: at, ends_at: at, gap: Span::ZERO, chunk_tokens: 1, stream: true, usage, ending: Ending::Whole }
+    }
+
+    #[test]
+    fn who_finds_no_place_waits_gives_up_or_is_turned_away() {
+        let mut queue = queue(1, 2, Span(100));
+        let mut come = |at: u64, time| match queue.door(Time(at)) {
+            Door::Begins(begins_at) => {
+                queue.enter(Time(at), Slot(at as u32), begins_at, lasting(Time(at), time));
+                Ok(begins_at.0)
+            }
+            Door::TurnedAway(until) => Err(until.map(|until| until.0)),
+        };
+        assert_eq!(come(0, 50), Ok(0));
+        assert_eq!((come(10, 90), come(20, 10)), (Ok(50), Err(Some(120))), "the third would wait 120");
+        assert_eq!(come(30, 10), Err(None), "two wait, though one in vain");
+        assert_eq!(come(50, 10), Ok(140), "the second has begun");
+        assert_eq!(come(60, 10), Err(None));
+        assert_eq!(come(120, 10), Ok(150), "the third has given up");
+        let expected = Waits { calls: 4, nanoseconds: 40 + 100 + 90 + 30, turned_away: 3 };
+        assert_eq!(queue.waits(), expected);
+    }
+
+    #[test]
+    fn a_call_that_runs_on_or_stops_late_keeps_its_place() {
+        let billing = Billing { cancel_lag_tokens: 3, ..Billing::EXACT };
+        let free_at = |fate: Fate, billing: Billing| {
+            let mut queue = queue(1, 9, Span::MAX);
+            let _ = queue.door(Time(0));
+            queue.enter(Time(0), Slot(0), Time(0), fate);
+            queue.close(Time(40), Slot(0), &fate, &billing, &mut Vec::new());
+            match queue.door(Time(40)) {
+                Door::Begins(at) => at.0,
+                Door::TurnedAway(_) => unreachable!("there is a queue"),
+            }
+        };
+        let stream = Fate { gap: Span(5), ..lasting(Time(0), 100) };
+        assert_eq!(free_at(stream, billing), 55, "three tokens later");
+        assert_eq!(free_at(Fate { gap: Span(50), ..stream }, billing), 100, "it ends before it would have stopped");
+        assert_eq!(free_at(stream, Billing { cancel_stops_billing: false, ..billing }), 100);
+        assert_eq!(free_at(Fate { stream: false, ..stream }, billing), 100);
+        let silent = Ending::Silent(crate::gateway::failure::Failure::new(crate::gateway::failure::FailureClass::Connect));
+        assert_eq!(free_at(Fate { stream: false, ending: silent, ends_at: Time::MAX, ..stream }, billing), 40, "a hang ends with its connection");
+    }
+
+    /// (arrival, time of work, when its client leaves after that), in the order of arrival.
+    type Call = (u64, u64, Option<u64>);
+
+    /// When each call begins, if it does, by an event for every instant at which something may happen.
+    fn by_events(count: usize, calls: &[Call]) -> Vec<Option<u64>> {
+        let mut begun = vec![None; calls.len()];
+        let (mut running, mut waiting): (BTreeMap<usize, u64>, VecDeque<usize>) = (BTreeMap::new(), VecDeque::new());
+        let mut instants: std::collections::BTreeSet<u64> = calls.iter().map(|call| call.0).collect();
+        instants.extend(calls.iter().filter_map(|(at, _, leaves)| leaves.map(|after| at + after)));
+        while let Some(now) = instants.pop_first() {
+            let mut admit = |running: &mut BTreeMap<usize, u64>, waiting: &mut VecDeque<usize>| {
+                while running.len() < count
+                    && let Some(call) = waiting.pop_front()
+                {
+                    begun[call] = Some(now);
+                    running.insert(call, now + calls[call].1);
+                    instants.insert(now + calls[call].1);
+                }
+            };
+            running.retain(|_, ends_at| *ends_at > now);
+            admit(&mut running, &mut waiting);
+            for (call, (at, _, leaves)) in calls.iter().enumerate() {
+                if leaves.is_some_and(|after| at + after == now) {
+                    running.remove(&call);
+                    waiting.retain(|other| *other != call);
+                }
+            }
+            admit(&mut running, &mut waiting);
+            for call in (0..calls.len()).filter(|call| calls[*call].0 == now) {
+                waiting.push_back(call);
+                admit(&mut running, &mut waiting);
+            }
+        }
+        begun
+    }
+
+    /// The same by the queue in closed form.
+    fn by_queue(count: u32, calls: &[Call]) -> Vec<Option<u64>> {
+        let mut queue = queue(count, u32::MAX, Span::MAX);
+        let mut fates: Vec<Option<Fate>> = vec![None; calls.len()];
+        let mut instants: Vec<(u64, bool, usize)> = Vec::new();
+        for (call, (at, _, leaves)) in calls.iter().enumerate() {
+            instants.push((*at, true, call));
+            instants.extend(leaves.map(|after| (at + after, false, call)));
+        }
+        instants.sort_unstable();
+        for (now, comes, call) in instants {
+            let (now, slot) = (Time(now), Slot(call as u32));
+            if comes {
+                let Door::Begins(begins_at) = queue.door(now) else { unreachable!("the queue is endless") };
+                fates[call] = Some(queue.enter(now, slot, begins_at, lasting(now, calls[call].1)));
+            } else if let Some(fate) = fates[call].filter(|fate| fate.ends_at > now) {
+                let mut moved = Vec::new();
+                queue.close(now, slot, &fate, &Billing::EXACT, &mut moved);
+                if fate.begins_at > now {
+                    fates[call] = None;
+                }
+                for (Slot(slot), fate) in moved {
+                    fates[slot as usize] = Some(fate);
+                }
+            }
+        }
+        fates.into_iter().map(|fate| fate.map(|fate| fate.begins_at.0)).collect()
+    }
+
+    proptest! {
+        /// Early leavers included, every call begins when it would if each place and each leaving were an event.
+        #[test]
+        fn calls_begin_as_they_would_by_events(
+            count in 1..5_u32,
+            calls in prop::collection::vec((1..200_u64, 1..1_000_u64, prop::option::weighted(0.4, 1..1_500_u64)), 1..40),
+        ) {
+            let mut at = 0;
+            let calls: Vec<Call> = calls.into_iter().map(|(gap, time, leaves)| { at += gap; (at, time, leaves) }).collect();
+            prop_assert_eq!(by_queue(count, &calls), by_events(count as usize, &calls));
+        }
+    }
+}

@@ -6,14 +6,15 @@ use super::fate::{Ending, Fate, times};
 use super::limiter::{Counts, Limits};
 use super::places::{Door, Queue, Waits};
 use super::prompt_cache::Blocks;
-use super::weather::{Conditions, Weather, slower};
-use super::world::{Answer, Basis, DeploymentWorld, Pace, Reason, Step, World};
+use super::weather::{Conditions, Weather, hash};
+use super::world::{Answer, Basis, DeploymentWorld, Pace, Reason, Step, Varies, World};
 use crate::gateway::draw::{self, Purpose};
 use crate::gateway::failure::{Failure, FailureClass};
 use crate::gateway::id::{DeploymentId, RequestId, Slot};
 use crate::gateway::plan::Plan;
 use crate::gateway::rate_card::Usage;
 use crate::gateway::time::{Span, Time};
+use crate::traffic::distribution::Draws;
 
 /// All providers of one variant while it runs. Indexed by the deployments of its plan.
 #[derive(Debug)]
@@ -57,6 +58,7 @@ pub struct WorldError {
 #[derive(Debug)]
 struct Provider {
     world: DeploymentWorld,
+    seed: u64,
     luck: u64,
     calls: u64,
     limits: Option<Limits>,
@@ -124,6 +126,7 @@ impl Provider {
     fn new(world: DeploymentWorld, seed: u64, output_tokens_max: u32) -> Self {
         let mut provider = Self {
             luck: draw::bits(seed, hash(&world.name), Purpose::World, 0),
+            seed,
             calls: 0,
             limits: world.limiter.as_ref().map(Limits::new),
             places: world.places.map(Queue::new),
@@ -138,12 +141,12 @@ impl Provider {
 
     fn begin(&mut self, start: Time) {
         let incidents = &self.world.incidents;
-        self.weather = (!incidents.is_empty()).then(|| Weather::new(incidents, start));
+        self.weather = (!incidents.is_empty()).then(|| Weather::new(incidents, self.seed, start));
     }
 
     fn call(&mut self, now: Time, nth: u32, max_tokens: u32, prompt: &Prompt<'_>) -> Fate {
         let conditions = self.conditions(now, nth, prompt.request);
-        let answered = |step: Step| Answered { step, slower_per_mille: conditions.slower_per_mille };
+        let answered = |step: Step| Answered { step, nth, slower_per_mille: conditions.slower_per_mille };
         if let Some(step) = conditions.all {
             return self.fate(now, max_tokens, answered(step), prompt);
         }
@@ -216,12 +219,9 @@ impl Provider {
     }
 
     /// What becomes of a call that meets `step` and begins at once.
-    fn fate(&mut self, now: Time, max_tokens: u32, Answered { step, slower_per_mille }: Answered, prompt: &Prompt<'_>) -> Fate {
-        let mut pace = step.pace.unwrap_or(self.world.pace);
-        if slower_per_mille != 1000 {
-            pace = Pace { first: slower(pace.first, slower_per_mille), gap: slower(pace.gap, slower_per_mille), ..pace };
-        }
-        let Pace { first, gap, chunk_tokens } = pace;
+    fn fate(&mut self, now: Time, max_tokens: u32, answered: Answered, prompt: &Prompt<'_>) -> Fate {
+        let Answered { step, .. } = answered;
+        let Pace { first, gap, chunk_tokens } = self.pace(now, &answered, prompt);
         let chunk_tokens = chunk_tokens.max(1);
         let first_at = now + first;
         let whole = output(step.output_tokens.unwrap_or(prompt.output_tokens), max_tokens, prompt.choices);
@@ -241,6 +241,35 @@ impl Provider {
         };
         let usage = Usage { output, ..self.process(now, first_at, &step, ending, prompt) };
         Fate { begins_at: now, opens_at, ends_at, gap, chunk_tokens, stream: prompt.stream, usage, ending }
+    }
+
+    /// How fast this call is.
+    fn pace(&self, now: Time, answered: &Answered, prompt: &Prompt<'_>) -> Pace {
+        let Some(stated) = answered.step.pace else {
+            let usual = self.world.varies.as_ref().map_or(self.world.pace, |varies| self.drawn_pace(varies, answered.nth, prompt.request));
+            let usual = if self.world.prefill == Span::ZERO { usual } else { self.with_prefill(now, usual, prompt) };
+            return usual.slower(answered.slower_per_mille);
+        };
+        stated.slower(answered.slower_per_mille)
+    }
+
+    fn drawn_pace(&self, varies: &Varies, nth: u32, request: RequestId) -> Pace {
+        let mut pace = self.world.pace;
+        let draws = |purpose| Draws::new(self.luck, request.0, purpose, nth);
+        if let Some(first) = &varies.first {
+            pace.first = Span(first.draw_whole(&mut draws(Purpose::FirstToken)));
+        }
+        if let Some(speed) = &varies.tokens_per_second {
+            pace = pace.at_speed(speed.draw(&mut draws(Purpose::Speed)));
+        }
+        pace
+    }
+
+    /// The time to the first token, with that for reading what the prompt cache does not have.
+    fn with_prefill(&self, now: Time, pace: Pace, prompt: &Prompt<'_>) -> Pace {
+        let usage = self.cache.as_ref().map(|cache| cache.usage(now, prompt.blocks, prompt.block_size, prompt.input_tokens));
+        let uncached = prompt.input_tokens - usage.map_or(0, |usage| usage.cache_read);
+        Pace { first: pace.first + times(self.world.prefill, uncached.into()), ..pace }
     }
 
     /// The input as it will be billed. Calls whose prompt is processed use the prompt cache.
@@ -266,6 +295,8 @@ impl Provider {
 #[derive(Debug, Clone, Copy)]
 struct Answered {
     step: Step,
+    /// Which call of its request to this deployment it is.
+    nth: u32,
     slower_per_mille: u32,
 }
 
@@ -285,9 +316,4 @@ impl std::error::Error for WorldError {}
 /// The output that a provider makes which honours max_tokens.
 fn output(wanted: u32, max_tokens: u32, choices: u16) -> u32 {
     wanted.min(max_tokens.saturating_mul(u32::from(choices)))
-}
-
-/// A stable hash of a name (FNV-1a, 64 bits): luck must be the same in every build.
-fn hash(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

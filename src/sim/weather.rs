@@ -1,7 +1,12 @@
 //! Which incidents a deployment is in the middle of, at instants that never decrease. Knows nothing of calls.
 
 use super::world::{ALL_CALLS, Incident, Step, When};
+use crate::gateway::draw::{self, Purpose};
 use crate::gateway::time::{Span, Time};
+use crate::traffic::distribution::{Distribution, Draws};
+
+/// How much time before a run is drawn, in mean times between incidents: after so many it no longer matters that the first began after good weather.
+const MEANS_BEFORE_START: u64 = 16;
 
 /// The incidents of one deployment while it runs.
 #[derive(Debug)]
@@ -31,14 +36,23 @@ impl Conditions {
 #[derive(Debug)]
 struct Spells {
     incident: Incident,
+    luck: u64,
+    /// The ordinal of the time after this.
+    next: u32,
     from: Time,
     until: Time,
 }
 
 impl Weather {
     /// The weather over a run that begins at `start`.
-    pub(super) fn new(incidents: &[Incident], start: Time) -> Self {
-        Self { spells: incidents.iter().map(|incident| Spells::new(incident.clone(), start)).collect() }
+    pub(super) fn new(incidents: &[Incident], seed: u64, start: Time) -> Self {
+        // Who is hit together shares a name, and lists its incidents in the same order.
+        let number = |before: &[Incident], name: &str| before.iter().filter(|other| *other.luck_of == *name).count() as u32;
+        let spells = incidents.iter().enumerate().map(|(index, incident)| {
+            let number = number(&incidents[..index], &incident.luck_of);
+            Spells::new(incident.clone(), draw::bits(seed, hash(&incident.luck_of), Purpose::World, 1 + number), start)
+        });
+        Self { spells: spells.collect() }
     }
 
     /// What a call at `now` meets. `drawn`, below a million, is its luck.
@@ -57,24 +71,119 @@ impl Weather {
                     None => conditions.this = Some(step),
                 }
             }
-            conditions.slower_per_mille = slower(Span(u64::from(conditions.slower_per_mille)), slower_per_mille).0.try_into().unwrap_or(u32::MAX);
+            let slower = u64::from(conditions.slower_per_mille) * u64::from(slower_per_mille) / 1000;
+            conditions.slower_per_mille = u32::try_from(slower).unwrap_or(u32::MAX);
         }
         conditions
     }
 }
 
 impl Spells {
-    fn new(incident: Incident, start: Time) -> Self {
-        let When::Once { from, lasts } = incident.when;
-        Self { from: start + from, until: start + from + lasts, incident }
+    fn new(incident: Incident, luck: u64, start: Time) -> Self {
+        let mut spells = Self { luck, next: 0, from: Time::MAX, until: Time::MAX, incident };
+        match spells.incident.when {
+            When::Once { from, lasts } => (spells.from, spells.until) = (start + from, start + from + lasts),
+            When::Drawn { every, .. } => {
+                // Runs begin in the middle of things: the first draws are of the time before.
+                spells.until = start - Span(every.0.saturating_mul(MEANS_BEFORE_START));
+                spells.draw();
+            }
+        }
+        spells
     }
 
     fn is_on(&mut self, now: Time) -> bool {
+        while self.until <= now && matches!(self.incident.when, When::Drawn { .. }) {
+            self.draw();
+        }
         self.from <= now && now < self.until
+    }
+
+    /// The next time, after the current one.
+    fn draw(&mut self) {
+        let When::Drawn { every, lasts } = &self.incident.when else { return };
+        let mut draws = Draws::new(self.luck, 0, Purpose::World, self.next);
+        let between = Distribution::Exponential { mean: (every.0 as f64 - lasts.mean()).max(1.0) };
+        self.next = self.next.wrapping_add(1);
+        self.from = self.until + Span(between.draw_whole(&mut draws).max(1));
+        self.until = self.from + Span(lasts.draw_whole(&mut draws));
     }
 }
 
-/// A time stretched to so many thousandths of itself, rounded down.
-pub(super) fn slower(span: Span, per_mille: u32) -> Span {
-    Span(u64::try_from(u128::from(span.0) * u128::from(per_mille) / 1000).unwrap_or(u64::MAX))
+/// A stable hash of a name (FNV-1a, 64 bits): luck must be the same in every build.
+pub(super) fn hash(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gateway::time::Span;
+
+    const HOUR: Span = Span::from_secs(3600);
+
+    fn drawn(share: u32, luck_of: &str) -> Incident {
+        let when = When::Drawn { every: Span(10 * HOUR.0), lasts: Distribution::lognormal(0.5 * HOUR.0 as f64, 2.0 * HOUR.0 as f64) };
+        Incident { when, per_million: share, step: Step::status(503), slower_per_mille: 2000, luck_of: luck_of.into() }
+    }
+
+    /// The minutes of some days in which all calls fail.
+    fn bad_minutes(incidents: &[Incident], seed: u64, minutes: u64) -> Vec<bool> {
+        let start = Time(1_000_000 * HOUR.0);
+        let mut weather = Weather::new(incidents, seed, start);
+        (0..minutes).map(|minute| weather.meets(start + Span(minute * Span::MINUTE.0), 0).all.is_some()).collect()
+    }
+
+    /// An alternating renewal process: the share of bad time is the mean length over the mean distance, and by the renewal reward theorem the
+    /// variance of the bad time over n cycles of lengths L and distances U is n (a² var(U) + (1 - a)² var(L)) / (E[U] + E[L])² of the whole.
+    #[test]
+    fn incidents_come_as_often_and_last_as_long_as_stated() {
+        let (mean, second) = match Distribution::lognormal(0.5, 2.0) {
+            Distribution::LogNormal { mu, sigma } => ((mu + sigma * sigma / 2.0).exp(), (2.0 * mu + 2.0 * sigma * sigma).exp()),
+            _ => unreachable!("it is lognormal"),
+        };
+        let (up, cycles) = (10.0 - mean, 20_000.0_f64);
+        let expected = mean / 10.0;
+        let error = ((expected * expected * up * up + (1.0 - expected) * (1.0 - expected) * (second - mean * mean)) / cycles).sqrt() / 10.0;
+        let minutes = cycles as u64 * 600;
+        let bad = bad_minutes(&[drawn(ALL_CALLS, "openai")], 1, minutes);
+        let share = bad.iter().filter(|is_bad| **is_bad).count() as f64 / minutes as f64;
+        assert!((share - expected).abs() < 4.0 * error, "{share}, expected {expected} +- {error}");
+        // Fewer begin by what is too short, or too close to the next, to be seen once a minute.
+        let begun = bad.windows(2).filter(|pair| !pair[0] && pair[1]).count() as f64 / cycles;
+        assert!((0.96..1.02).contains(&begun), "{begun} a cycle");
+    }
+
+    #[test]
+    fn a_run_may_begin_in_bad_weather() {
+        let begins_badly = |seed: &u64| bad_minutes(&[drawn(ALL_CALLS, "openai")], *seed, 1)[0];
+        let share = (0..4_000).filter(begins_badly).count() as f64 / 4_000.0;
+        let expected = Distribution::lognormal(0.5, 2.0).mean() / 10.0;
+        let error = (expected * (1.0 - expected) / 4_000.0).sqrt();
+        assert!((share - expected).abs() < 4.0 * error, "{share}, expected {expected} +- {error}");
+    }
+
+    #[test]
+    fn who_shares_a_name_is_hit_together_and_nobody_else() {
+        let month = 30 * 1440;
+        let of = |incidents: &[Incident]| bad_minutes(incidents, 7, month);
+        let openai = of(&[drawn(ALL_CALLS, "openai")]);
+        assert_eq!(of(&[drawn(10, "azure"), drawn(ALL_CALLS, "openai")]), openai, "others before it change nothing");
+        assert_ne!(of(&[drawn(ALL_CALLS, "azure")]), openai);
+        assert_ne!(of(&[drawn(10, "openai"), drawn(ALL_CALLS, "openai")]), openai, "the second of one name has luck of its own");
+    }
+
+    #[test]
+    fn a_share_of_calls_fails_and_the_others_are_slower() {
+        let once = When::Once { from: Span::ZERO, lasts: HOUR };
+        let brownout = Incident { when: once.clone(), per_million: 300_000, ..drawn(0, "a") };
+        let burst = Incident { when: once, per_million: 200_000, step: Step::status(429), slower_per_mille: 1500, ..drawn(0, "a") };
+        let mut weather = Weather::new(&[brownout, burst], 1, Time(0));
+        let mut this = |drawn| weather.meets(Time(0), drawn);
+        let steps = [0, 299_999, 300_000, 499_999, 500_000].map(|drawn| this(drawn).this);
+        let [first, second] = [Some(Step::status(503)), Some(Step::status(429))];
+        assert_eq!(steps, [first, first, second, second, None]);
+        assert_eq!((this(500_007).drawn, this(500_007).slower_per_mille), (7, 3000), "the rest of the luck decides about the rest");
+        assert_eq!(weather.meets(Time(HOUR.0), 5), Conditions { drawn: 5, ..Conditions::FINE });
+    }
 }

@@ -10,6 +10,7 @@ pub use self::places::Places;
 
 use crate::gateway::failure::FailureClass;
 use crate::gateway::time::Span;
+use crate::traffic::distribution::Distribution;
 
 /// Everything outside the gateway that answers calls. One for each variant; the same value gives the same luck to every variant.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -25,6 +26,11 @@ pub struct DeploymentWorld {
     pub name: String,
     /// Speed, where a step doesn't state one.
     pub pace: Pace,
+    /// What of that differs from call to call; the rest is as `pace` says.
+    pub varies: Option<Box<Varies>>,
+    /// What every input token that is not read from the prompt cache adds to the time to the first token. Zero unless somebody says otherwise: that
+    /// it grows with the prompt is plain, how fast is unverified (U).
+    pub prefill: Span,
     /// What its first calls meet, in the order in which they are made, whoever makes them.
     pub steps: Vec<Step>,
     /// What all later calls meet.
@@ -52,6 +58,15 @@ pub struct Pace {
     pub gap: Span,
     /// Output tokens in a chunk; at least 1.
     pub chunk_tokens: u32,
+}
+
+/// How an answer's speed differs from call to call. Keyed by seed, request, deployment and which call of the request to it this is.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Varies {
+    /// Nanoseconds to the first chunk.
+    pub first: Option<Distribution>,
+    /// Output tokens in a second. Nobody is slower than one in 100 s.
+    pub tokens_per_second: Option<Distribution>,
 }
 
 /// What one call meets.
@@ -176,6 +191,28 @@ impl Pace {
     pub const REALISTIC: Self = Self::tokens_per_second(Span::from_millis(500), 80);
 }
 
+impl Pace {
+    /// The same at so many output tokens a second, rounded to whole nanoseconds for each chunk.
+    #[must_use]
+    pub fn at_speed(self, tokens_per_second: f64) -> Self {
+        let nanoseconds = Span::SECOND.0 as f64 * f64::from(self.chunk_tokens) / tokens_per_second.max(SPEED_MIN);
+        Self { gap: Span(nanoseconds.round() as u64), ..self }
+    }
+
+    /// The same, taking so many thousandths of the time, rounded down.
+    #[must_use]
+    pub fn slower(self, per_mille: u32) -> Self {
+        if per_mille == 1000 {
+            return self;
+        }
+        let stretched = |span: Span| Span(u64::try_from(u128::from(span.0) * u128::from(per_mille) / 1000).unwrap_or(u64::MAX));
+        Self { first: stretched(self.first), gap: stretched(self.gap), ..self }
+    }
+}
+
+/// Tokens a second: a draw near zero would never end.
+const SPEED_MIN: f64 = 0.01;
+
 impl Step {
     /// 200 and the whole answer at the deployment's pace.
     pub const OK: Self = Self::of(Answer::Whole);
@@ -236,6 +273,8 @@ impl DeploymentWorld {
         Self {
             name: name.into(),
             pace: Pace::INSTANT,
+            varies: None,
+            prefill: Span::ZERO,
             steps: Vec::new(),
             then: Step::OK,
             chances: Vec::new(),

@@ -1,7 +1,10 @@
 //! Times in which a deployment is worse than usual, as data. Decides nothing while a run goes on (`sim::weather` does).
 
+use std::sync::Arc;
+
 use super::Step;
 use crate::gateway::time::Span;
+use crate::traffic::distribution::Distribution;
 
 /// A time in which calls fare worse: an outage, a brownout, a burst of errors.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,7 +18,7 @@ pub struct Incident {
     /// Time to the first token and between chunks of the others, in thousandths of the usual. 1000 leaves them as they are.
     pub slower_per_mille: u32,
     /// Drawn times are keyed by it: deployments that have the same name here are hit together, as those of one provider are.
-    pub luck_of: String,
+    pub luck_of: Arc<str>,
 }
 
 /// When an incident is.
@@ -28,6 +31,13 @@ pub enum When {
         /// How long.
         lasts: Span,
     },
+    /// Again and again, at times that nobody knows before.
+    Drawn {
+        /// From the beginning of one to the beginning of the next, in the mean. The time between them is exponential.
+        every: Span,
+        /// How long, in nanoseconds; the mean must be below `every`.
+        lasts: Distribution,
+    },
 }
 
 /// Calls in a million that are all calls.
@@ -36,6 +46,6 @@ pub const ALL_CALLS: u32 = 1_000_000;
 impl Incident {
     /// A time in which every call meets the same error.
     pub fn outage(from: Span, lasts: Span, step: Step) -> Self {
-        Self { when: When::Once { from, lasts }, per_million: ALL_CALLS, step, slower_per_mille: 1000, luck_of: String::new() }
+        Self { when: When::Once { from, lasts }, per_million: ALL_CALLS, step, slower_per_mille: 1000, luck_of: "".into() }
     }
 }
