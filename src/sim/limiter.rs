@@ -3,9 +3,9 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::world::{Counted, Limiter, ProviderLimit, RetryAfter};
+use super::world::{Counted, DAY, Limiter, ProviderLimit, RetryAfter};
 use crate::gateway::limits::Meter;
-use crate::gateway::plan::Refill;
+use crate::gateway::plan::{Anchor, Refill};
 use crate::gateway::time::{Span, Time};
 
 /// The limits of one deployment while it runs.
@@ -47,13 +47,17 @@ struct Correction {
 
 impl Limits {
     pub(super) fn new(rules: &Limiter) -> Self {
-        let metered = |limit: &ProviderLimit| Metered {
-            limit: *limit,
-            meter: Meter::new(limit.refill, limit.amount, limit.period),
-            shift: match limit.refill {
-                Refill::Window(_) if limit.starts != Span::ZERO => Span(limit.period.0 - limit.starts.0 % limit.period.0),
-                _ => Span::ZERO,
-            },
+        let metered = |limit: &ProviderLimit| {
+            let mut limit = match rules.requests_within {
+                Some(time) if limit.counts == Counted::Requests => limit.within(time),
+                _ => *limit,
+            };
+            let mut shift = Span::ZERO;
+            if let Some(starts) = rules.day_starts.filter(|_| limit.period == DAY) {
+                limit.refill = Refill::Window(Anchor::Clock);
+                shift = Span(DAY.0 - starts.0 % DAY.0);
+            }
+            Metered { limit, meter: Meter::new(limit.refill, limit.amount, limit.period), shift }
         };
         Self { rules: rules.clone(), meters: rules.limits.iter().map(metered).collect(), corrections: BinaryHeap::new() }
     }

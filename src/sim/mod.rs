@@ -6,6 +6,7 @@
 //!
 //! At equal times completions come first, then wakes, then clients that leave, then what clients send again or had held back, then arrivals in
 //! file order.
+pub mod presets;
 pub mod world;
 
 pub mod fate;

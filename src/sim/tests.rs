@@ -1,6 +1,8 @@
 //! The world alone against the dollars and counts computed independently for the real traces, and the whole loop against hand-made plans.
 
 mod clients;
+mod closed_forms;
+mod limiting;
 mod run;
 
 use std::path::{Path, PathBuf};

@@ -117,6 +117,7 @@ pub(super) fn hash(name: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::world::Kind;
     use super::*;
     use crate::gateway::time::Span;
 
@@ -124,7 +125,7 @@ mod tests {
 
     fn drawn(share: u32, luck_of: &str) -> Incident {
         let when = When::Drawn { every: Span(10 * HOUR.0), lasts: Distribution::lognormal(0.5 * HOUR.0 as f64, 2.0 * HOUR.0 as f64) };
-        Incident { when, per_million: share, step: Step::status(503), slower_per_mille: 2000, luck_of: luck_of.into() }
+        Incident { kind: Kind::Outage, when, per_million: share, step: Step::status(503), slower_per_mille: 2000, luck_of: luck_of.into() }
     }
 
     /// The minutes of some days in which all calls fail.

@@ -4,10 +4,11 @@ mod incidents;
 mod limits;
 mod places;
 
-pub use self::incidents::{ALL_CALLS, Incident, When};
-pub use self::limits::{Basis, Counted, Limiter, ProviderLimit, RetryAfter};
+pub use self::incidents::{ALL_CALLS, Incident, Kind, When};
+pub use self::limits::{Basis, Counted, DAY, Limiter, ProviderLimit, RetryAfter};
 pub use self::places::Places;
 
+use super::presets::Used;
 use crate::gateway::failure::FailureClass;
 use crate::gateway::time::Span;
 use crate::traffic::distribution::Distribution;
@@ -47,6 +48,8 @@ pub struct DeploymentWorld {
     pub incidents: Vec<Incident>,
     /// What is billed for calls that don't end well.
     pub billing: Billing,
+    /// The presets that it was made by, for the report. Changes nothing.
+    pub presets: Vec<Used>,
 }
 
 /// How fast an answer comes: the first chunk after `first`, then one every `gap`.
@@ -199,6 +202,13 @@ impl Pace {
         Self { gap: Span(nanoseconds.round() as u64), ..self }
     }
 
+    /// The same speed in chunks of so many tokens, at least 1. Rounded down to whole nanoseconds.
+    #[must_use]
+    pub fn in_chunks_of(self, chunk_tokens: u32) -> Self {
+        let gap = u128::from(self.gap.0) * u128::from(chunk_tokens) / u128::from(self.chunk_tokens.max(1));
+        Self { gap: Span(u64::try_from(gap).unwrap_or(u64::MAX)), chunk_tokens, ..self }
+    }
+
     /// The same, taking so many thousandths of the time, rounded down.
     #[must_use]
     pub fn slower(self, per_mille: u32) -> Self {
@@ -283,6 +293,7 @@ impl DeploymentWorld {
             prompt_cache: None,
             incidents: Vec::new(),
             billing: Billing::EXACT,
+            presets: Vec::new(),
         }
     }
 

@@ -182,8 +182,6 @@ stream = 0.8
 overlay = { keys = 40 }
 [world]
 outcomes = "recorded"
-[world.models.mini]
-ttft = { p50 = "150ms", p95 = "400ms" }
 [[tokens]]
 from = "gpt-4o*"
 [sweep]
@@ -221,31 +219,23 @@ error: outcomes = "recorded" is not supported yet
   |
   = help: write outcomes = "model"
 
-error: a distribution is not supported yet
-  --> scenario.toml:10:8
-   |
-10 | ttft = { p50 = "150ms", p95 = "400ms" }
-   |        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-   |
-   = help: write a duration, which is then always the same: ttft = "300ms"
-
 error: a ratio of token counts between models is not supported yet
-  --> scenario.toml:11:3
-   |
-11 | [[tokens]]
-   |   ^^^^^^
-   |
-   = help: remove it: every model counts alike
+ --> scenario.toml:9:3
+  |
+9 | [[tokens]]
+  |   ^^^^^^
+  |
+  = help: remove it: every model counts alike
 
 error: [sweep] is not supported yet
-  --> scenario.toml:13:2
+  --> scenario.toml:11:2
    |
-13 | [sweep]
+11 | [sweep]
    |  ^^^^^
    |
    = help: write one [[variant]] with a `set` for each value
 
-7 errors
+6 errors
 "#,
     );
 }

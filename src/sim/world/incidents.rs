@@ -9,6 +9,8 @@ use crate::traffic::distribution::Distribution;
 /// A time in which calls fare worse: an outage, a brownout, a burst of errors.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Incident {
+    /// What people call it.
+    pub kind: Kind,
     /// When it is.
     pub when: When,
     /// Calls in a million that meet `step`. A million is an outage: such calls are not even counted by the limiter.
@@ -19,6 +21,17 @@ pub struct Incident {
     pub slower_per_mille: u32,
     /// Drawn times are keyed by it: deployments that have the same name here are hit together, as those of one provider are.
     pub luck_of: Arc<str>,
+}
+
+/// What people call an incident. Changes nothing about what calls meet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Calls fail.
+    Outage,
+    /// Calls are slow.
+    Brownout,
+    /// A short time with many errors.
+    Burst,
 }
 
 /// When an incident is.
@@ -46,6 +59,6 @@ pub const ALL_CALLS: u32 = 1_000_000;
 impl Incident {
     /// A time in which every call meets the same error.
     pub fn outage(from: Span, lasts: Span, step: Step) -> Self {
-        Self { when: When::Once { from, lasts }, per_million: ALL_CALLS, step, slower_per_mille: 1000, luck_of: "".into() }
+        Self { kind: Kind::Outage, when: When::Once { from, lasts }, per_million: ALL_CALLS, step, slower_per_mille: 1000, luck_of: "".into() }
     }
 }

@@ -3,6 +3,9 @@
 use crate::gateway::plan::{Anchor, Refill};
 use crate::gateway::time::Span;
 
+/// The time that daily limits are about.
+pub const DAY: Span = Span::from_secs(86_400);
+
 /// A provider's rate limiter. A call that doesn't fit all limits is answered 429 and bills nothing.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Limiter {
@@ -17,6 +20,11 @@ pub struct Limiter {
     pub rejects_count: bool,
     /// The header on a 429.
     pub retry_after: RetryAfter,
+    /// Requests are counted over a shorter time at the same rate: 60 a minute within a second is 1 a second (OpenAI, P).
+    pub requests_within: Option<Span>,
+    /// Limits on a day are windows that begin so long after midnight UTC, whatever they say: 8 h for midnight Pacific standard time (Gemini's RPD,
+    /// P).
+    pub day_starts: Option<Span>,
 }
 
 /// One limit of a provider.
@@ -30,8 +38,6 @@ pub struct ProviderLimit {
     pub period: Span,
     /// Token bucket (full at first) or windows.
     pub refill: Refill,
-    /// How long after midnight UTC windows of the clock begin: 8 h for a day that begins at midnight Pacific (Gemini's RPD, P).
-    pub starts: Span,
 }
 
 /// What a provider's limit counts.
@@ -79,6 +85,8 @@ impl Limiter {
             corrected_at_end: false,
             rejects_count: false,
             retry_after: RetryAfter::Absent,
+            requests_within: None,
+            day_starts: None,
         }
     }
 
@@ -91,21 +99,29 @@ impl Limiter {
             corrected_at_end: false,
             rejects_count: true,
             retry_after: RetryAfter::Absent,
+            requests_within: None,
+            day_starts: None,
         }
+    }
+
+    /// Adds a limit, in place of one that counts the same over the same time.
+    pub fn set(&mut self, limit: ProviderLimit) {
+        self.limits.retain(|other| (other.counts, other.period) != (limit.counts, limit.period));
+        self.limits.push(limit);
     }
 
     /// Windows that follow each other from the first call on.
     pub const WINDOWS_FROM_START: Refill = Refill::Window(Anchor::Start);
 
     fn per_minute(requests: u64, tokens: u64, refill: Refill) -> Vec<ProviderLimit> {
-        let limit = |counts, amount| ProviderLimit { counts, amount, period: Span::MINUTE, refill, starts: Span::ZERO };
+        let limit = |counts, amount| ProviderLimit { counts, amount, period: Span::MINUTE, refill };
         vec![limit(Counted::Requests, requests), limit(Counted::TotalTokens, tokens)]
     }
 }
 
 impl ProviderLimit {
-    /// The same rate, enforced over a shorter time: 60 a minute within a second is 1 a second (OpenAI, P). At least 1 fits, so that what is below
-    /// one in that time comes one by one. Times are rounded to whole nanoseconds.
+    /// The same rate over a shorter time. At least 1 fits, so that what is below one in that time comes one by one. Times are rounded to whole
+    /// nanoseconds.
     #[must_use]
     pub fn within(self, time: Span) -> Self {
         let amount = (u128::from(self.amount) * u128::from(time.0) / u128::from(self.period.0.max(1))).max(1);
