@@ -43,13 +43,13 @@ fn resolve(arguments: &RunArguments, printer: &Printer) -> Result<(Job, Vec<Expe
     let unreadable = |error: std::io::Error| Failure::usage(format!("{}: can't read it: {error}", traffic.trace.display()));
     let mut inputs = texts;
     inputs.push(digest::of_file("trace", &traffic.trace).map_err(unreadable)?);
-    let assumptions = assumptions::of(&variants);
+    let (assumptions, figures) = (assumptions::of(&variants), assumptions::figures(&variants));
     let prices = variants.first().map(|variant| variant.gateway.price_list.clone()).unwrap_or_default();
     let variants = variants.into_iter().map(variant).collect();
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let origin = if traffic.synthetic { Origin::Synthetic } else { Origin::Recorded };
     let experiment = Experiment { variants, seeds, threads };
-    let job = Job { name, experiment, traffic, origin, inputs, prices, assumptions };
+    let job = Job { name, experiment, traffic, origin, inputs, prices, assumptions, figures };
     Ok((job, expectations.into_iter().map(expectation).collect()))
 }
 

@@ -37,6 +37,8 @@ pub struct Job {
     pub prices: String,
     /// What was assumed.
     pub assumptions: Vec<Assumption>,
+    /// The figures behind them.
+    pub figures: Vec<Assumption>,
 }
 
 /// Runs a job to its end.
@@ -149,6 +151,10 @@ fn report(job: Job, runs: Vec<experiment::Run<Listener>>, seen: &Seen) -> Report
         if run.totals.not_sent > 0 {
             totals.users.get_or_insert_default().not_sent = run.totals.not_sent;
         }
+        let waits = run.totals.waits;
+        totals.incidents.calls_queued = waits.calls;
+        totals.incidents.calls_queued_ms = u64::try_from(waits.nanoseconds / 1_000_000).unwrap_or(u64::MAX);
+        totals.incidents.calls_turned_away = waits.turned_away;
         assert_eq!(totals.outcomes.total(), run.totals.arrived, "the report has an end for every request of the run");
         assert_eq!(totals.bill, run.totals.billed, "the report's bill is the run's");
         assert_eq!(totals.causes.total(), totals.bill, "the bill is the sum of its causes");
@@ -165,7 +171,7 @@ fn report(job: Job, runs: Vec<experiment::Run<Listener>>, seen: &Seen) -> Report
         let value = format!("{} requests don't record one; {} tokens each", count(unrecorded), count(tokens.into()));
         assumptions.insert(0, Assumption { what: "output length".to_owned(), value, source: "assumed".to_owned() });
     }
-    Report { name: job.name, inputs: job.inputs, prices: job.prices, traffic, assumptions, variants, expectations: Vec::new() }
+    Report { name: job.name, inputs: job.inputs, prices: job.prices, traffic, assumptions, figures: job.figures, variants, expectations: Vec::new() }
 }
 
 /// The most that a request of the traffic's mean size, for the model that most requests ask for, can cause.

@@ -21,6 +21,7 @@ pub(super) struct ReportJson<'a> {
     inputs: Vec<InputJson<'a>>,
     traffic: TrafficJson<'a>,
     assumptions: Vec<AssumptionJson<'a>>,
+    figures: Vec<AssumptionJson<'a>>,
     seeds: Vec<u64>,
     variants: Vec<VariantJson<'a>>,
     expectations: Vec<VerdictJson<'a>>,
@@ -199,6 +200,9 @@ struct IncidentsJson {
     breaches: u64,
     breached: Usd,
     cache_saved: Usd,
+    calls_queued: u64,
+    calls_queued_ms: u64,
+    calls_turned_away: u64,
 }
 
 #[derive(Serialize)]
@@ -265,6 +269,7 @@ impl<'a> ReportJson<'a> {
                 span_ns: report.traffic.span.0,
             },
             assumptions: report.assumptions.iter().map(assumption).collect(),
+            figures: report.figures.iter().map(assumption).collect(),
             seeds: report.variants.first().map_or_else(Vec::new, |variant| variant.runs.iter().map(|run| run.seed).collect()),
             variants: report.variants.iter().map(VariantJson::of).collect(),
             expectations: report.expectations.iter().map(verdict).collect(),
@@ -410,6 +415,9 @@ fn incidents(incidents: &Incidents) -> IncidentsJson {
         breaches: incidents.breaches,
         breached: Usd(incidents.breached),
         cache_saved: Usd(incidents.cache_saved),
+        calls_queued: incidents.calls_queued,
+        calls_queued_ms: incidents.calls_queued_ms,
+        calls_turned_away: incidents.calls_turned_away,
     }
 }
 

@@ -29,9 +29,9 @@ pub struct Preset {
 }
 
 /// One assumed number or rule.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Figure {
-    /// What the names of the provider's models begin with that it holds for; nothing: for all.
+    /// The provider's model that it holds for, whatever its date; nothing: all.
     pub model: &'static str,
     /// What is assumed.
     pub setting: Setting,
@@ -112,7 +112,7 @@ impl Preset {
     pub fn figures(&self, model: &str) -> Vec<Figure> {
         let model = model.rsplit('/').next().unwrap_or(model);
         let mut found: Vec<Figure> = Vec::new();
-        for figure in self.figures.iter().copied().flatten().filter(|figure| model.starts_with(figure.model)) {
+        for figure in self.figures.iter().copied().flatten().filter(|figure| figure.holds_for(model)) {
             found.retain(|other| discriminant(&other.setting) != discriminant(&figure.setting));
             found.push(*figure);
         }
@@ -130,6 +130,14 @@ impl Preset {
             figure.setting.apply(luck_of, world);
         }
         world.presets.push(Used { preset: self.name, model: model.to_owned() });
+    }
+}
+
+impl Figure {
+    fn holds_for(&self, model: &str) -> bool {
+        let is_date =
+            |rest: &str| rest.is_empty() || rest == "-latest" || rest.strip_prefix('-').is_some_and(|date| date.starts_with(char::is_numeric));
+        self.model.is_empty() || model.strip_prefix(self.model).is_some_and(is_date)
     }
 }
 
@@ -187,6 +195,23 @@ fn limiter(world: &mut DeploymentWorld) -> &mut Limiter {
 
 fn limit(world: &mut DeploymentWorld, counts: Counted, amount: u64, period: Span) {
     limiter(world).set(ProviderLimit { counts, amount, period, refill: Refill::Bucket });
+}
+
+impl Setting {
+    /// What it is about, in a word or two.
+    pub const fn topic(self) -> &'static str {
+        match self {
+            Self::FirstToken(..) => "first token",
+            Self::Speed(_) => "speed",
+            Self::Requests(_) | Self::RequestsPerDay(_) | Self::Tokens(_) | Self::InputTokens(_) | Self::OutputTokens(_) => "limits",
+            Self::CountsMaxTokens(_) | Self::Corrected | Self::RejectsCount(_) | Self::RetryAfter | Self::WithinSecond | Self::DayStarts(_) => {
+                "how limits count"
+            }
+            Self::Cache(_) => "prompt cache",
+            Self::CancelStopsBilling(_) | Self::CancelLag(_) => "calls cut short",
+            Self::Incidents(..) => "outages",
+        }
+    }
 }
 
 impl Strength {
@@ -253,13 +278,22 @@ impl fmt::Display for Grouped {
     }
 }
 
-/// The table as Markdown: `docs/presets.md`.
+/// The table as Markdown: `docs/presets.md`. What several presets have in common is shown once.
 pub fn markdown() -> String {
     let mut text = String::from(INTRODUCTION);
-    for preset in PRESETS {
-        text.push_str(&format!("\n## {}\n\n{}.\n\n| models | assumed | strength | source |\n|---|---|---|---|\n", preset.name, preset.about));
-        for Figure { model, setting, strength, source } in preset.all() {
-            let model = if model.is_empty() { "all".to_owned() } else { format!("`{model}*`") };
+    for (index, preset) in PRESETS.iter().enumerate() {
+        text.push_str(&format!("\n## {}\n\n{}.\n", preset.name, preset.about));
+        let first = |part: &&[Figure]| PRESETS[..index].iter().find(|other| other.figures.iter().any(|figures| figures == part));
+        let parts: Vec<&&[Figure]> = preset.figures.iter().filter(|part| first(part).is_none()).collect();
+        if let Some(other) = preset.figures.iter().filter_map(first).last() {
+            let beside = if parts.is_empty() { "." } else { ", and beside that or in its place:" };
+            text.push_str(&format!("\nAs `{}`{beside}\n", other.name));
+        }
+        if !parts.is_empty() {
+            text.push_str("\n| models | assumed | strength | source |\n|---|---|---|---|\n");
+        }
+        for Figure { model, setting, strength, source } in parts.into_iter().copied().flatten() {
+            let model = if model.is_empty() { "all".to_owned() } else { format!("`{model}`") };
             text.push_str(&format!("| {model} | {setting} | {} | {source} |\n", strength.letter()));
         }
     }
@@ -269,7 +303,7 @@ pub fn markdown() -> String {
 const INTRODUCTION: &str = "# Presets of providers
 
 `preset = \"NAME\"` in `[world.providers.NAME]`, `[world.models.NAME]` or `[world.deployments.NAME]` sets what is in its table; keys beside it, and in
-the layers after it, come on top. A model is the provider's, by the beginning of its name; of two figures of one kind, the later one counts.
+the layers after it, come on top. A model is the provider's, whatever its date; of two figures of one kind, the later one counts.
 Strength: **P** the provider's own page, **M** measured on public data, **S** secondary, **U** unverified.
 
 This file is made from `src/sim/presets/table.rs`; a test holds them together.
@@ -320,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn a_model_gets_the_figures_of_the_longest_name() {
+    fn a_model_gets_its_figures_whatever_its_date() {
         let limits = |preset: &str, model: &str| {
             let mut world = DeploymentWorld::realistic("a");
             find(preset).unwrap().apply(model, "openai", &mut world);
@@ -330,7 +364,7 @@ mod tests {
         let mini = [(Counted::Requests, 500), (Counted::TotalTokens, 200_000), (Counted::Requests, 10_000)];
         assert_eq!(limits("openai-tier-1", "gpt-4o-mini-2024-07-18"), mini);
         assert_eq!(limits("openai-tier-1", "openai/gpt-4o"), [(Counted::Requests, 500), (Counted::TotalTokens, 30_000)]);
-        assert_eq!(limits("openai-tier-1", "o3"), [], "what is not known is not made up");
+        assert_eq!(limits("openai-tier-1", "gpt-4o-audio"), [], "what is not known is not made up");
         let sonnet = [(Counted::Requests, 1_000), (Counted::InputTokens, 80_000), (Counted::OutputTokens, 16_000)];
         assert_eq!(limits("anthropic-tier-2", "claude-3-5-sonnet-20241022"), sonnet);
     }

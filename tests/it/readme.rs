@@ -96,7 +96,8 @@ fn every_block_is_true() {
             other => panic!("README.md:{line}: a block of `{other}` that nobody checks"),
         }
     }
-    assert_eq!((configurations, outputs), (["gateway.toml", "scenario.toml", "clients.toml"].map(str::to_owned).to_vec(), 2));
+    let expected = ["gateway.toml", "scenario.toml", "clients.toml", "providers.toml"].map(str::to_owned).to_vec();
+    assert_eq!((configurations, outputs), (expected, 2));
 }
 
 #[test]

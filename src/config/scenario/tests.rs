@@ -11,7 +11,8 @@ use crate::gateway::command::Command;
 use crate::gateway::money::Money;
 use crate::gateway::time::Span;
 use crate::sim::client::UnknownKey;
-use crate::sim::world::{Answer, Basis, Counted, Pace, Visible, When};
+use crate::sim::world::{Answer, Basis, Counted, DeploymentWorld, Kind, Pace, Places, Varies, Visible, When};
+use crate::traffic::distribution::Distribution;
 
 pub(super) const GATEWAY: &str = r#"[models.mini]
 deployments = [{ id = "mini-1", provider = "openai", model = "gpt-4o-mini" }]
@@ -118,6 +119,67 @@ fn a_gateway_without_keys_gets_one_and_takes_those_of_the_traffic() {
     assert!(matches!(variant.gateway.commands.as_slice(), [Command::PutKey { name, .. }] if name == "default"));
 }
 
+/// The world of the one deployment under what `text` says in `[world]`.
+fn world(text: &str) -> DeploymentWorld {
+    let text = format!("gateway = \"gateway.toml\"\n[traffic]\ntrace = \"trace.csv\"\n[world]\n{text}");
+    loaded(&[], GATEWAY, &text).variants[0].world.deployments[0].clone()
+}
+
+#[test]
+fn what_varies_is_drawn_and_what_does_not_is_not() {
+    let fixed = world("ttft = \"300ms\"\ntokens_per_second = 100\n");
+    assert_eq!((fixed.pace, fixed.varies), (Pace::tokens_per_second(Span::from_millis(300), 100), None));
+    let drawn = world("ttft = { p50 = \"150ms\", p95 = \"400ms\" }\ntokens_per_second = { distribution = \"gamma\", mean = 80, cv = 0.5 }\n");
+    let expected = Varies { first: Some(Distribution::lognormal(1.5e8, 4e8)), tokens_per_second: Some(Distribution::gamma_of_mean(80.0, 0.5)) };
+    assert_eq!((drawn.varies, drawn.pace.first), (Some(Box::new(expected)), Span::from_millis(150)), "what is not drawn takes the usual time");
+    let stated_later = world("ttft = { p50 = \"150ms\", p95 = \"400ms\" }\n[world.models.mini]\nttft = \"1s\"\n");
+    assert_eq!((stated_later.varies, stated_later.pace.first), (None, Span::SECOND));
+    let chunks = world("tokens_per_second = 100\nchunk_tokens = 5\nprefill_tokens_per_second = 4000\n");
+    assert_eq!((chunks.pace.gap, chunks.prefill), (Span::from_millis(50), Span(250_000)), "5 tokens in a chunk, 20 chunks a second");
+    let chunks_first = world("chunk_tokens = 5\n[world.models.mini]\ntokens_per_second = 100\n");
+    assert_eq!(chunks_first.pace.gap, chunks.pace.gap);
+}
+
+#[test]
+fn incidents_are_written_or_drawn_and_shared_by_a_provider() {
+    let world = world(
+        r#"[world.providers.openai]
+outages = { every = "5.5d", for = { p50 = "75m", p95 = "446m" }, share = 0.25 }
+brownouts = [{ from = "1h", for = "30m", slower = 2.5 }]
+[world.deployments.mini-1]
+bursts = { every = "2h", for = "90s", share = 0.6, status = 429 }
+brownouts = [{ from = "2h", for = "30m", slower = 3, share = 0.1, reset = true }]
+"#,
+    );
+    let shown: Vec<_> = world.incidents.iter().map(|each| (each.kind, each.per_million, each.slower_per_mille, &*each.luck_of)).collect();
+    let expected = [(Kind::Outage, 250_000, 1000, "openai"), (Kind::Brownout, 100_000, 3000, "mini-1"), (Kind::Burst, 600_000, 1000, "mini-1")];
+    assert_eq!(shown, expected, "the deployment's brownouts replace the provider's");
+    assert_eq!(world.incidents[0].when, When::Drawn { every: Span::from_secs(475_200), lasts: Distribution::lognormal(4.5e12, 2.676e13) });
+    assert_eq!(world.incidents[1].step.answer, Answer::Broken);
+}
+
+#[test]
+fn presets_come_before_what_is_stated_beside_them() {
+    let world = world(
+        "[world.providers.openai]\npreset = \"openai-tier-1\"\nlimits = { rpm = 100, concurrency = 8, queue = { length = 20, wait = \"5s\" } }\n",
+    );
+    let limiter = world.limiter.expect("the preset has limits");
+    let limits: Vec<_> = limiter.limits.iter().map(|limit| (limit.counts, limit.amount)).collect();
+    assert_eq!(limits, [(Counted::TotalTokens, 200_000), (Counted::Requests, 10_000), (Counted::Requests, 100)]);
+    assert_eq!(world.places, Some(Places { count: 8, queue: 20, wait_max: Span::from_secs(5), status: 429 }));
+    let incident = &world.incidents[0];
+    assert_eq!((&*incident.luck_of, incident.per_million, world.presets.len()), ("openai", 250_000, 1));
+}
+
+#[test]
+fn limits_are_enforced_as_stated() {
+    let text = "limits = { rpm = 60, rpd = 1000, requests_within = \"1s\", day_starts = \"8h\", corrected_at_end = true, basis = \"max_tokens\" }\n";
+    let limiter = world(text).limiter.expect("there are limits");
+    assert_eq!((limiter.requests_within, limiter.day_starts), (Some(Span::SECOND), Some(Span::from_secs(8 * 3600))));
+    assert!(limiter.corrected_at_end);
+    assert_eq!(world("limits = { concurrency = 5 }\n[world.models.mini]\nlimits = false\n").places, None);
+}
+
 #[test]
 fn a_gateway_may_stand_in_the_scenario() {
     let text = format!("[traffic]\ntrace = \"trace.csv\"\n{}", GATEWAY.replace("[models", "[gateway.models"));
@@ -143,7 +205,7 @@ proptest! {
     fn no_scenario_panics(cut in 0_usize..600, length in 0_usize..40, put in "[\\[\\]{}=\"'.,a-z0-9 \n-]{0,12}") {
         let text = "gateway = \"gateway.toml\"\nseeds = 2\n[traffic]\ntrace = \"trace.csv\"\nstream = true\n[world]\npreset = \"ledger\"\n\
             [world.deployments.mini-1]\nscript = [{ status = 429, times = 3 }, { hang = true }]\nlimits = { rpm = 5, window = \"start\" }\n\
-            outages = [{ from = \"1m\", for = \"2m\" }]\n[[variant]]\nname = \"a\"\nset = { 'attempts.per_request' = 2 }\n\
+            outages = [{ from = \"1m\", for = \"2m\" }]\nbursts = { every = \"1h\", for = { p50 = \"1m\", p95 = \"9m\" }, share = 0.5 }\npreset = \"openai\"\n[[variant]]\nname = \"a\"\nset = { 'attempts.per_request' = 2 }\n\
             [[expect]]\nvariant = \"a\"\ncost_usd = { at_most = 3.00 }\n";
         let start = cut.min(text.len());
         let end = (start + length).min(text.len());

@@ -16,12 +16,12 @@ pub const PRESETS: &[Preset] = &[
     Preset { name: "anthropic-tier-2", about: "Anthropic, usage tier 2", figures: &[ANTHROPIC, ANTHROPIC_LIMITS, ANTHROPIC_TIER_2] },
     Preset { name: "anthropic-tier-3", about: "Anthropic, usage tier 3", figures: &[ANTHROPIC, ANTHROPIC_LIMITS, ANTHROPIC_TIER_3] },
     Preset { name: "anthropic-tier-4", about: "Anthropic, usage tier 4", figures: &[ANTHROPIC, ANTHROPIC_LIMITS, ANTHROPIC_TIER_4] },
-    Preset { name: "gemini", about: "Google's Gemini; its amounts are configuration", figures: &[GEMINI, RUNS_ON] },
     Preset { name: "bedrock", about: "AWS Bedrock; quotas are configuration", figures: &[RUNS_ON] },
+    Preset { name: "gemini", about: "Google's Gemini; its amounts are configuration", figures: &[GEMINI, RUNS_ON] },
+    Preset { name: "fireworks", about: "Fireworks", figures: &[STOPS] },
     Preset { name: "deepseek", about: "DeepSeek", figures: &[DEEPSEEK, STOPS] },
     Preset { name: "xai", about: "xAI; its amounts are configuration", figures: &[XAI, STOPS] },
     Preset { name: "cerebras", about: "Cerebras; its amounts are configuration", figures: &[CEREBRAS] },
-    Preset { name: "fireworks", about: "Fireworks", figures: &[STOPS] },
     Preset { name: "together", about: "Together", figures: &[STOPS] },
     Preset { name: "deepinfra", about: "DeepInfra", figures: &[STOPS] },
     Preset { name: "cohere", about: "Cohere", figures: &[STOPS] },
@@ -87,8 +87,10 @@ const fn anthropic_cache(tokens_min: u32) -> PromptCache {
 const ANTHROPIC: &[Figure] = &[
     of("claude-3-5-sonnet", FirstToken(200, 500), Unverified, "no source found"),
     of("claude-3-haiku", FirstToken(150, 350), Unverified, "no source found"),
+    of("claude-3-5-haiku", FirstToken(150, 350), Unverified, "no source found"),
     all(Cache(anthropic_cache(1024)), Secondary, "every request marks its whole prompt; readable from the first token on (U)"),
     of("claude-3-haiku", Cache(anthropic_cache(2048)), Secondary, "every request marks its whole prompt; readable from the first token on (U)"),
+    of("claude-3-5-haiku", Cache(anthropic_cache(2048)), Secondary, "every request marks its whole prompt; readable from the first token on (U)"),
     all(CancelStopsBilling(true), Provider, STREAMING_PAGE),
     LAG,
     // 0.28 % of the time is a quarter of the calls for 83 min in the mean, every 5.2 days.
@@ -135,12 +137,12 @@ const fn plain_cache(tokens_min: u32, step: u32, ttl: Span) -> PromptCache {
 
 const GEMINI: &[Figure] = &[
     all(DayStarts(8), Provider, "midnight Pacific, in winter"),
-    of("gemini-2.5-flash", Cache(plain_cache(1024, 1, FIVE_MINUTES)), Provider, "implicit caching; its lifetime is not stated (U)"),
-    of("gemini-2.5-pro", Cache(plain_cache(4096, 1, FIVE_MINUTES)), Provider, "implicit caching; its lifetime is not stated (U)"),
+    of("gemini-2.5-flash", Cache(plain_cache(1024, 1, FIVE_MINUTES)), Unverified, "the minimum is Google's (P); the lifetime is not stated"),
+    of("gemini-2.5-pro", Cache(plain_cache(4096, 1, FIVE_MINUTES)), Unverified, "the minimum is Google's (P); the lifetime is not stated"),
 ];
 
 const DEEPSEEK: &[Figure] =
-    &[all(Cache(plain_cache(64, 64, Span::from_secs(3600))), Provider, "automatic, whole units; their size and lifetime are guesses (U)")];
+    &[all(Cache(plain_cache(64, 64, Span::from_secs(3600))), Unverified, "automatic, in whole units (P); their size and lifetime are guesses")];
 
 const XAI: &[Figure] = &[all(WithinSecond, Provider, "a sixtieth of the requests a minute, each second")];
 
