@@ -272,9 +272,9 @@ mod tests {
                 if leaves.is_some_and(|after| at + after == now) {
                     running.remove(&call);
                     waiting.retain(|other| *other != call);
+                    admit(&mut running, &mut waiting);
                 }
             }
-            admit(&mut running, &mut waiting);
             for call in (0..calls.len()).filter(|call| calls[*call].0 == now) {
                 waiting.push_back(call);
                 admit(&mut running, &mut waiting);

@@ -37,10 +37,14 @@ impl Conditions {
 struct Spells {
     incident: Incident,
     luck: u64,
+    start: Time,
+    /// Time before the start that was drawn too, so that a run begins in the middle of things.
+    before: Span,
     /// The ordinal of the time after this.
     next: u32,
-    from: Time,
-    until: Time,
+    /// Both from `before` the start on.
+    from: Span,
+    until: Span,
 }
 
 impl Weather {
@@ -80,19 +84,15 @@ impl Weather {
 
 impl Spells {
     fn new(incident: Incident, luck: u64, start: Time) -> Self {
-        let mut spells = Self { luck, next: 0, from: Time::MAX, until: Time::MAX, incident };
-        match spells.incident.when {
-            When::Once { from, lasts } => (spells.from, spells.until) = (start + from, start + from + lasts),
-            When::Drawn { every, .. } => {
-                // Runs begin in the middle of things: the first draws are of the time before.
-                spells.until = start - Span(every.0.saturating_mul(MEANS_BEFORE_START));
-                spells.draw();
-            }
-        }
-        spells
+        let (before, from, until) = match incident.when {
+            When::Once { from, lasts } => (Span::ZERO, from, from + lasts),
+            When::Drawn { every, .. } => (Span(every.0.saturating_mul(MEANS_BEFORE_START)), Span::ZERO, Span::ZERO),
+        };
+        Self { luck, start, before, next: 0, from, until, incident }
     }
 
     fn is_on(&mut self, now: Time) -> bool {
+        let now = now.since(self.start) + self.before;
         while self.until <= now && matches!(self.incident.when, When::Drawn { .. }) {
             self.draw();
         }
@@ -130,7 +130,7 @@ mod tests {
 
     /// The minutes of some days in which all calls fail.
     fn bad_minutes(incidents: &[Incident], seed: u64, minutes: u64) -> Vec<bool> {
-        let start = Time(1_000_000 * HOUR.0);
+        let start = Time(HOUR.0);
         let mut weather = Weather::new(incidents, seed, start);
         (0..minutes).map(|minute| weather.meets(start + Span(minute * Span::MINUTE.0), 0).all.is_some()).collect()
     }

@@ -16,7 +16,8 @@ use crate::sim::client::{ClientError, Clients, UnknownKey};
 use crate::sim::driver::{Driver, Variant};
 use crate::sim::experiment::{Experiment, RunError, run};
 use crate::sim::observe::{Bill, Context, Observer, Totals};
-use crate::sim::world::{Billing, Pace};
+use crate::sim::world::{Billing, Kind, Pace, Places, Varies, When};
+use crate::traffic::distribution::Distribution;
 
 /// A plan with one group for each deployment; the first group is what traffic asks for.
 pub(super) fn groups(deployments: &[(&str, RateCard)]) -> Plan {
@@ -254,7 +255,20 @@ pub(super) fn faulty(seed: u64) -> Variant {
     let chances = chances.map(|step| Chance { per_million: 20_000 + seed as u32 % 7 * 10_000, step });
     let billing = Billing { failed_after_prefill: true, ..Billing::REALISTIC };
     let limiter = Some(Limiter::ledger(60, 4_000, Refill::Bucket));
-    let world = |name| DeploymentWorld { chances: chances.to_vec(), billing, limiter: limiter.clone(), ..DeploymentWorld::realistic(name) };
+    let places = Some(Places { count: 2, queue: 3, wait_max: Span::from_secs(2), status: 503 });
+    let varies =
+        Some(Box::new(Varies { first: Some(Distribution::lognormal(3e8, 2e9)), tokens_per_second: Some(Distribution::lognormal(80.0, 200.0)) }));
+    let when = When::Drawn { every: Span::from_secs(20), lasts: Distribution::Exponential { mean: 2e9 } };
+    let burst = Incident { kind: Kind::Burst, when, per_million: 500_000, step: Step::status(529), slower_per_mille: 3000, luck_of: "both".into() };
+    let world = |name| DeploymentWorld {
+        chances: chances.to_vec(),
+        billing,
+        limiter: limiter.clone(),
+        places,
+        varies: varies.clone(),
+        incidents: vec![burst.clone()],
+        ..DeploymentWorld::realistic(name)
+    };
     variant(plan, vec![world("a"), world("b")])
 }
 
