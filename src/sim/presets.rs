@@ -285,7 +285,7 @@ pub fn markdown() -> String {
         text.push_str(&format!("\n## {}\n\n{}.\n", preset.name, preset.about));
         let first = |part: &&[Figure]| PRESETS[..index].iter().find(|other| other.figures.iter().any(|figures| figures == part));
         let parts: Vec<&&[Figure]> = preset.figures.iter().filter(|part| first(part).is_none()).collect();
-        if let Some(other) = preset.figures.iter().filter_map(first).last() {
+        if let Some(other) = preset.figures.iter().filter_map(first).next_back() {
             let beside = if parts.is_empty() { "." } else { ", and beside that or in its place:" };
             text.push_str(&format!("\nAs `{}`{beside}\n", other.name));
         }
