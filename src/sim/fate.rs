@@ -202,6 +202,8 @@ mod tests {
             assert_eq!((output(failed, end, BILLED), output(failed, end, charged)), (None, Some(0)));
             assert_eq!((output(refused, end, BILLED), output(refused, end, charged)), (None, None));
         }
+        let waits = Fate { begins_at: Time(500), ..stream() };
+        assert_eq!([499, 500].map(|at| output(waits, End::Closed(Time(at)), BILLED)), [None, Some(3)], "nobody has worked on it before it begins");
         let cut = Fate { ending: Ending::Cut(failure), usage: Usage::plain(50, 6), ends_at: Time(1_300), ..stream() };
         assert_eq!(output(cut, End::ByItself, BILLED), Some(6));
     }

@@ -146,7 +146,7 @@ impl Provider {
 
     fn call(&mut self, now: Time, nth: u32, max_tokens: u32, prompt: &Prompt<'_>) -> Fate {
         let conditions = self.conditions(now, nth, prompt.request);
-        let answered = |step: Step| Answered { step, nth, slower_per_mille: conditions.slower_per_mille };
+        let answered = |step: Step| Answered { step, nth, slower_per_mille: conditions.slower_per_mille, wait: Span::ZERO };
         if let Some(step) = conditions.all {
             return self.fate(now, max_tokens, answered(step), prompt);
         }
@@ -165,7 +165,7 @@ impl Provider {
         let scripted = usize::try_from(self.calls).ok().and_then(|calls| self.world.steps.get(calls)).copied();
         self.calls += 1;
         let step = scripted.or(conditions.this).or_else(|| self.chance(conditions.drawn)).unwrap_or(self.world.then);
-        let fate = self.fate(now, max_tokens, answered(step), prompt);
+        let fate = self.fate(now, max_tokens, Answered { wait: begins_at.since(now), ..answered(step) }, prompt);
         let fate = self.places.as_mut().map_or(fate, |places| places.enter(now, prompt.slot, begins_at, fate));
         if let Some(limits) = &mut self.limits {
             limits.will_end(now, counts, fate.ends_at, fate.usage.output);
@@ -200,8 +200,7 @@ impl Provider {
             Basis::MaxTokens { unstated } if max_tokens >= self.output_tokens_max => unstated,
             Basis::MaxTokens { .. } => max_tokens.saturating_mul(u32::from(prompt.choices)),
         };
-        let cache = self.cache.as_ref().filter(|_| limits.tell_cached_input());
-        let cached = cache.map_or(0, |cache| cache.usage(now, prompt.blocks, prompt.block_size, input).cache_read);
+        let cached = if limits.tell_cached_input() { self.input(now, input, prompt).cache_read } else { 0 };
         Counts { input, uncached: input - cached, output }
     }
 
@@ -218,7 +217,7 @@ impl Provider {
         Fate { begins_at: now, opens_at: Time::MAX, ends_at, gap: Span::ZERO, chunk_tokens: 1, stream: prompt.stream, usage, ending }
     }
 
-    /// What becomes of a call that meets `step` and begins at once.
+    /// What becomes of a call if it begins at once. What the prompt cache has of it is what it has now, also if the call waits.
     fn fate(&mut self, now: Time, max_tokens: u32, answered: Answered, prompt: &Prompt<'_>) -> Fate {
         let Answered { step, .. } = answered;
         let Pace { first, gap, chunk_tokens } = self.pace(now, &answered, prompt);
@@ -239,7 +238,7 @@ impl Provider {
             }
             Answer::Broken | Answer::Cut { .. } => (Time::MAX, first_at, 0, Ending::Failed(Failure::new(FailureClass::Connect))),
         };
-        let usage = Usage { output, ..self.process(now, first_at, &step, ending, prompt) };
+        let usage = Usage { output, ..self.process(now, first_at + answered.wait, &step, ending, prompt) };
         Fate { begins_at: now, opens_at, ends_at, gap, chunk_tokens, stream: prompt.stream, usage, ending }
     }
 
@@ -267,8 +266,7 @@ impl Provider {
 
     /// The time to the first token, with that for reading what the prompt cache does not have.
     fn with_prefill(&self, now: Time, pace: Pace, prompt: &Prompt<'_>) -> Pace {
-        let usage = self.cache.as_ref().map(|cache| cache.usage(now, prompt.blocks, prompt.block_size, prompt.input_tokens));
-        let uncached = prompt.input_tokens - usage.map_or(0, |usage| usage.cache_read);
+        let uncached = prompt.input_tokens - self.input(now, prompt.input_tokens, prompt).cache_read;
         Pace { first: pace.first + times(self.world.prefill, uncached.into()), ..pace }
     }
 
@@ -280,14 +278,20 @@ impl Provider {
             Ending::Failed(_) => self.world.billing.failed_after_prefill,
             Ending::Refused(_) => false,
         };
-        match &mut self.cache {
-            Some(cache) if is_processed => {
-                let usage = cache.usage(now, prompt.blocks, prompt.block_size, input);
-                cache.touch(now, first_at, prompt.blocks);
-                usage
-            }
-            _ => Usage::plain(input, 0),
+        if !is_processed {
+            return Usage::plain(input, 0);
         }
+        let usage = self.input(now, input, prompt);
+        if let Some(cache) = &mut self.cache {
+            cache.touch(now, first_at, prompt.blocks);
+        }
+        usage
+    }
+
+    /// So many input tokens as they are billed at `now`: plain, or what the prompt cache has of them and what it takes.
+    fn input(&self, now: Time, tokens: u32, prompt: &Prompt<'_>) -> Usage {
+        let usage = |cache: &Blocks| cache.usage(now, prompt.blocks, prompt.block_size, tokens);
+        self.cache.as_ref().map_or_else(|| Usage::plain(tokens, 0), usage)
     }
 }
 
@@ -298,6 +302,8 @@ struct Answered {
     /// Which call of its request to this deployment it is.
     nth: u32,
     slower_per_mille: u32,
+    /// How long it waits for a place before that.
+    wait: Span,
 }
 
 impl fmt::Display for WorldError {

@@ -50,11 +50,12 @@ struct Spells {
 impl Weather {
     /// The weather over a run that begins at `start`.
     pub(super) fn new(incidents: &[Incident], seed: u64, start: Time) -> Self {
-        // Who is hit together shares a name, and lists its incidents in the same order.
-        let number = |before: &[Incident], name: &str| before.iter().filter(|other| *other.luck_of == *name).count() as u32;
         let spells = incidents.iter().enumerate().map(|(index, incident)| {
-            let number = number(&incidents[..index], &incident.luck_of);
-            Spells::new(incident.clone(), draw::bits(seed, hash(&incident.luck_of), Purpose::World, 1 + number), start)
+            // Who is hit together shares a name, and lists its incidents of a kind in the same order.
+            let is_alike = |other: &&Incident| (other.kind, &other.luck_of) == (incident.kind, &incident.luck_of);
+            let number = incidents[..index].iter().filter(is_alike).count() as u32;
+            let ordinal = (incident.kind as u32 + 1) << 16 | number;
+            Spells::new(incident.clone(), draw::bits(seed, hash(&incident.luck_of), Purpose::World, ordinal), start)
         });
         Self { spells: spells.collect() }
     }

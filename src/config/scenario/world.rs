@@ -15,6 +15,7 @@ use crate::sim::world::{Billing, CacheWrite, DeploymentWorld, PromptCache, Visib
 use super::super::gateway::GatewayConfig;
 use super::super::problem;
 use super::super::read::{Item, Section};
+use super::super::tree::Value;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Preset {
@@ -60,7 +61,7 @@ fn check_kind(section: &Section<'_>, key: &'static str, kind: &str, mut known: V
 /// Reports what is wrong within the layers, whether a deployment uses them or not.
 pub fn check_layers(section: Option<&Section<'_>>) {
     let Some(section) = section else { return };
-    let about = About { preset: preset(Some(section)), model: "", luck_of: "" };
+    let about = About { preset: preset(Some(section)), model: "", luck_of: "", provider: "" };
     layer(section, about, &mut DeploymentWorld::ledger(""));
     for key in ["deployments", "models", "providers"] {
         for item in section.section(key).iter().flat_map(Section::entries) {
@@ -79,8 +80,18 @@ fn preset(section: Option<&Section<'_>>) -> Preset {
     {
         item.report(problem::not_supported_yet(item.place(), "outcomes = \"recorded\"", "write outcomes = \"model\""));
     }
-    let presets = [("ledger", Preset::Ledger), ("realistic", Preset::Realistic)];
-    section.read("preset", |item| item.choice(&presets)).unwrap_or(Preset::Realistic)
+    let words = [("ledger", Preset::Ledger), ("realistic", Preset::Realistic)];
+    let read = |item: Item<'_>| {
+        if let Value::Text(name) = &item.node().value
+            && presets::find(name).is_some()
+        {
+            let example = "\"realistic\", and the other in [world.providers.NAME]";
+            item.report(problem::malformed(item.place(), "preset", "ledger or realistic here", "this is one of a provider", example));
+            return None;
+        }
+        item.choice(&words)
+    };
+    section.read("preset", read).unwrap_or(Preset::Realistic)
 }
 
 /// The realistic preset; whether closing a stream stops the bill is the provider's own rule.
@@ -98,11 +109,13 @@ struct About<'a> {
     model: &'a str,
     /// What is drawn for all that the layer is about is keyed by it.
     luck_of: &'a str,
+    /// The same for presets, which are about a provider wherever they stand.
+    provider: &'a str,
 }
 
 fn apply_layers(section: &Section<'_>, preset: Preset, deployment: &Deployment, gateway: &GatewayConfig, world: &mut DeploymentWorld) {
     // All deployments of a provider are down together; what a model or a deployment is said to be like is its own.
-    let shared = About { preset, model: &deployment.model, luck_of: &deployment.provider };
+    let shared = About { preset, model: &deployment.model, luck_of: &deployment.provider, provider: &deployment.provider };
     let own = About { luck_of: &deployment.name, ..shared };
     layer(section, shared, world);
     let mut apply = |key: &'static str, about: About<'_>, applies: &dyn Fn(&str) -> bool| {
@@ -126,7 +139,7 @@ fn apply_preset(section: &Section<'_>, about: About<'_>, world: &mut DeploymentW
     let Some(item) = section.item("preset") else { return };
     let Some(name) = item.text() else { return };
     match presets::find(name) {
-        Some(preset) => preset.apply(about.model, about.luck_of, world),
+        Some(preset) => preset.apply(about.model, about.provider, world),
         None => {
             let names: Vec<&str> = presets::PRESETS.iter().map(|preset| preset.name).collect();
             item.report(problem::unknown_word(item.place(), "preset", name, &names));

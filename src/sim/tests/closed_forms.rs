@@ -7,7 +7,7 @@ use super::*;
 use crate::gateway::draw::Purpose;
 use crate::sim::driver::{Driver, Variant};
 use crate::sim::observe::Totals;
-use crate::sim::world::{Pace, Places, Varies};
+use crate::sim::world::{Pace, Places, Varies, When};
 use crate::traffic::distribution::{Distribution, Draws};
 
 /// So many requests of one kind, after times drawn from `gaps`, in seconds.
@@ -118,14 +118,19 @@ fn twice_the_traffic_waits_longer_and_meets_more_429s() {
 #[test]
 fn another_deployment_changes_nobody_elses_luck() {
     let varies = Varies { first: Some(Distribution::lognormal(3e8, 9e8)), tokens_per_second: Some(Distribution::lognormal(80.0, 120.0)) };
-    let world = |name: &str| DeploymentWorld { varies: Some(Box::new(varies.clone())), ..DeploymentWorld::realistic(name) };
+    let when = When::Drawn { every: Span::from_secs(600), lasts: Distribution::Exponential { mean: 1e11 } };
+    let incident = |name: &str| Incident { when: when.clone(), luck_of: name.into(), ..Incident::outage(Span::ZERO, Span::ZERO, Step::status(503)) };
+    let world =
+        |name: &str| DeploymentWorld { incidents: vec![incident(name)], varies: Some(Box::new(varies.clone())), ..DeploymentWorld::realistic(name) };
     let ends = |names: &[&str], number: u64| {
         let plan = plan(names.iter().map(|name| deployment(name, mini())).collect());
         let mut upstream = Upstream::new(&plan, &World { deployments: names.iter().map(|name| world(name)).collect() }, 1).unwrap();
         let of = names.iter().position(|name| *name == "a").unwrap() as u32;
-        let fate = upstream.call(Time(0), DeploymentId(of), 0, u32::MAX, &small(number));
-        (fate.opens_at, fate.gap)
+        let fate = upstream.call(Time(number * Span::MINUTE.0), DeploymentId(of), 0, u32::MAX, &small(number));
+        (fate.opens_at, fate.ends_at, fate.gap, fate.ending)
     };
+    assert!((0..50).any(|number| ends(&["a"], number).3 != Ending::Whole), "there was an outage");
+
     for number in 0..50 {
         assert_eq!(ends(&["a"], number), ends(&["b", "a"], number));
     }

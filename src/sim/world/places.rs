@@ -3,6 +3,10 @@
 use crate::gateway::time::Span;
 
 /// A deployment that works on so many calls at one time and lets some of the others wait, first come, first served.
+///
+/// A call has its place until it ends, well or not; one that is closed early, until its provider stops working on it: at once for one that waits or
+/// hangs, after `cancel_lag_tokens` for a stream where closing stops the bill, else when it would have ended. What a limiter or a total outage
+/// answers takes no place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Places {
     /// Calls at one time; at least 1.
