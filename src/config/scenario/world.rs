@@ -2,6 +2,8 @@
 //!
 //! Each deployment starts from the preset; then come `[world]` itself, its provider's, its models' and its own section, each on top of the last.
 
+#[cfg(test)]
+mod error_tests;
 mod incidents;
 mod limits;
 mod pace;
