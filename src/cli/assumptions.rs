@@ -164,3 +164,64 @@ fn used_figures(preset: &Preset, worlds: &[&DeploymentWorld]) -> Vec<Figure> {
     }
     figures
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{self, Options};
+
+    fn variants(world: &str) -> Vec<ScenarioVariant> {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("scenario.toml");
+        let deployments =
+            r#"[{ id = "a", provider = "openai", model = "gpt-4o-mini" }, { id = "b", provider = "anthropic", model = "claude-3-haiku" }]"#;
+        let text = format!("gateway.models.mini.deployments = {deployments}\n[traffic]\ntrace = \"t.csv\"\nmodel = \"mini\"\n[world]\n{world}");
+        std::fs::write(&path, text).expect("a file");
+        std::fs::write(directory.path().join("t.csv"), "").expect("a file");
+        config::load_scenario(&path, &Options::default()).unwrap_or_else(|problems| panic!("{problems}")).value.variants
+    }
+
+    fn lines(world: &str) -> Vec<String> {
+        of(&variants(world)).into_iter().map(|assumption| format!("{} {}", assumption.what, assumption.value)).collect()
+    }
+
+    #[test]
+    fn defaults_are_said_with_their_strength() {
+        let expected = [
+            "latency as the world's paces say, the same for every call; 500 ms to the first token, then 80 tokens a second (S) on 2 of 2 deployments",
+            "provider limits none: no provider answers 429",
+            "prompt cache none: all input at the plain rate",
+            "provider failures none",
+            "calls cut short closing a stream stops the bill on 2 of 2 deployments (P) after 16 tokens (U); time-outs are billed alike (S); failures are \
+             free (U)",
+        ];
+        assert_eq!(lines("")[..], expected);
+        assert_eq!(lines("preset = \"ledger\"")[0], "latency none: every answer comes at once");
+    }
+
+    #[test]
+    fn what_is_drawn_and_who_waits_is_said() {
+        let world = "ttft = { p50 = \"1s\", p95 = \"2s\" }\nlimits = { concurrency = 5 }\nbursts = { every = \"1h\", for = \"1m\", share = 0.5 }\n";
+        let lines = lines(world);
+        assert_eq!(lines[..2], ["latency drawn for every call", "provider limits so many calls at one time on 2 of 2 deployments"]);
+        assert_eq!(lines[3], "provider failures as the world says, on 2 of 2 deployments; bursts of errors drawn, the same for every variant");
+    }
+
+    /// Every figure that changes a world is in the report, with its strength and where it is from.
+    #[test]
+    fn every_figure_that_a_run_uses_is_in_its_report() {
+        let variants = variants("[world.providers.openai]\npreset = \"openai-tier-1\"\n[world.providers.anthropic]\npreset = \"anthropic\"\n");
+        let said = figures(&variants);
+        for (preset, model) in [("openai-tier-1", "gpt-4o-mini"), ("anthropic", "claude-3-haiku")] {
+            for figure in presets::find(preset).expect("it is there").figures(model) {
+                let source = format!("{}: {}", figure.strength.letter(), figure.source);
+                let is_it = |line: &&Assumption| line.value == figure.setting.to_string() && line.source == source && line.what.starts_with(preset);
+                assert_eq!(said.iter().filter(is_it).count(), 1, "{preset}: {}", figure.setting);
+            }
+        }
+        assert!(said.iter().any(|line| line.what == "openai-tier-1, gpt-4o-mini" && line.value == "500 requests a minute"));
+        let short = of(&variants).into_iter().find(|line| line.what == "preset openai-tier-1").expect("a line for each preset");
+        let expected = "first token (U), prompt cache (P), calls cut short (P, U), outages (M), how limits count (S, P), limits (S)";
+        assert_eq!((short.value.as_str(), short.source.as_str()), (expected, "docs/presets.md"));
+    }
+}

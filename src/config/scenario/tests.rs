@@ -171,6 +171,27 @@ fn presets_come_before_what_is_stated_beside_them() {
     assert_eq!((&*incident.luck_of, incident.per_million, world.presets.len()), ("openai", 250_000, 1));
 }
 
+/// `docs/world.toml` is right, and all that it says has an effect: a key that is left out changes the world.
+#[test]
+fn the_documented_world_can_be_had() {
+    const TEXT: &str = include_str!("../../../docs/world.toml");
+    const GATEWAY: &str = r#"models.mini.deployments = [
+        { id = "mini-1", provider = "openai", model = "gpt-4o-mini" }, { id = "mini-2", provider = "openai", model = "gpt-4o-mini" }]
+"#;
+    let worlds = |text: &str| loaded(&[], GATEWAY, text).variants[0].world.clone();
+    let all = worlds(TEXT);
+    let lines: Vec<&str> = TEXT.lines().collect();
+    let world_from = lines.iter().position(|line| line.starts_with("[world]")).expect("it has one");
+    for (index, line) in lines.iter().enumerate().skip(world_from).filter(|(_, line)| line.contains(" = ") && !line.starts_with(['#', '['])) {
+        let without: Vec<&str> = lines.iter().enumerate().filter(|(other, _)| *other != index).map(|(_, line)| *line).collect();
+        // A queue needs places.
+        let without = without.join("\n") + "\n";
+        let without = if line.starts_with("concurrency") { without.replace("queue =", "# ").replace("busy_status =", "# ") } else { without };
+        // All that the preset of the world says is said again below it.
+        assert!(worlds(&without) != all || line.starts_with("preset = \"ledger\""), "{line}");
+    }
+}
+
 #[test]
 fn limits_are_enforced_as_stated() {
     let text = "limits = { rpm = 60, rpd = 1000, requests_within = \"1s\", day_starts = \"8h\", corrected_at_end = true, basis = \"max_tokens\" }\n";

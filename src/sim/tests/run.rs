@@ -185,6 +185,31 @@ fn a_client_that_leaves_is_billed_what_was_made_and_the_lag() {
 }
 
 #[test]
+fn who_waits_for_a_provider_moves_up_when_somebody_leaves_and_pays_nothing_for_leaving_early() {
+    let pace = Pace { first: Span::SECOND, gap: Span::from_millis(100), chunk_tokens: 1 };
+    let places = Some(Places { count: 1, queue: 9, wait_max: Span::MAX, status: 503 });
+    let variant = variant(groups(&[("a", mini())]), vec![DeploymentWorld { pace, places, ..DeploymentWorld::ledger("a") }]);
+    // Each would take 1 s + 50 x 100 ms: the first leaves after 2 s, the second while it waits.
+    let text = "at_s,input_tokens,output_tokens,stream,left_after_ms\n0,10,51,true,2000\n0,10,51,true,1500\n0,10,51,true,\n0,10,51,false,\n";
+    let mut driver = Driver::new(&variant, 1, Log::default()).unwrap();
+    driver.feed(&Arc::new(rows(text))).unwrap();
+    let (Log(mut lines), totals) = driver.finish();
+    lines.retain(|line| line.contains("opened") || line.contains("billed"));
+    let expected = [
+        "1000 0: opened",
+        "1500 1: Cancelled, 0 delivered, 0 billed",
+        "2000 0: Delivered, 11 delivered, 11 billed",
+        "3000 2: opened",
+        "8000 2: Delivered, 51 delivered, 51 billed",
+        "14000 3: Delivered, 51 delivered, 51 billed",
+    ];
+    assert_eq!(lines, expected);
+    let waits = totals.waits;
+    assert_eq!((waits.calls, waits.nanoseconds / 1_000_000, waits.turned_away), (3, 1_500 + 2_000 + 8_000, 0));
+    assert!(totals.billed <= totals.ledger, "{totals:?}");
+}
+
+#[test]
 fn time_outs_between_chunks_and_of_calls_are_billed_by_the_world() {
     let mut plan = groups(&[("a", mini())]);
     plan.models[0].timeouts.idle = Span::from_millis(50);
