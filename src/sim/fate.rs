@@ -19,6 +19,8 @@ pub struct Fate {
     pub gap: Span,
     /// Output tokens in a chunk.
     pub chunk_tokens: u32,
+    /// Whether it has, or waits for, one of the deployment's places.
+    pub has_place: bool,
     /// A stream: its tokens arrive one chunk after the other.
     pub stream: bool,
     /// What it uses in all. The output of a cut stream is what came before the cut.
@@ -137,6 +139,7 @@ mod tests {
     fn stream() -> Fate {
         Fate {
             begins_at: Time(0),
+            has_place: false,
             opens_at: Time(1_000),
             ends_at: Time(1_900),
             gap: Span(100),

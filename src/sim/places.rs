@@ -106,7 +106,7 @@ impl Queue {
         if self.free_at.len() >= self.rules.count as usize {
             self.free_at.pop();
         }
-        let waiting = Waiting { slot, begins_at, at_once };
+        let waiting = Waiting { slot, begins_at, at_once: Fate { has_place: true, ..at_once } };
         let fate = waiting.fate();
         self.free_at.push(Reverse(fate.ends_at));
         if begins_at > now {
@@ -118,6 +118,9 @@ impl Queue {
     /// Ends a call before its time. Whoever begins earlier for it is added to `moved`, with a new fate.
     pub(super) fn close(&mut self, now: Time, slot: Slot, fate: &Fate, billing: &Billing, moved: &mut Vec<(Slot, Fate)>) {
         self.begin_due(now);
+        if !fate.has_place {
+            return;
+        }
         if fate.begins_at > now {
             let place = self.waiting.iter().position(|waiting| waiting.slot == slot).expect("who has not begun waits");
             self.waits.nanoseconds -= u128::from(fate.begins_at.since(now).0);
@@ -202,7 +205,17 @@ mod tests {
     fn lasting(now: Time, time: u64) -> Fate {
         let at = now + Span(time);
         let usage = Usage::plain(1, 1);
-        Fate { begins_at: now, opens_at: at, ends_at: at, gap: Span::ZERO, chunk_tokens: 1, stream: true, usage, ending: Ending::Whole }
+        Fate {
+            begins_at: now,
+            opens_at: at,
+            ends_at: at,
+            gap: Span::ZERO,
+            chunk_tokens: 1,
+            has_place: true,
+            stream: true,
+            usage,
+            ending: Ending::Whole,
+        }
     }
 
     #[test]

@@ -214,7 +214,17 @@ impl Provider {
             limits.will_end(now, counts, ends_at, 0);
         }
         let (usage, ending) = (Usage::plain(prompt.input_tokens, 0), Ending::Refused(failure));
-        Fate { begins_at: now, opens_at: Time::MAX, ends_at, gap: Span::ZERO, chunk_tokens: 1, stream: prompt.stream, usage, ending }
+        Fate {
+            begins_at: now,
+            opens_at: Time::MAX,
+            ends_at,
+            gap: Span::ZERO,
+            chunk_tokens: 1,
+            has_place: false,
+            stream: prompt.stream,
+            usage,
+            ending,
+        }
     }
 
     /// What becomes of a call if it begins at once. What the prompt cache has of it is what it has now, also if the call waits.
@@ -239,7 +249,7 @@ impl Provider {
             Answer::Broken | Answer::Cut { .. } => (Time::MAX, first_at, 0, Ending::Failed(Failure::new(FailureClass::Connect))),
         };
         let usage = Usage { output, ..self.process(now, first_at + answered.wait, &step, ending, prompt) };
-        Fate { begins_at: now, opens_at, ends_at, gap, chunk_tokens, stream: prompt.stream, usage, ending }
+        Fate { begins_at: now, opens_at, ends_at, gap, chunk_tokens, has_place: false, stream: prompt.stream, usage, ending }
     }
 
     /// How fast this call is.

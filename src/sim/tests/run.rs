@@ -298,11 +298,17 @@ pub(super) fn faulty(seed: u64) -> Variant {
 }
 
 pub(super) fn traffic(rows_of: &[(u64, u32, u32, bool, Option<u32>)]) -> Batch {
-    let mut text = String::from("at_ms,input_tokens,output_tokens,stream,left_after_tokens\n");
+    let mut text = String::from("at_ms,input_tokens,output_tokens,stream,left_after_tokens,left_after_ms
+");
     let mut at = 0;
     for (gap, input, output, stream, left) in rows_of {
         at += gap;
-        let left = left.and_then(NonZeroU32::new).map_or(String::new(), |left| left.to_string());
+        // Some leave after so many tokens, the others after a time.
+        let left = match left.and_then(NonZeroU32::new).map(NonZeroU32::get) {
+            Some(tokens) if tokens % 2 == 0 => format!("{tokens},"),
+            Some(tenths) => format!(",{}", tenths * 10),
+            None => ",".to_owned(),
+        };
         text.push_str(&format!("{at},{input},{output},{stream},{left}\n"));
     }
     rows(&text)

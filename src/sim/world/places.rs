@@ -6,7 +6,8 @@ use crate::gateway::time::Span;
 ///
 /// A call has its place until it ends, well or not; one that is closed early, until its provider stops working on it: at once for one that waits or
 /// hangs, after `cancel_lag_tokens` for a stream where closing stops the bill, else when it would have ended. What a limiter or a total outage
-/// answers takes no place.
+/// answers takes no place. A call
+/// that will wait in vain keeps its place in the queue until then, even if its client has left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Places {
     /// Calls at one time; at least 1.
