@@ -298,8 +298,7 @@ pub(super) fn faulty(seed: u64) -> Variant {
 }
 
 pub(super) fn traffic(rows_of: &[(u64, u32, u32, bool, Option<u32>)]) -> Batch {
-    let mut text = String::from("at_ms,input_tokens,output_tokens,stream,left_after_tokens,left_after_ms
-");
+    let mut text = String::from("at_ms,input_tokens,output_tokens,stream,left_after_tokens,left_after_ms\n");
     let mut at = 0;
     for (gap, input, output, stream, left) in rows_of {
         at += gap;
