@@ -172,7 +172,7 @@ impl Setting {
             Self::Incidents(every, p50, p90, per_million) => {
                 let every = Span::from_secs(every * 60);
                 let (p50, p90) = (millis(p50) * 60_000.0, millis(p90) * 60_000.0);
-                let when = When::Drawn { every, lasts: Distribution::LogNormal { mu: p50.ln(), sigma: (p90 / p50).ln() / NORMAL_P90 } };
+                let when = When::Drawn { every, lasts: Distribution::lognormal_p90(p50, p90) };
                 let step = Step::status(503);
                 let incident = Incident { kind: Kind::Outage, when, per_million, step, slower_per_mille: 1000, luck_of: luck_of.into() };
                 world.incidents.retain(|other| other.kind != Kind::Outage);
@@ -181,9 +181,6 @@ impl Setting {
         }
     }
 }
-
-/// Where the 90th percentile of a standard normal distribution lies.
-const NORMAL_P90: f64 = 1.281_551_565_544_600_4;
 
 fn millis(count: u32) -> f64 {
     f64::from(count) * 1e6

@@ -15,6 +15,9 @@ use crate::gateway::draw::{Purpose, philox};
 /// Where the 95th percentile of a standard normal distribution lies.
 const NORMAL_P95: f64 = 1.644_853_626_951_472_7;
 
+/// Where the 90th is.
+const NORMAL_P90: f64 = 1.281_551_565_544_600_4;
+
 /// Shapes of gamma and Weibull distributions that fits may give: a coefficient of variation from 0.001 to about 10.
 const SHAPES: (f64, f64) = (0.01, 1e6);
 
@@ -129,6 +132,11 @@ impl Distribution {
     /// The lognormal distribution with these percentiles; `0 < p50 <= p95`.
     pub fn lognormal(p50: f64, p95: f64) -> Self {
         Self::LogNormal { mu: p50.ln(), sigma: (p95 / p50).ln() / NORMAL_P95 }
+    }
+
+    /// The lognormal distribution with this median and 90th percentile; `0 < p50 <= p90`.
+    pub fn lognormal_p90(p50: f64, p90: f64) -> Self {
+        Self::LogNormal { mu: p50.ln(), sigma: (p90 / p50).ln() / NORMAL_P90 }
     }
 
     /// The lognormal distribution with this mean and coefficient of variation, both above 0.
@@ -349,6 +357,7 @@ mod tests {
             near(fit.quantile(0.5), 150.0);
             near(fit.quantile(0.95), 400.0);
         }
+        near(Distribution::lognormal_p90(150.0, 400.0).quantile(0.9), 400.0);
         near(Distribution::exponential(150.0).quantile(0.5), 150.0);
         for (cv, mean) in [(0.3, 5.0), (1.0, 5.0), (3.0, 0.2)] {
             let Distribution::LogNormal { sigma, .. } = Distribution::lognormal_of_mean(mean, cv) else { panic!("it is lognormal") };
