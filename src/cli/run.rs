@@ -47,13 +47,14 @@ fn resolve(arguments: &RunArguments, printer: &Printer) -> Result<(Job, Vec<Expe
     }
     let mut assumptions = assumptions::of_traffic(&traffic);
     assumptions.extend(assumptions::of(&variants));
+    let figures = assumptions::figures(&variants);
     let prices = variants.first().map(|variant| variant.gateway.price_list.clone()).unwrap_or_default();
     let reserved = variants.iter().map(|variant| variant.gateway.reserved.clone()).collect();
     let variants = variants.into_iter().map(variant).collect();
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let origin = if traffic.synthetic { Origin::Synthetic } else { Origin::Recorded };
     let experiment = Experiment { variants, seeds, threads };
-    let job = Job { name, experiment, traffic, origin, baseline, inputs, prices, assumptions, reserved };
+    let job = Job { name, experiment, traffic, origin, baseline, inputs, prices, assumptions, figures, reserved };
     Ok((job, expectations))
 }
 

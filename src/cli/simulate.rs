@@ -47,6 +47,8 @@ pub struct Job {
     pub prices: String,
     /// What was assumed.
     pub assumptions: Vec<Assumption>,
+    /// The figures behind them.
+    pub figures: Vec<Assumption>,
     /// The capacity that each variant pays for by the hour.
     pub reserved: Vec<Vec<Reserved>>,
 }
@@ -219,6 +221,7 @@ fn report(job: Job, runs: Vec<experiment::Run<Listener>>, roles: &[(usize, End)]
         prices: job.prices,
         traffic,
         assumptions,
+        figures: job.figures,
         variants,
         reference: job.baseline.variant,
         baseline,
@@ -240,6 +243,10 @@ fn checked(mut fold: Fold, counted: &observe::Totals, reserved: &[Reserved], (fi
     if counted.not_sent > 0 {
         totals.users.get_or_insert_default().not_sent = counted.not_sent;
     }
+    let waits = counted.waits;
+    totals.incidents.calls_queued = waits.calls;
+    totals.incidents.calls_queued_ms = u64::try_from(waits.nanoseconds / 1_000_000).unwrap_or(u64::MAX);
+    totals.incidents.calls_turned_away = waits.turned_away;
     assert_eq!(totals.outcomes.total(), counted.arrived, "the report has an end for every request of the run");
     assert_eq!(totals.bill, counted.billed, "the report's bill is the run's");
     for capacity in reserved {

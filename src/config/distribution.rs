@@ -26,7 +26,7 @@ enum Kind {
 }
 
 /// Every key of a distribution but its kind.
-const KEYS: [&str; 10] = ["p50", "p95", "mean", "cv", "mu", "sigma", "low", "high", "quantiles", "values"];
+const KEYS: [&str; 11] = ["p50", "p90", "p95", "mean", "cv", "mu", "sigma", "low", "high", "quantiles", "values"];
 
 /// Numbers beyond this are typing errors, and would leave what integers hold.
 const VALUE_MAX: f64 = 1e15;
@@ -35,7 +35,7 @@ const VALUE_MAX: f64 = 1e15;
 const CV: (f64, f64) = (0.01, 10.0);
 
 /// Reads a distribution. A plain value is constant; a table without `distribution` is lognormal, unless its keys say otherwise:
-/// `{ p50 = .., p95 = .. }`, `{ mean = .., cv = .. }`, `{ mu = .., sigma = .. }` (numbers only), `{ low = .., high = .. }`,
+/// `{ p50 = .., p95 = .. }` (lognormal also by p90), `{ mean = .., cv = .. }`, `{ mu = .., sigma = .. }` (numbers only), `{ low = .., high = .. }`,
 /// `{ quantiles = [[0.5, ..], [1.0, ..]] }`, `{ values = [..] }`.
 pub fn read(item: Item<'_>, unit: Unit) -> Option<Distribution> {
     if !item.is_table() {
@@ -81,8 +81,9 @@ fn forms(kind: Kind, unit: Unit) -> &'static [&'static [&'static str]] {
     match (kind, unit) {
         (Kind::Uniform, _) => &[&["low", "high"]],
         (Kind::Exponential, _) => &[&["p50"], &["mean"]],
-        (Kind::LogNormal, Unit::Number) => &[&["p50", "p95"], &["mean", "cv"], &["mu", "sigma"]],
-        (Kind::LogNormal | Kind::Gamma | Kind::Weibull, _) => &[&["p50", "p95"], &["mean", "cv"]],
+        (Kind::LogNormal, Unit::Number) => &[&["p50", "p95"], &["p50", "p90"], &["mean", "cv"], &["mu", "sigma"]],
+        (Kind::LogNormal, Unit::Duration) => &[&["p50", "p95"], &["p50", "p90"], &["mean", "cv"]],
+        (Kind::Gamma | Kind::Weibull, _) => &[&["p50", "p95"], &["mean", "cv"]],
         (Kind::Empirical, _) => &[&["quantiles"], &["values"]],
     }
 }
@@ -109,12 +110,12 @@ fn one_figure(item: Item<'_>, unit: Unit) -> Option<Distribution> {
 fn two_figures(kind: Kind, first: Item<'_>, second: Item<'_>, unit: Unit) -> Option<Distribution> {
     match first.key {
         "p50" => {
-            let (p50, p95) = (above_zero(first, unit), above_zero(second, unit));
-            let (p50, p95) = (p50?, p95?);
-            if p95 <= p50 {
+            let (p50, above) = (above_zero(first, unit), above_zero(second, unit));
+            let (p50, above) = (p50?, above?);
+            if above <= p50 {
                 second.report(problem::malformed(
                     second.place(),
-                    "p95",
+                    second.key,
                     "above `p50`",
                     "it is not; a value that never varies is written alone",
                     one(unit),
@@ -122,9 +123,10 @@ fn two_figures(kind: Kind, first: Item<'_>, second: Item<'_>, unit: Unit) -> Opt
                 return None;
             }
             Some(match kind {
-                Kind::Gamma => Distribution::gamma(p50, p95),
-                Kind::Weibull => Distribution::weibull(p50, p95),
-                _ => Distribution::lognormal(p50, p95),
+                Kind::Gamma => Distribution::gamma(p50, above),
+                Kind::Weibull => Distribution::weibull(p50, above),
+                _ if second.key == "p90" => Distribution::lognormal_p90(p50, above),
+                _ => Distribution::lognormal(p50, above),
             })
         }
         "mean" => {
@@ -247,6 +249,7 @@ mod tests {
         let durations = [
             ("\"300ms\"", Distribution::Constant(3e8)),
             ("{ p50 = \"150ms\", p95 = \"400ms\" }", Distribution::lognormal(1.5e8, 4e8)),
+            ("{ p50 = \"150ms\", p90 = \"400ms\" }", Distribution::lognormal_p90(1.5e8, 4e8)),
             ("{ distribution = \"gamma\", p50 = \"150ms\", p95 = \"400ms\" }", Distribution::gamma(1.5e8, 4e8)),
             ("{ distribution = \"weibull\", mean = \"1s\", cv = 2 }", Distribution::weibull_of_mean(1e9, 2.0)),
             ("{ distribution = \"exponential\", p50 = \"1s\" }", Distribution::exponential(1e9)),
@@ -274,7 +277,7 @@ mod tests {
         check_refused(
             "{ p50 = \"150ms\" }",
             Unit::Duration,
-            r#"error: `ttft` must be lognormal, by p50 and p95, or mean and cv
+            r#"error: `ttft` must be lognormal, by p50 and p95, or p50 and p90, or mean and cv
  --> scenario.toml:1:8
   |
 1 | ttft = { p50 = "150ms" }
@@ -337,7 +340,7 @@ error: unknown key `p51` in `ttft`
             ("{ quantiles = [[0.5, 3], [0.4, 5], [1, 6]] }", Unit::Number, "it is not above the one before"),
             ("{ quantiles = [[0.5, 3, 4], [1, 6]] }", Unit::Number, "this is no pair"),
             ("{ distribution = \"normal\", p50 = 3 }", Unit::Number, "unknown value `normal` for `distribution`"),
-            ("{ mu = 1, sigma = 2 }", Unit::Duration, "`ttft` must be lognormal, by p50 and p95, or mean and cv"),
+            ("{ mu = 1, sigma = 2 }", Unit::Duration, "`ttft` must be lognormal, by p50 and p95, or p50 and p90, or mean and cv"),
         ] {
             let refusal = read_as(text, unit).expect_err(text);
             assert!(refusal.contains(reason) && refusal.contains("1 error\n"), "{text}: {refusal}");

@@ -23,6 +23,7 @@ pub(super) struct ReportJson<'a> {
     inputs: Vec<InputJson<'a>>,
     traffic: TrafficJson<'a>,
     assumptions: Vec<AssumptionJson<'a>>,
+    figures: Vec<AssumptionJson<'a>>,
     seeds: Vec<u64>,
     variants: Vec<VariantJson<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -231,6 +232,9 @@ struct IncidentsJson {
     breaches: u64,
     breached: Usd,
     cache_saved: Usd,
+    calls_queued: u64,
+    calls_queued_ms: u64,
+    calls_turned_away: u64,
 }
 
 #[derive(Serialize)]
@@ -297,6 +301,7 @@ impl<'a> ReportJson<'a> {
                 span_ns: report.traffic.span.0,
             },
             assumptions: report.assumptions.iter().map(assumption).collect(),
+            figures: report.figures.iter().map(assumption).collect(),
             seeds: report.variants.first().map_or_else(Vec::new, |variant| variant.runs.iter().map(|run| run.seed).collect()),
             variants: report.variants.iter().map(VariantJson::of).collect(),
             baseline: report.baseline.as_ref().map(replay::BaselineJson::of),
@@ -461,6 +466,9 @@ fn incidents(incidents: &Incidents) -> IncidentsJson {
         breaches: incidents.breaches,
         breached: Usd(incidents.breached),
         cache_saved: Usd(incidents.cache_saved),
+        calls_queued: incidents.calls_queued,
+        calls_queued_ms: incidents.calls_queued_ms,
+        calls_turned_away: incidents.calls_turned_away,
     }
 }
 

@@ -40,6 +40,8 @@ pub struct Report {
     pub traffic: Traffic,
     /// What the numbers rest on beside the inputs.
     pub assumptions: Vec<Assumption>,
+    /// Every single figure behind them that has a source of its own. Only in report.json: they are many.
+    pub figures: Vec<Assumption>,
     /// The variants, in the order of the scenario. Never empty.
     pub variants: Vec<Variant>,
     /// The variant that the others are compared with; an index.

@@ -316,6 +316,13 @@ fn incident_lines(merged: &[(&Variant, Totals)]) -> String {
         ];
         let mut facts: Vec<String> =
             happened.into_iter().filter(|(_, times)| *times > 0).map(|(what, times)| format!("{what} {}", count(times))).collect();
+        if let Some(wait) = incidents.calls_queued_ms.checked_div(incidents.calls_queued) {
+            let wait = latency(Span::from_millis(wait));
+            facts.push(format!("{} waited for the provider, {wait} in the mean", counted(incidents.calls_queued, "call")));
+        }
+        if incidents.calls_turned_away > 0 {
+            facts.push(format!("{} turned away", counted(incidents.calls_turned_away, "call")));
+        }
         if incidents.breaches > 0 {
             facts.push(format!("{} overspent, by {}", counted(incidents.breaches, "budget window"), usd(incidents.breached)));
         }

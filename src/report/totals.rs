@@ -133,7 +133,7 @@ sums! {
         corrected_calls: u64,
     }
 
-    /// What the gateway did beside answering.
+    /// What happened beside answering.
     Incidents {
         /// Requests that would have been refused, had their budget been enforced.
         observed_refusals: u64,
@@ -161,6 +161,12 @@ sums! {
         breached: Money,
         /// What the answers given from the cache had cost when they were made.
         cache_saved: Money,
+        /// Calls that waited for a place of their provider.
+        calls_queued: u64,
+        /// How long in all, in whole milliseconds.
+        calls_queued_ms: u64,
+        /// Calls that found the provider's queue full or waited in vain.
+        calls_turned_away: u64,
     }
 }
 

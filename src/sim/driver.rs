@@ -200,6 +200,7 @@ impl<O: Observer> Driver<O> {
         assert_eq!(self.free.len(), self.entries.len(), "no request is left in flight");
         assert!(self.callers.as_ref().is_none_or(|callers| callers.is_at_rest()), "nobody is left to send anything");
         assert_eq!(self.gateway.outstanding(), Outstanding::default(), "no hold, place, waiter or flight is left");
+        self.totals.waits = self.upstream.waits();
         self.totals.check();
         (self.observer, self.totals)
     }
@@ -402,8 +403,11 @@ impl<O: Observer> Driver<O> {
         let mut journal = Listener { observer: &mut self.observer, totals: &mut self.totals, about: Some(&mut about) };
         let action = entry.flight.step(plan, &mut self.gateway, now, event, &mut journal);
         let answered = about.answered.filter(|_| self.callers.is_some());
-        if about.has_closed {
-            entry.open = None;
+        if about.has_closed
+            && let Some(open) = entry.open.take()
+            && !open.has_ended
+        {
+            self.upstream.close(now, open.call.deployment, slot, &open.fate);
         }
         assert!(entry.open.as_ref().is_none_or(|open| !open.has_ended), "a call that has ended is closed at once");
         match action {
@@ -421,6 +425,24 @@ impl<O: Observer> Driver<O> {
             self.answered(slot, outcome);
         }
         self.schedule(slot);
+        if !self.upstream.moved.is_empty() {
+            self.move_up();
+        }
+    }
+
+    /// Calls that wait for a place of their provider get it earlier than they were told, because somebody has left.
+    fn move_up(&mut self) {
+        let mut moved = std::mem::take(&mut self.upstream.moved);
+        for (slot, fate) in moved.drain(..) {
+            let open = self.entries[slot.index()].open.as_mut().expect("who waits for a place is open");
+            let earlier = open.fate.begins_at.since(fate.begins_at);
+            if open.drained_at != Time::MAX {
+                open.drained_at = self.now.max(open.drained_at - earlier);
+            }
+            open.fate = fate;
+            self.schedule(slot);
+        }
+        self.upstream.moved = moved;
     }
 
     fn call(&mut self, slot: Slot, call: Call) {
@@ -436,6 +458,7 @@ impl<O: Observer> Driver<O> {
         let ratio = self.tokens.as_ref().map_or(TokenRatio::ONE, |table| table.ratio(request.model, call.deployment));
         let prompt = Prompt {
             request: request.id,
+            slot,
             input_tokens: ratio.input.of(request.input_tokens),
             output_tokens: ratio.output.of(output_tokens),
             choices: request.choices,

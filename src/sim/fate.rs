@@ -9,6 +9,8 @@ use crate::gateway::time::{Span, Time};
 /// The fate of one call, computed when it is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fate {
+    /// When the provider begins to work on it: when it is made, or when it has waited for a place.
+    pub begins_at: Time,
     /// When the status line and the first chunk come; [`Time::MAX`] if the answer never begins.
     pub opens_at: Time,
     /// When it ends if nobody closes it before; [`Time::MAX`] if never.
@@ -17,6 +19,8 @@ pub struct Fate {
     pub gap: Span,
     /// Output tokens in a chunk.
     pub chunk_tokens: u32,
+    /// Whether it has, or waits for, one of the deployment's places.
+    pub has_place: bool,
     /// A stream: its tokens arrive one chunk after the other.
     pub stream: bool,
     /// What it uses in all. The output of a cut stream is what came before the cut.
@@ -62,6 +66,12 @@ impl Ending {
 }
 
 impl Fate {
+    /// The same, begun at another time. What never happens still never happens.
+    pub(super) fn begun_at(&self, begins_at: Time) -> Self {
+        let moved = |at: Time| if at == Time::MAX { at } else { begins_at + at.since(self.begins_at) };
+        Self { begins_at, opens_at: moved(self.opens_at), ends_at: moved(self.ends_at), ..*self }
+    }
+
     /// Output tokens that the provider has made by `at` and that a stream has brought. At most all.
     pub fn made(&self, at: Time) -> u32 {
         if at < self.opens_at || !matches!(self.ending, Ending::Whole | Ending::Cut(_)) {
@@ -98,6 +108,7 @@ impl Fate {
     pub fn bill(&self, end: End, billing: &Billing) -> Option<Usage> {
         match (self.ending, end) {
             (Ending::Refused(_), _) => None,
+            (_, End::Closed(at) | End::TimedOut(at)) if at < self.begins_at => None,
             (Ending::Failed(_), _) | (Ending::Silent(_), End::ByItself) => {
                 billing.failed_after_prefill.then_some(Usage { output: 0, reasoning: 0, ..self.usage })
             }
@@ -127,6 +138,8 @@ mod tests {
     /// 20 tokens in chunks of 2, from 1,000 ns on, one chunk every 100 ns: ends at 1,900.
     fn stream() -> Fate {
         Fate {
+            begins_at: Time(0),
+            has_place: false,
             opens_at: Time(1_000),
             ends_at: Time(1_900),
             gap: Span(100),
@@ -192,6 +205,8 @@ mod tests {
             assert_eq!((output(failed, end, BILLED), output(failed, end, charged)), (None, Some(0)));
             assert_eq!((output(refused, end, BILLED), output(refused, end, charged)), (None, None));
         }
+        let waits = Fate { begins_at: Time(500), ..stream() };
+        assert_eq!([499, 500].map(|at| output(waits, End::Closed(Time(at)), BILLED)), [None, Some(3)], "nobody has worked on it before it begins");
         let cut = Fate { ending: Ending::Cut(failure), usage: Usage::plain(50, 6), ends_at: Time(1_300), ..stream() };
         assert_eq!(output(cut, End::ByItself, BILLED), Some(6));
     }

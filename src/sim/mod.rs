@@ -7,11 +7,15 @@
 //!
 //! At equal times completions come first, then wakes, then clients that leave, then what clients send again or had held back, then arrivals in
 //! file order.
+pub mod presets;
 pub mod world;
 
 pub mod fate;
+mod limiter;
+pub mod places;
 pub mod prompt_cache;
 pub mod upstream;
+mod weather;
 
 mod batches;
 pub mod client;

@@ -1,5 +1,6 @@
 //! How reports listen to a run, and what a run asserts about itself. Decides nothing that a request could notice.
 
+use super::places::Waits;
 use crate::gateway::id::{DeploymentId, KeyId, ModelId, RequestId};
 use crate::gateway::journal::{CallClosed, Fact, Outcome};
 use crate::gateway::money::Money;
@@ -124,6 +125,8 @@ pub struct Totals {
     pub not_sent: u64,
     /// Users who got their answer or gave up. Counted where clients retry or wait for each other's answers.
     pub users: u64,
+    /// How much calls waited for a place of their provider.
+    pub waits: Waits,
 }
 
 impl Totals {

@@ -1,7 +1,9 @@
 //! The world alone against the dollars and counts computed independently for the real traces, and the whole loop against hand-made plans.
 
 mod clients;
+mod closed_forms;
 mod hits;
+mod limiting;
 mod run;
 mod tokens;
 
@@ -9,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 use super::fate::{End, Ending};
 use super::upstream::{Prompt, Upstream};
-use super::world::{Answer, Chance, DeploymentWorld, Limiter, Outage, PromptCache, Reason, RetryAfter, Step, World};
-use crate::gateway::id::{DeploymentId, RequestId};
+use super::world::{Answer, Chance, DeploymentWorld, Incident, Limiter, PromptCache, Reason, RetryAfter, Step, World};
+use crate::gateway::id::{DeploymentId, RequestId, Slot};
 use crate::gateway::money::{Money, Rate};
 use crate::gateway::plan::{BillingRule, Deployment, Plan, Presume, Refill};
 use crate::gateway::rate_card::{RateCard, Rates};
@@ -92,6 +94,7 @@ const ONLY: DeploymentId = DeploymentId(0);
 fn prompt<'a>(number: u64, batch: &'a Batch, row: &Row) -> Prompt<'a> {
     Prompt {
         request: RequestId(number),
+        slot: Slot(0),
         input_tokens: row.input_tokens,
         output_tokens: row.output_tokens.unwrap(),
         choices: 1,
@@ -106,6 +109,7 @@ fn prompt<'a>(number: u64, batch: &'a Batch, row: &Row) -> Prompt<'a> {
 fn small(number: u64) -> Prompt<'static> {
     Prompt {
         request: RequestId(number),
+        slot: Slot(0),
         input_tokens: 100,
         output_tokens: 20,
         choices: 1,
@@ -210,8 +214,8 @@ fn scripts_are_met_in_the_order_of_calls_and_then_for_ever() {
 
 #[test]
 fn an_outage_holds_from_its_first_to_before_its_last_instant() {
-    let outage = Outage { from: Span::from_secs(10), lasts: Span::from_secs(5), step: Step::status(503) };
-    let mut upstream = upstream(DeploymentWorld { outages: vec![outage], ..DeploymentWorld::ledger("a") });
+    let outage = Incident::outage(Span::from_secs(10), Span::from_secs(5), Step::status(503));
+    let mut upstream = upstream(DeploymentWorld { incidents: vec![outage], ..DeploymentWorld::ledger("a") });
     let start = Time(1_000 * Span::SECOND.0);
     upstream.begin(start);
     let mut is_up = |millis| upstream.call(start + Span::from_millis(millis), ONLY, 0, u32::MAX, &small(0)).ending == Ending::Whole;

@@ -3,22 +3,27 @@
 use std::fmt;
 
 use super::fate::{Ending, Fate, times};
+use super::limiter::{Counts, Limits};
+use super::places::{Door, Queue, Waits};
 use super::prompt_cache::Blocks;
-use super::world::{Answer, Basis, Counted, DeploymentWorld, Pace, Reason, RetryAfter, Step, World};
+use super::weather::{Conditions, Weather, hash};
+use super::world::{Answer, Basis, DeploymentWorld, Pace, Reason, Step, Varies, World};
 use crate::gateway::draw::{self, Purpose};
 use crate::gateway::failure::{Failure, FailureClass};
-use crate::gateway::id::{DeploymentId, RequestId};
-use crate::gateway::limits::Meter;
+use crate::gateway::id::{DeploymentId, RequestId, Slot};
 use crate::gateway::plan::Plan;
 use crate::gateway::rate_card::Usage;
 use crate::gateway::time::{Span, Time};
 use crate::price::tokens::Ratio;
+use crate::traffic::distribution::Draws;
 
 /// All providers of one variant while it runs. Indexed by the deployments of its plan.
 #[derive(Debug)]
 pub struct Upstream {
     deployments: Vec<Provider>,
     start: Time,
+    /// Calls that have waited less than they were told to, because somebody left.
+    pub(super) moved: Vec<(Slot, Fate)>,
 }
 
 /// What the world needs to know of a request.
@@ -26,6 +31,8 @@ pub struct Upstream {
 pub struct Prompt<'a> {
     /// Luck is keyed by it.
     pub request: RequestId,
+    /// Where the driver has it, for when its fate changes.
+    pub slot: Slot,
     /// Input tokens.
     pub input_tokens: u32,
     /// Output tokens of the whole answer, if nothing limits it.
@@ -56,9 +63,12 @@ pub struct WorldError {
 #[derive(Debug)]
 struct Provider {
     world: DeploymentWorld,
+    seed: u64,
     luck: u64,
     calls: u64,
-    meters: Vec<Meter>,
+    limits: Option<Limits>,
+    places: Option<Queue>,
+    weather: Option<Weather>,
     cache: Option<Blocks>,
     /// The model's own maximum: a call that states no less states nothing.
     output_tokens_max: u32,
@@ -81,12 +91,15 @@ impl Upstream {
             }
         }
         let fits = error.missing.is_empty() && error.twice.is_empty();
-        if fits { Ok(Self { deployments, start: Time(0) }) } else { Err(error) }
+        if fits { Ok(Self { deployments, start: Time(0), moved: Vec::new() }) } else { Err(error) }
     }
 
-    /// Sets the instant that outages count from.
+    /// Sets the instant that incidents count from.
     pub fn begin(&mut self, start: Time) {
         self.start = start;
+        for provider in &mut self.deployments {
+            provider.begin(start);
+        }
     }
 
     /// What one deployment is like.
@@ -94,29 +107,151 @@ impl Upstream {
         &self.deployments[deployment.index()].world
     }
 
+    /// How much calls have waited for a place at all deployments together.
+    pub fn waits(&self) -> Waits {
+        self.deployments.iter().filter_map(|provider| provider.places.as_ref()).map(Queue::waits).fold(Waits::default(), Waits::plus)
+    }
+
     /// Makes a call at `now`, which never decreases: the `nth` of this request to this deployment, from 0.
     pub fn call(&mut self, now: Time, deployment: DeploymentId, nth: u32, max_tokens: u32, prompt: &Prompt<'_>) -> Fate {
-        let since_start = now.since(self.start);
-        self.deployments[deployment.index()].call(now, since_start, nth, max_tokens, prompt)
+        self.deployments[deployment.index()].call(now, nth, max_tokens, prompt)
+    }
+
+    /// Closes a call before its end. If others begin earlier for it, they are in `moved`.
+    #[inline]
+    pub(super) fn close(&mut self, now: Time, deployment: DeploymentId, slot: Slot, fate: &Fate) {
+        let Provider { places, world, .. } = &mut self.deployments[deployment.index()];
+        if let Some(places) = places {
+            places.close(now, slot, fate, &world.billing, &mut self.moved);
+        }
     }
 }
 
 impl Provider {
     fn new(world: DeploymentWorld, seed: u64, output_tokens_max: u32) -> Self {
-        let limits = world.limiter.iter().flat_map(|limiter| &limiter.limits);
-        Self {
+        let mut provider = Self {
             luck: draw::bits(seed, hash(&world.name), Purpose::World, 0),
+            seed,
             calls: 0,
-            meters: limits.map(|limit| Meter::new(limit.refill, limit.amount, limit.period)).collect(),
+            limits: world.limiter.as_ref().map(Limits::new),
+            places: world.places.map(Queue::new),
+            weather: None,
             cache: world.prompt_cache.map(Blocks::new),
             output_tokens_max,
             world,
+        };
+        provider.begin(Time(0));
+        provider
+    }
+
+    fn begin(&mut self, start: Time) {
+        let incidents = &self.world.incidents;
+        self.weather = (!incidents.is_empty()).then(|| Weather::new(incidents, self.seed, start));
+    }
+
+    fn call(&mut self, now: Time, nth: u32, max_tokens: u32, prompt: &Prompt<'_>) -> Fate {
+        if let Some(step) = prompt.recorded {
+            return self.recorded(now, nth, max_tokens, step, prompt);
+        }
+        let conditions = self.conditions(now, nth, prompt.request);
+        let answered = |step: Step| Answered { step, nth, slower_per_mille: conditions.slower_per_mille, wait: Span::ZERO };
+        if let Some(step) = conditions.all {
+            return self.fate(now, max_tokens, answered(step), prompt);
+        }
+        let counts = self.counts(now, max_tokens, prompt);
+        if let Some(limits) = &mut self.limits
+            && let Err(retry_after) = limits.admit(now, counts)
+        {
+            let refused = Step::of(Answer::Status { status: 429, retry_after, reason: Reason::Plain });
+            return self.fate(now, max_tokens, answered(refused), prompt);
+        }
+        let begins_at = match self.places.as_mut().map(|places| places.door(now)) {
+            None => now,
+            Some(Door::Begins(at)) => at,
+            Some(Door::TurnedAway(at)) => return self.turn_away(now, at, counts, prompt),
+        };
+        let scripted = usize::try_from(self.calls).ok().and_then(|calls| self.world.steps.get(calls)).copied();
+        self.calls += 1;
+        let step = scripted.or(conditions.this).or_else(|| self.chance(conditions.drawn)).unwrap_or(self.world.then);
+        let fate = self.fate(now, max_tokens, Answered { wait: begins_at.since(now), ..answered(step) }, prompt);
+        let fate = self.places.as_mut().map_or(fate, |places| places.enter(now, prompt.slot, begins_at, fate));
+        if let Some(limits) = &mut self.limits {
+            limits.will_end(now, counts, fate.ends_at, fate.usage.output);
+        }
+        fate
+    }
+
+    /// What the log saw of this very call. It takes its share of the limits, whatever ours would have said, but no place: what it waited for one is
+    /// in the recorded times.
+    fn recorded(&mut self, now: Time, nth: u32, max_tokens: u32, step: Step, prompt: &Prompt<'_>) -> Fate {
+        let counts = self.counts(now, max_tokens, prompt);
+        let is_counted = self.limits.as_mut().is_some_and(|limits| limits.admit(now, counts).is_ok());
+        let answered = Answered { step, nth, slower_per_mille: Conditions::FINE.slower_per_mille, wait: Span::ZERO };
+        let fate = self.fate(now, max_tokens, answered, prompt);
+        if let Some(limits) = self.limits.as_mut().filter(|_| is_counted) {
+            limits.will_end(now, counts, fate.ends_at, fate.usage.output);
+        }
+        fate
+    }
+
+    /// The weather that a call meets, and its luck.
+    fn conditions(&mut self, now: Time, nth: u32, request: RequestId) -> Conditions {
+        if self.weather.is_none() && self.world.chances.is_empty() {
+            return Conditions::FINE;
+        }
+        let drawn = draw::below(draw::bits(self.luck, request.0, Purpose::Failure, nth), 1_000_000);
+        self.weather.as_mut().map_or(Conditions { drawn, ..Conditions::FINE }, |weather| weather.meets(now, drawn))
+    }
+
+    /// What luck has for a call in place of the usual.
+    fn chance(&self, mut drawn: u64) -> Option<Step> {
+        for chance in &self.world.chances {
+            let Some(left) = drawn.checked_sub(u64::from(chance.per_million)) else { return Some(chance.step) };
+            drawn = left;
+        }
+        None
+    }
+
+    /// What a call counts at the limiter.
+    fn counts(&self, now: Time, max_tokens: u32, prompt: &Prompt<'_>) -> Counts {
+        let input = prompt.input_tokens;
+        let Some(limits) = &self.limits else { return Counts { input, uncached: input, output: 0 } };
+        let output = match limits.rules().basis {
+            Basis::Actual => output(prompt.output_tokens, max_tokens, prompt.choices),
+            Basis::MaxTokens { unstated } if max_tokens >= self.output_tokens_max => unstated,
+            Basis::MaxTokens { .. } => max_tokens.saturating_mul(u32::from(prompt.choices)),
+        };
+        let cached = if limits.tell_cached_input() { self.input(now, input, prompt).cache_read } else { 0 };
+        Counts { input, uncached: input - cached, output }
+    }
+
+    /// The answer of a deployment that has no place: once a call has waited for too long, or like any other error. Nobody works on it, whatever
+    /// the status says.
+    fn turn_away(&mut self, now: Time, at: Option<Time>, counts: Counts, prompt: &Prompt<'_>) -> Fate {
+        let status = self.world.places.map_or(429, |places| places.status);
+        let failure = Failure { class: FailureClass::of_status(status), status, retry_after: None };
+        let ends_at = at.unwrap_or(now + self.world.pace.first);
+        if let Some(limits) = &mut self.limits {
+            limits.will_end(now, counts, ends_at, 0);
+        }
+        let (usage, ending) = (Usage::plain(prompt.input_tokens, 0), Ending::Refused(failure));
+        Fate {
+            begins_at: now,
+            opens_at: Time::MAX,
+            ends_at,
+            gap: Span::ZERO,
+            chunk_tokens: 1,
+            has_place: false,
+            stream: prompt.stream,
+            usage,
+            ending,
         }
     }
 
-    fn call(&mut self, now: Time, since_start: Span, nth: u32, max_tokens: u32, prompt: &Prompt<'_>) -> Fate {
-        let step = self.step(now, since_start, nth, max_tokens, prompt);
-        let Pace { first, gap, chunk_tokens } = step.pace.unwrap_or(self.world.pace);
+    /// What becomes of a call if it begins at once. What the prompt cache has of it is what it has now, also if the call waits.
+    fn fate(&mut self, now: Time, max_tokens: u32, answered: Answered, prompt: &Prompt<'_>) -> Fate {
+        let Answered { step, .. } = answered;
+        let Pace { first, gap, chunk_tokens } = self.pace(now, &answered, prompt);
         let chunk_tokens = chunk_tokens.max(1);
         let first_at = now + first;
         let whole = output(step.output_tokens.unwrap_or(prompt.output_tokens), max_tokens, prompt.choices);
@@ -134,80 +269,36 @@ impl Provider {
             }
             Answer::Broken | Answer::Cut { .. } => (Time::MAX, first_at, 0, Ending::Failed(Failure::new(FailureClass::Connect))),
         };
-        let usage = Usage { output, ..self.process(now, first_at, &step, ending, prompt) };
-        Fate { opens_at, ends_at, gap, chunk_tokens, stream: prompt.stream, usage, ending }
+        let usage = Usage { output, ..self.process(now, first_at + answered.wait, &step, ending, prompt) };
+        Fate { begins_at: now, opens_at, ends_at, gap, chunk_tokens, has_place: false, stream: prompt.stream, usage, ending }
     }
 
-    /// What this call meets.
-    fn step(&mut self, now: Time, since_start: Span, nth: u32, max_tokens: u32, prompt: &Prompt<'_>) -> Step {
-        if let Some(step) = prompt.recorded {
-            // It took its share of the limits, whatever a limiter of ours would have said.
-            let _ = self.admit(now, max_tokens, prompt);
-            return step;
-        }
-        let has_begun = |from: Span| since_start >= from;
-        if let Some(outage) = self.world.outages.iter().find(|each| has_begun(each.from) && !has_begun(each.from + each.lasts)) {
-            return outage.step;
-        }
-        if let Err(retry_after) = self.admit(now, max_tokens, prompt) {
-            return Step::of(Answer::Status { status: 429, retry_after, reason: Reason::Plain });
-        }
-        let scripted = usize::try_from(self.calls).ok().and_then(|calls| self.world.steps.get(calls)).copied();
-        self.calls += 1;
-        scripted.or_else(|| self.chance(prompt.request, nth)).unwrap_or(self.world.then)
+    /// How fast this call is.
+    fn pace(&self, now: Time, answered: &Answered, prompt: &Prompt<'_>) -> Pace {
+        let Some(stated) = answered.step.pace else {
+            let usual = self.world.varies.as_ref().map_or(self.world.pace, |varies| self.drawn_pace(varies, answered.nth, prompt.request));
+            let usual = if self.world.prefill == Span::ZERO { usual } else { self.with_prefill(now, usual, prompt) };
+            return usual.slower(answered.slower_per_mille);
+        };
+        stated.slower(answered.slower_per_mille)
     }
 
-    /// What luck has for this call in place of the usual.
-    fn chance(&self, request: RequestId, nth: u32) -> Option<Step> {
-        if self.world.chances.is_empty() {
-            return None;
+    fn drawn_pace(&self, varies: &Varies, nth: u32, request: RequestId) -> Pace {
+        let mut pace = self.world.pace;
+        let draws = |purpose| Draws::new(self.luck, request.0, purpose, nth);
+        if let Some(first) = &varies.first {
+            pace.first = Span(first.draw_whole(&mut draws(Purpose::FirstToken)));
         }
-        let mut drawn = draw::below(draw::bits(self.luck, request.0, Purpose::Failure, nth), 1_000_000);
-        for chance in &self.world.chances {
-            let Some(left) = drawn.checked_sub(u64::from(chance.per_million)) else { return Some(chance.step) };
-            drawn = left;
+        if let Some(speed) = &varies.tokens_per_second {
+            pace = pace.at_speed(speed.draw(&mut draws(Purpose::Speed)));
         }
-        None
+        pace
     }
 
-    /// Counts the call on all limits, or says what the 429's Retry-After is.
-    fn admit(&mut self, now: Time, max_tokens: u32, prompt: &Prompt<'_>) -> Result<(), Option<Span>> {
-        let Some(limiter) = &self.world.limiter else { return Ok(()) };
-        let output = match limiter.basis {
-            Basis::Actual => output(prompt.output_tokens, max_tokens, prompt.choices),
-            Basis::MaxTokens { unstated } if max_tokens >= self.output_tokens_max => unstated,
-            Basis::MaxTokens { .. } => max_tokens.saturating_mul(u32::from(prompt.choices)),
-        };
-        let cache = &self.cache;
-        let uncached = || {
-            let usage = cache.as_ref().map(|cache| cache.usage(now, prompt.blocks, prompt.block_size, prompt.block_ratio, prompt.input_tokens));
-            prompt.input_tokens - usage.map_or(0, |usage| usage.cache_read)
-        };
-        let counted = |counts| match counts {
-            Counted::Requests => 1,
-            Counted::InputTokens => u64::from(uncached()),
-            Counted::OutputTokens => u64::from(output),
-            Counted::TotalTokens => u64::from(prompt.input_tokens) + u64::from(output),
-        };
-        let limits = || limiter.limits.iter();
-        if limits().zip(&self.meters).all(|(limit, meter)| meter.fits(now, counted(limit.counts))) {
-            for (limit, meter) in limits().zip(&mut self.meters) {
-                meter.take(now, counted(limit.counts));
-            }
-            return Ok(());
-        }
-        let wait = limits().zip(&self.meters).map(|(limit, meter)| meter.wait(now, counted(limit.counts))).max().unwrap_or(Span::ZERO);
-        for (limit, meter) in limits().zip(&mut self.meters) {
-            if limiter.rejects_count && limit.counts == Counted::Requests && meter.fits(now, 1) {
-                meter.take(now, 1);
-            }
-        }
-        Err(match limiter.retry_after {
-            RetryAfter::Absent => None,
-            RetryAfter::Fixed(span) => Some(span),
-            RetryAfter::UntilItFits if wait == Span::MAX => None,
-            RetryAfter::UntilItFits => Some(Span::from_secs(wait.0.div_ceil(Span::SECOND.0))),
-        })
+    /// The time to the first token, with that for reading what the prompt cache does not have.
+    fn with_prefill(&self, now: Time, pace: Pace, prompt: &Prompt<'_>) -> Pace {
+        let uncached = prompt.input_tokens - self.input(now, prompt.input_tokens, prompt).cache_read;
+        Pace { first: pace.first + times(self.world.prefill, uncached.into()), ..pace }
     }
 
     /// The input as it will be billed. Calls whose prompt is processed use the prompt cache.
@@ -218,15 +309,32 @@ impl Provider {
             Ending::Failed(_) => self.world.billing.failed_after_prefill,
             Ending::Refused(_) => false,
         };
-        match &mut self.cache {
-            Some(cache) if is_processed => {
-                let usage = cache.usage(now, prompt.blocks, prompt.block_size, prompt.block_ratio, input);
-                cache.touch(now, first_at, prompt.blocks);
-                usage
-            }
-            _ => Usage::plain(input, 0),
+        if !is_processed {
+            return Usage::plain(input, 0);
         }
+        let usage = self.input(now, input, prompt);
+        if let Some(cache) = &mut self.cache {
+            cache.touch(now, first_at, prompt.blocks);
+        }
+        usage
     }
+
+    /// So many input tokens as they are billed at `now`: plain, or what the prompt cache has of them and what it takes.
+    fn input(&self, now: Time, tokens: u32, prompt: &Prompt<'_>) -> Usage {
+        let usage = |cache: &Blocks| cache.usage(now, prompt.blocks, prompt.block_size, prompt.block_ratio, tokens);
+        self.cache.as_ref().map_or_else(|| Usage::plain(tokens, 0), usage)
+    }
+}
+
+/// What a call meets, and how fast.
+#[derive(Debug, Clone, Copy)]
+struct Answered {
+    step: Step,
+    /// Which call of its request to this deployment it is.
+    nth: u32,
+    slower_per_mille: u32,
+    /// How long it waits for a place before that.
+    wait: Span,
 }
 
 impl fmt::Display for WorldError {
@@ -245,9 +353,4 @@ impl std::error::Error for WorldError {}
 /// The output that a provider makes which honours max_tokens.
 fn output(wanted: u32, max_tokens: u32, choices: u16) -> u32 {
     wanted.min(max_tokens.saturating_mul(u32::from(choices)))
-}
-
-/// A stable hash of a name (FNV-1a, 64 bits): luck must be the same in every build.
-fn hash(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

@@ -1,8 +1,17 @@
 //! What providers are like, as data: speed, outcomes, limits, prompt caches, outages and bills. Decides nothing while a run goes on (`upstream` does).
 
+mod incidents;
+mod limits;
+mod places;
+
+pub use self::incidents::{ALL_CALLS, Incident, Kind, When};
+pub use self::limits::{Basis, Counted, DAY, Limiter, ProviderLimit, RetryAfter};
+pub use self::places::Places;
+
+use super::presets::Used;
 use crate::gateway::failure::FailureClass;
-use crate::gateway::plan::{Anchor, Refill};
 use crate::gateway::time::Span;
+use crate::traffic::distribution::Distribution;
 
 /// Everything outside the gateway that answers calls. One for each variant; the same value gives the same luck to every variant.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -18,6 +27,11 @@ pub struct DeploymentWorld {
     pub name: String,
     /// Speed, where a step doesn't state one.
     pub pace: Pace,
+    /// What of that differs from call to call; the rest is as `pace` says.
+    pub varies: Option<Box<Varies>>,
+    /// What every input token that is not read from the prompt cache adds to the time to the first token. Zero unless somebody says otherwise: that
+    /// it grows with the prompt is plain, how fast is unverified (U).
+    pub prefill: Span,
     /// What its first calls meet, in the order in which they are made, whoever makes them.
     pub steps: Vec<Step>,
     /// What all later calls meet.
@@ -26,14 +40,18 @@ pub struct DeploymentWorld {
     pub chances: Vec<Chance>,
     /// The provider's rate limiter.
     pub limiter: Option<Limiter>,
+    /// How many calls it works on at one time; without, as many as come.
+    pub places: Option<Places>,
     /// The provider's prompt cache.
     pub prompt_cache: Option<PromptCache>,
-    /// When it is down.
-    pub outages: Vec<Outage>,
+    /// When it is down, slow or flaky.
+    pub incidents: Vec<Incident>,
     /// What is billed for calls that don't end well.
     pub billing: Billing,
     /// Calls that the log saw meet what it says, in place of all of the above.
     pub recorded_outcomes: bool,
+    /// The presets that it was made by, for the report. Changes nothing.
+    pub presets: Vec<Used>,
 }
 
 /// How fast an answer comes: the first chunk after `first`, then one every `gap`.
@@ -45,6 +63,15 @@ pub struct Pace {
     pub gap: Span,
     /// Output tokens in a chunk; at least 1.
     pub chunk_tokens: u32,
+}
+
+/// How an answer's speed differs from call to call. Keyed by seed, request, deployment and which call of the request to it this is.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Varies {
+    /// Nanoseconds to the first chunk.
+    pub first: Option<Distribution>,
+    /// Output tokens in a second. Nobody is slower than one in 100 s.
+    pub tokens_per_second: Option<Distribution>,
 }
 
 /// What one call meets.
@@ -104,79 +131,6 @@ pub struct Chance {
     pub per_million: u32,
     /// What they meet.
     pub step: Step,
-}
-
-/// A time in which every call meets the same error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Outage {
-    /// From the first arrival of the run.
-    pub from: Span,
-    /// How long.
-    pub lasts: Span,
-    /// What calls meet.
-    pub step: Step,
-}
-
-/// A provider's rate limiter. A call that doesn't fit all limits is answered 429 and bills nothing.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Limiter {
-    /// All must have room.
-    pub limits: Vec<ProviderLimit>,
-    /// How many tokens a call counts when it is admitted.
-    pub basis: Basis,
-    /// Whether a rejected call uses up request limits. OpenAI: yes (P, help article 5955604).
-    pub rejects_count: bool,
-    /// The header on a 429.
-    pub retry_after: RetryAfter,
-}
-
-/// One limit of a provider.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ProviderLimit {
-    /// What is counted.
-    pub counts: Counted,
-    /// How many in `period`.
-    pub amount: u64,
-    /// Usually a minute.
-    pub period: Span,
-    /// Token bucket (full at first) or windows.
-    pub refill: Refill,
-}
-
-/// What a provider's limit counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Counted {
-    /// Calls.
-    Requests,
-    /// Input tokens that are not read from the prompt cache (Anthropic's ITPM, P).
-    InputTokens,
-    /// Output tokens, by the limiter's [`Basis`].
-    OutputTokens,
-    /// Input, cached or not, and output by the limiter's [`Basis`] (OpenAI's TPM, S).
-    TotalTokens,
-}
-
-/// How many output tokens a call counts at admission.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Basis {
-    /// As many as it will have. No provider can know it; what the recorded counts are computed with.
-    Actual,
-    /// The max_tokens sent (S). Not corrected at the end.
-    MaxTokens {
-        /// What a call without a max_tokens of its own counts: one whose max_tokens is the model's own maximum.
-        unstated: u32,
-    },
-}
-
-/// The Retry-After header of a limiter's 429.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RetryAfter {
-    /// None.
-    Absent,
-    /// Always the same.
-    Fixed(Span),
-    /// How long until the call would fit, rounded up to whole seconds.
-    UntilItFits,
 }
 
 /// A provider's prompt cache over chained blocks of the prompt.
@@ -242,6 +196,35 @@ impl Pace {
     pub const REALISTIC: Self = Self::tokens_per_second(Span::from_millis(500), 80);
 }
 
+impl Pace {
+    /// The same at so many output tokens a second, rounded to whole nanoseconds for each chunk.
+    #[must_use]
+    pub fn at_speed(self, tokens_per_second: f64) -> Self {
+        let nanoseconds = Span::SECOND.0 as f64 * f64::from(self.chunk_tokens) / tokens_per_second.max(SPEED_MIN);
+        Self { gap: Span(nanoseconds.round() as u64), ..self }
+    }
+
+    /// The same speed in chunks of so many tokens, at least 1. Rounded down to whole nanoseconds.
+    #[must_use]
+    pub fn in_chunks_of(self, chunk_tokens: u32) -> Self {
+        let gap = u128::from(self.gap.0) * u128::from(chunk_tokens) / u128::from(self.chunk_tokens.max(1));
+        Self { gap: Span(u64::try_from(gap).unwrap_or(u64::MAX)), chunk_tokens, ..self }
+    }
+
+    /// The same, taking so many thousandths of the time, rounded down.
+    #[must_use]
+    pub fn slower(self, per_mille: u32) -> Self {
+        if per_mille == 1000 {
+            return self;
+        }
+        let stretched = |span: Span| Span(u64::try_from(u128::from(span.0) * u128::from(per_mille) / 1000).unwrap_or(u64::MAX));
+        Self { first: stretched(self.first), gap: stretched(self.gap), ..self }
+    }
+}
+
+/// Tokens a second: a draw near zero would never end.
+const SPEED_MIN: f64 = 0.01;
+
 impl Step {
     /// 200 and the whole answer at the deployment's pace.
     pub const OK: Self = Self::of(Answer::Whole);
@@ -265,37 +248,6 @@ impl Reason {
             Self::ContextWindow => FailureClass::ContextWindow,
             Self::ContentPolicy => FailureClass::ContentPolicy,
         }
-    }
-}
-
-impl Limiter {
-    /// Requests and tokens per minute as the recorded counts have them: actual tokens, rejects are free, no header.
-    pub fn ledger(requests_per_minute: u64, tokens_per_minute: u64, refill: Refill) -> Self {
-        Self {
-            limits: Self::per_minute(requests_per_minute, tokens_per_minute, refill),
-            basis: Basis::Actual,
-            rejects_count: false,
-            retry_after: RetryAfter::Absent,
-        }
-    }
-
-    /// Requests and tokens per minute as OpenAI enforces them: input and max_tokens (S), rejects count (P), in a token bucket (S; a bucket
-    /// or windows alone changes the rejects by 1.3-3x). A call without a max_tokens counts 16 output tokens (U). Retry-After: none (S).
-    pub fn openai(requests_per_minute: u64, tokens_per_minute: u64) -> Self {
-        Self {
-            limits: Self::per_minute(requests_per_minute, tokens_per_minute, Refill::Bucket),
-            basis: Basis::MaxTokens { unstated: 16 },
-            rejects_count: true,
-            retry_after: RetryAfter::Absent,
-        }
-    }
-
-    /// Windows that follow each other from the first call on.
-    pub const WINDOWS_FROM_START: Refill = Refill::Window(Anchor::Start);
-
-    fn per_minute(requests: u64, tokens: u64, refill: Refill) -> Vec<ProviderLimit> {
-        let limit = |counts, amount| ProviderLimit { counts, amount, period: Span::MINUTE, refill };
-        vec![limit(Counted::Requests, requests), limit(Counted::TotalTokens, tokens)]
     }
 }
 
@@ -333,14 +285,18 @@ impl DeploymentWorld {
         Self {
             name: name.into(),
             pace: Pace::INSTANT,
+            varies: None,
+            prefill: Span::ZERO,
             steps: Vec::new(),
             then: Step::OK,
             chances: Vec::new(),
             limiter: None,
+            places: None,
             prompt_cache: None,
-            outages: Vec::new(),
+            incidents: Vec::new(),
             billing: Billing::EXACT,
             recorded_outcomes: false,
+            presets: Vec::new(),
         }
     }
 

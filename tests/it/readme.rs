@@ -96,7 +96,8 @@ fn every_block_is_true() {
             other => panic!("README.md:{line}: a block of `{other}` that nobody checks"),
         }
     }
-    let expected = ["gateway.toml", "scenario.toml", "clients.toml", "contract.toml", "made-up.toml"].map(str::to_owned).to_vec();
+    let names = ["gateway.toml", "scenario.toml", "clients.toml", "contract.toml", "providers.toml", "made-up.toml"];
+    let expected = names.map(str::to_owned).to_vec();
     assert_eq!((configurations, outputs), (expected, 2));
 }
 

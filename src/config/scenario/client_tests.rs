@@ -86,7 +86,7 @@ error: `timeout` must be a duration above zero
   |
   = help: for example: timeout = "30s"
 
-error: `patience` must be lognormal, by p50 and p95, or mean and cv
+error: `patience` must be lognormal, by p50 and p95, or p50 and p90, or mean and cv
  --> scenario.toml:6:12
   |
 6 | patience = { p50 = "20s" }

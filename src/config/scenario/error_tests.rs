@@ -178,8 +178,6 @@ fn what_comes_later_is_refused_and_not_ignored() {
 litellm = "config.yaml"
 [traffic]
 trace = "trace.csv"
-[world.models.mini]
-ttft = { p50 = "150ms", p95 = "400ms" }
 [sweep]
 'cache.ttl' = ["0s", "1m"]
 "#,
@@ -191,23 +189,15 @@ ttft = { p50 = "150ms", p95 = "400ms" }
   |
   = help: write the gateway as gateway.toml: gateway = "gateway.toml"
 
-error: a distribution is not supported yet
- --> scenario.toml:6:8
-  |
-6 | ttft = { p50 = "150ms", p95 = "400ms" }
-  |        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-  |
-  = help: write a duration, which is then always the same: ttft = "300ms"
-
 error: [sweep] is not supported yet
- --> scenario.toml:7:2
+ --> scenario.toml:5:2
   |
-7 | [sweep]
+5 | [sweep]
   |  ^^^^^
   |
   = help: write one [[variant]] with a `set` for each value
 
-3 errors
+2 errors
 "#,
     );
 }

@@ -12,7 +12,8 @@ use crate::gateway::money::Money;
 use crate::gateway::time::Span;
 use crate::report::expect::{Bound, Expectation};
 use crate::sim::client::UnknownKey;
-use crate::sim::world::{Answer, Basis, Counted, Pace, Visible};
+use crate::sim::world::{Answer, Basis, Counted, DeploymentWorld, Kind, Pace, Places, Varies, Visible, When};
+use crate::traffic::distribution::Distribution;
 
 pub(super) const GATEWAY: &str = r#"[models.mini]
 deployments = [{ id = "mini-1", provider = "openai", model = "gpt-4o-mini" }]
@@ -105,7 +106,7 @@ answered = { at_least = 0.995 }
         answers[..],
         [Answer::Status { status: 429, .. }, Answer::Status { .. }, Answer::Hang(_), Answer::Broken, Answer::Cut { chunks: 5 }]
     ));
-    assert_eq!(world.outages[0].lasts, Span::from_secs(6 * 3600));
+    assert_eq!(world.incidents[0].when, When::Once { from: Span::from_secs(600), lasts: Span::from_secs(6 * 3600) });
     assert_eq!(world.prompt_cache.map(|cache| (cache.ttl, cache.visible)), Some((Span::from_secs(600), Visible::FirstToken)));
     assert_eq!((world.billing.cancel_lag_tokens, world.recorded_outcomes), (40, true));
     let expected = [Bound::CostAtMost(Money::usd(3)), Bound::AnsweredAtLeast { per_million: 995_000 }];
@@ -121,6 +122,88 @@ fn a_gateway_without_keys_gets_one_and_takes_those_of_the_traffic() {
     assert_eq!(variant.clients.default_model.as_deref(), Some("mini"));
     assert!(matches!(variant.clients.unknown_key, UnknownKey::Add(_)));
     assert!(matches!(variant.gateway.commands.as_slice(), [Command::PutKey { name, .. }] if name == "default"));
+}
+
+/// The world of the one deployment under what `text` says in `[world]`.
+fn world(text: &str) -> DeploymentWorld {
+    let text = format!("gateway = \"gateway.toml\"\n[traffic]\ntrace = \"trace.csv\"\n[world]\n{text}");
+    loaded(&[], GATEWAY, &text).variants[0].world.deployments[0].clone()
+}
+
+#[test]
+fn what_varies_is_drawn_and_what_does_not_is_not() {
+    let fixed = world("ttft = \"300ms\"\ntokens_per_second = 100\n");
+    assert_eq!((fixed.pace, fixed.varies), (Pace::tokens_per_second(Span::from_millis(300), 100), None));
+    let drawn = world("ttft = { p50 = \"150ms\", p95 = \"400ms\" }\ntokens_per_second = { distribution = \"gamma\", mean = 80, cv = 0.5 }\n");
+    let expected = Varies { first: Some(Distribution::lognormal(1.5e8, 4e8)), tokens_per_second: Some(Distribution::gamma_of_mean(80.0, 0.5)) };
+    assert_eq!((drawn.varies, drawn.pace.first), (Some(Box::new(expected)), Span::from_millis(150)), "what is not drawn takes the usual time");
+    let stated_later = world("ttft = { p50 = \"150ms\", p95 = \"400ms\" }\n[world.models.mini]\nttft = \"1s\"\n");
+    assert_eq!((stated_later.varies, stated_later.pace.first), (None, Span::SECOND));
+    let chunks = world("tokens_per_second = 100\nchunk_tokens = 5\nprefill_tokens_per_second = 4000\n");
+    assert_eq!((chunks.pace.gap, chunks.prefill), (Span::from_millis(50), Span(250_000)), "5 tokens in a chunk, 20 chunks a second");
+    let chunks_first = world("chunk_tokens = 5\n[world.models.mini]\ntokens_per_second = 100\n");
+    assert_eq!(chunks_first.pace.gap, chunks.pace.gap);
+}
+
+#[test]
+fn incidents_are_written_or_drawn_and_shared_by_a_provider() {
+    let world = world(
+        r#"[world.providers.openai]
+outages = { every = "5.5d", for = { p50 = "75m", p95 = "446m" }, share = 0.25 }
+brownouts = [{ from = "1h", for = "30m", slower = 2.5 }]
+[world.deployments.mini-1]
+bursts = { every = "2h", for = "90s", share = 0.6, status = 429 }
+brownouts = [{ from = "2h", for = "30m", slower = 3, share = 0.1, reset = true }]
+"#,
+    );
+    let shown: Vec<_> = world.incidents.iter().map(|each| (each.kind, each.per_million, each.slower_per_mille, &*each.luck_of)).collect();
+    let expected = [(Kind::Outage, 250_000, 1000, "openai"), (Kind::Brownout, 100_000, 3000, "mini-1"), (Kind::Burst, 600_000, 1000, "mini-1")];
+    assert_eq!(shown, expected, "the deployment's brownouts replace the provider's");
+    assert_eq!(world.incidents[0].when, When::Drawn { every: Span::from_secs(475_200), lasts: Distribution::lognormal(4.5e12, 2.676e13) });
+    assert_eq!(world.incidents[1].step.answer, Answer::Broken);
+}
+
+#[test]
+fn presets_come_before_what_is_stated_beside_them() {
+    let world = world(
+        "[world.providers.openai]\npreset = \"openai-tier-1\"\nlimits = { rpm = 100, concurrency = 8, queue = { length = 20, wait = \"5s\" } }\n",
+    );
+    let limiter = world.limiter.expect("the preset has limits");
+    let limits: Vec<_> = limiter.limits.iter().map(|limit| (limit.counts, limit.amount)).collect();
+    assert_eq!(limits, [(Counted::TotalTokens, 200_000), (Counted::Requests, 10_000), (Counted::Requests, 100)]);
+    assert_eq!(world.places, Some(Places { count: 8, queue: 20, wait_max: Span::from_secs(5), status: 429 }));
+    let incident = &world.incidents[0];
+    assert_eq!((&*incident.luck_of, incident.per_million, world.presets.len()), ("openai", 250_000, 1));
+}
+
+/// `docs/world.toml` is right, and all that it says has an effect: a key that is left out changes the world.
+#[test]
+fn the_documented_world_can_be_had() {
+    const TEXT: &str = include_str!("../../../docs/world.toml");
+    const GATEWAY: &str = r#"models.mini.deployments = [
+        { id = "mini-1", provider = "openai", model = "gpt-4o-mini" }, { id = "mini-2", provider = "openai", model = "gpt-4o-mini" }]
+"#;
+    let worlds = |text: &str| loaded(&[], GATEWAY, text).variants[0].world.clone();
+    let all = worlds(TEXT);
+    let lines: Vec<&str> = TEXT.lines().collect();
+    let world_from = lines.iter().position(|line| line.starts_with("[world]")).expect("it has one");
+    for (index, line) in lines.iter().enumerate().skip(world_from).filter(|(_, line)| line.contains(" = ") && !line.starts_with(['#', '['])) {
+        let without: Vec<&str> = lines.iter().enumerate().filter(|(other, _)| *other != index).map(|(_, line)| *line).collect();
+        // A queue needs places.
+        let without = without.join("\n") + "\n";
+        let without = if line.starts_with("concurrency") { without.replace("queue =", "# ").replace("busy_status =", "# ") } else { without };
+        // All that the preset of the world says is said again below it.
+        assert!(worlds(&without) != all || line.starts_with("preset = \"ledger\""), "{line}");
+    }
+}
+
+#[test]
+fn limits_are_enforced_as_stated() {
+    let text = "limits = { rpm = 60, rpd = 1000, requests_within = \"1s\", day_starts = \"8h\", corrected_at_end = true, basis = \"max_tokens\" }\n";
+    let limiter = world(text).limiter.expect("there are limits");
+    assert_eq!((limiter.requests_within, limiter.day_starts), (Some(Span::SECOND), Some(Span::from_secs(8 * 3600))));
+    assert!(limiter.corrected_at_end);
+    assert_eq!(world("limits = { concurrency = 5 }\n[world.models.mini]\nlimits = false\n").places, None);
 }
 
 #[test]
@@ -149,7 +232,7 @@ proptest! {
         let text = "gateway = \"gateway.toml\"\nseeds = 2\n[traffic]\ntrace = \"trace.csv\"\nstream = true\nscale = 2\n\
             overlay = { keys = 3, teams = [\"a\"], key_skew = 1, abandon = 0.1, patience = { p50 = \"1s\", p95 = \"9s\" } }\n[world]\npreset = \"ledger\"\n\
             [world.deployments.mini-1]\nscript = [{ status = 429, times = 3 }, { hang = true }]\nlimits = { rpm = 5, window = \"start\" }\n\
-            outages = [{ from = \"1m\", for = \"2m\" }]\n[[variant]]\nname = \"a\"\nset = { 'attempts.per_request' = 2 }\n\
+            outages = [{ from = \"1m\", for = \"2m\" }]\nbursts = { every = \"1h\", for = { p50 = \"1m\", p95 = \"9m\" }, share = 0.5 }\npreset = \"openai\"\n[[variant]]\nname = \"a\"\nset = { 'attempts.per_request' = 2 }\n\
             [[expect]]\nvariant = \"a\"\ncost_usd = { at_most = 3.00 }\n";
         let start = cut.min(text.len());
         let end = (start + length).min(text.len());

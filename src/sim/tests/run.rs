@@ -16,7 +16,8 @@ use crate::sim::client::{ClientError, Clients, UnknownKey};
 use crate::sim::driver::{Driver, Variant};
 use crate::sim::experiment::{Experiment, RunError, run};
 use crate::sim::observe::{Bill, Context, Observer, Totals};
-use crate::sim::world::{Billing, Pace};
+use crate::sim::world::{Billing, Kind, Pace, Places, Varies, When};
+use crate::traffic::distribution::Distribution;
 
 /// A plan with one group for each deployment; the first group is what traffic asks for.
 pub(super) fn groups(deployments: &[(&str, RateCard)]) -> Plan {
@@ -221,6 +222,31 @@ fn a_call_that_goes_on_for_others_is_tagged() {
 }
 
 #[test]
+fn who_waits_for_a_provider_moves_up_when_somebody_leaves_and_pays_nothing_for_leaving_early() {
+    let pace = Pace { first: Span::SECOND, gap: Span::from_millis(100), chunk_tokens: 1 };
+    let places = Some(Places { count: 1, queue: 9, wait_max: Span::MAX, status: 503 });
+    let variant = variant(groups(&[("a", mini())]), vec![DeploymentWorld { pace, places, ..DeploymentWorld::ledger("a") }]);
+    // Each would take 1 s + 50 x 100 ms: the first leaves after 2 s, the second while it waits.
+    let text = "at_s,input_tokens,output_tokens,stream,left_after_ms\n0,10,51,true,2000\n0,10,51,true,1500\n0,10,51,true,\n0,10,51,false,\n";
+    let mut driver = Driver::new(&variant, 1, Log::default()).unwrap();
+    driver.feed(&Arc::new(rows(text))).unwrap();
+    let (Log(mut lines), totals) = driver.finish();
+    lines.retain(|line| line.contains("opened") || line.contains("billed"));
+    let expected = [
+        "1000 0: opened",
+        "1500 1: Cancelled, 0 delivered, 0 billed",
+        "2000 0: Delivered, 11 delivered, 11 billed",
+        "3000 2: opened",
+        "8000 2: Delivered, 51 delivered, 51 billed",
+        "14000 3: Delivered, 51 delivered, 51 billed",
+    ];
+    assert_eq!(lines, expected);
+    let waits = totals.waits;
+    assert_eq!((waits.calls, waits.nanoseconds / 1_000_000, waits.turned_away), (3, 1_500 + 2_000 + 8_000, 0));
+    assert!(totals.billed <= totals.ledger, "{totals:?}");
+}
+
+#[test]
 fn time_outs_between_chunks_and_of_calls_are_billed_by_the_world() {
     let mut plan = groups(&[("a", mini())]);
     plan.models[0].timeouts.idle = Span::from_millis(50);
@@ -291,16 +317,34 @@ pub(super) fn faulty(seed: u64) -> Variant {
     let chances = chances.map(|step| Chance { per_million: 20_000 + seed as u32 % 7 * 10_000, step });
     let billing = Billing { failed_after_prefill: true, ..Billing::REALISTIC };
     let limiter = Some(Limiter::ledger(60, 4_000, Refill::Bucket));
-    let world = |name| DeploymentWorld { chances: chances.to_vec(), billing, limiter: limiter.clone(), ..DeploymentWorld::realistic(name) };
+    let places = Some(Places { count: 2, queue: 3, wait_max: Span::from_secs(2), status: 503 });
+    let varies =
+        Some(Box::new(Varies { first: Some(Distribution::lognormal(3e8, 2e9)), tokens_per_second: Some(Distribution::lognormal(80.0, 200.0)) }));
+    let when = When::Drawn { every: Span::from_secs(20), lasts: Distribution::Exponential { mean: 2e9 } };
+    let burst = Incident { kind: Kind::Burst, when, per_million: 500_000, step: Step::status(529), slower_per_mille: 3000, luck_of: "both".into() };
+    let world = |name| DeploymentWorld {
+        chances: chances.to_vec(),
+        billing,
+        limiter: limiter.clone(),
+        places,
+        varies: varies.clone(),
+        incidents: vec![burst.clone()],
+        ..DeploymentWorld::realistic(name)
+    };
     variant(plan, vec![world("a"), world("b")])
 }
 
 pub(super) fn traffic(rows_of: &[(u64, u32, u32, bool, Option<u32>)]) -> Batch {
-    let mut text = String::from("at_ms,input_tokens,output_tokens,stream,left_after_tokens\n");
+    let mut text = String::from("at_ms,input_tokens,output_tokens,stream,left_after_tokens,left_after_ms\n");
     let mut at = 0;
     for (gap, input, output, stream, left) in rows_of {
         at += gap;
-        let left = left.and_then(NonZeroU32::new).map_or(String::new(), |left| left.to_string());
+        // Some leave after so many tokens, the others after a time.
+        let left = match left.and_then(NonZeroU32::new).map(NonZeroU32::get) {
+            Some(tokens) if tokens % 2 == 0 => format!("{tokens},"),
+            Some(tenths) => format!(",{}", tenths * 10),
+            None => ",".to_owned(),
+        };
         text.push_str(&format!("{at},{input},{output},{stream},{left}\n"));
     }
     rows(&text)
