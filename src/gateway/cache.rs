@@ -7,9 +7,10 @@ use alloc::vec::Vec;
 use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 
-use super::id::{KeyId, RequestId, Slot, TeamId};
+use super::id::{DeploymentId, KeyId, RequestId, Slot, TeamId};
 use super::in_flight::{CacheKey, Hit, Wake};
 use super::plan::{CachePolicy, CacheScope};
+use super::rate_card::Usage;
 use super::request::{Fingerprint, Request};
 use super::time::{Span, Time};
 
@@ -60,14 +61,18 @@ pub struct Cache {
     len: usize,
     /// A power of two of them, or none.
     buckets: Vec<Bucket>,
-    queue: VecDeque<Entry>,
+    /// The queue: entry `number` is at that number modulo the length, a power of two or none.
+    ring: Vec<Entry>,
     /// The number of the front of the queue; those behind it count up.
     front: u32,
+    /// How many stand in the queue.
+    queued: u32,
 }
 
+/// An answer that is kept.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[repr(align(64))]
-struct Entry {
+pub struct Entry {
     key: CacheKey,
     hit: Hit,
     used: bool,
@@ -99,7 +104,7 @@ impl Cache {
     /// An empty cache that holds answers of at most `bytes_max` bytes in all.
     pub fn new(bytes_max: u64) -> Self {
         // Number 0 is never in the queue of a young cache, so that an empty place is a free one.
-        Self { bytes_max, bytes: 0, len: 0, buckets: Vec::new(), queue: VecDeque::new(), front: 1 }
+        Self { bytes_max, bytes: 0, len: 0, buckets: Vec::new(), ring: Vec::new(), front: 1, queued: 0 }
     }
 
     /// Changes the capacity; what does not fit any more goes.
@@ -111,11 +116,11 @@ impl Cache {
     /// The answer under `key`, if there is one that has not expired. With `sliding`, it lives on for so long from now.
     #[inline]
     pub fn get(&mut self, key: CacheKey, now: Time, sliding: Option<Span>) -> Option<Hit> {
-        let at = self.find(key)?;
-        let entry = &mut self.queue[at];
+        let number = self.find(key)?;
+        let entry = self.entry_mut(number);
         // Inclusive: an answer stored with a ttl of one hour is still good at one hour.
         if now > entry.expires {
-            self.give_up(at);
+            self.give_up(number);
             return None;
         }
         if let Some(ttl) = sliding {
@@ -131,10 +136,10 @@ impl Cache {
         if size > self.bytes_max || ttl == Span::ZERO {
             return;
         }
-        if let Some(at) = self.find(key) {
-            self.give_up(at);
+        if let Some(number) = self.find(key) {
+            self.give_up(number);
         }
-        while self.queue.front().is_some_and(|entry| entry.gone || now > entry.expires) {
+        while self.oldest().is_some_and(|entry| entry.gone || now > entry.expires) {
             self.leave();
         }
         self.make_room(size);
@@ -145,6 +150,12 @@ impl Cache {
     #[inline]
     pub fn line(&self, key: CacheKey) -> Option<&Bucket> {
         self.bucket(hash(key)).map(|index| &self.buckets[index])
+    }
+
+    /// What the next answer that is stored changes at the two ends of the queue, for the same drivers.
+    #[inline]
+    pub fn ends(&self) -> Option<[&Entry; 2]> {
+        (!self.ring.is_empty()).then(|| [self.front, self.front.wrapping_add(self.queued)].map(|number| self.entry(number)))
     }
 
     /// Answers kept.
@@ -162,16 +173,18 @@ impl Cache {
         self.bytes
     }
 
-    /// Where in the queue the answer under `key` is.
+    /// The number of the answer under `key`.
     #[inline]
-    fn find(&self, key: CacheKey) -> Option<usize> {
+    fn find(&self, key: CacheKey) -> Option<u32> {
         let hash = hash(key);
         let bucket = &self.buckets[self.bucket(hash)?];
-        bucket.places.iter().filter(|place| place.hash == hash).find_map(|place| {
-            let at = self.place_in_queue(place.number)?;
-            let entry = &self.queue[at];
-            (entry.key == key && !entry.gone).then_some(at)
-        })
+        let is_it = |number: &u32| {
+            self.is_queued(*number) && {
+                let entry = self.entry(*number);
+                entry.key == key && !entry.gone
+            }
+        };
+        bucket.places.iter().filter(|place| place.hash == hash).map(|place| place.number).find(is_it)
     }
 
     /// Lets the oldest go until `size` more bytes fit. Each entry gets its second chance once, so this ends.
@@ -183,10 +196,17 @@ impl Cache {
         }
     }
 
+    /// The answer at the front of the queue, be it gone or not.
+    #[inline]
+    fn oldest(&self) -> Option<&Entry> {
+        (self.queued > 0).then(|| self.entry(self.front))
+    }
+
     /// The answer at the front leaves the queue; returned if it was still good.
     fn leave(&mut self) -> Option<Entry> {
-        let entry = self.queue.pop_front()?;
+        let entry = *self.oldest()?;
         self.front = self.front.wrapping_add(1);
+        self.queued -= 1;
         if entry.gone {
             return None;
         }
@@ -197,14 +217,15 @@ impl Cache {
 
     /// An answer enters the queue at its back, and the table.
     fn enter(&mut self, entry: Entry) {
-        if self.queue.len() >= self.buckets.len() * ANSWERS_PER_BUCKET {
+        if self.queued as usize >= self.buckets.len() * ANSWERS_PER_BUCKET {
             self.grow();
         }
         let hash = hash(entry.key);
-        let number = self.front.wrapping_add(self.queue.len() as u32);
+        let number = self.front.wrapping_add(self.queued);
         self.bytes += bytes_of(entry.hit);
         self.len += 1;
-        self.queue.push_back(entry);
+        self.queued += 1;
+        *self.entry_mut(number) = entry;
         let index = self.bucket(hash).expect("the table has grown");
         let place = self.free_place(index);
         self.buckets[index].places[place] = Place { hash, number };
@@ -212,31 +233,44 @@ impl Cache {
 
     /// A place of the bucket that nothing stands in; the oldest answer there goes if it must.
     fn free_place(&mut self, index: usize) -> usize {
-        let mut oldest = (usize::MAX, 0);
+        let mut oldest = (u32::MAX, 0);
         for place in 0..PLACES {
-            match self.place_in_queue(self.buckets[index].places[place].number) {
-                Some(at) => oldest = oldest.min((at, place)),
-                None => return place,
+            let number = self.buckets[index].places[place].number;
+            if !self.is_queued(number) {
+                return place;
             }
+            oldest = oldest.min((number.wrapping_sub(self.front), place));
         }
-        if !self.queue[oldest.0].gone {
-            self.give_up(oldest.0);
+        let number = self.front.wrapping_add(oldest.0);
+        if !self.entry(number).gone {
+            self.give_up(number);
         }
         oldest.1
     }
 
     /// An answer is no longer kept, though it still stands in the queue.
-    fn give_up(&mut self, at: usize) {
-        let entry = &mut self.queue[at];
+    fn give_up(&mut self, number: u32) {
+        let entry = self.entry_mut(number);
         entry.gone = true;
-        self.bytes -= bytes_of(entry.hit);
+        let bytes = bytes_of(entry.hit);
+        self.bytes -= bytes;
         self.len -= 1;
     }
 
     #[inline]
-    fn place_in_queue(&self, number: u32) -> Option<usize> {
-        let at = number.wrapping_sub(self.front) as usize;
-        (at < self.queue.len()).then_some(at)
+    fn is_queued(&self, number: u32) -> bool {
+        number.wrapping_sub(self.front) < self.queued
+    }
+
+    #[inline]
+    fn entry(&self, number: u32) -> &Entry {
+        &self.ring[number as usize & (self.ring.len() - 1)]
+    }
+
+    #[inline]
+    fn entry_mut(&mut self, number: u32) -> &mut Entry {
+        let mask = self.ring.len() - 1;
+        &mut self.ring[number as usize & mask]
     }
 
     #[inline]
@@ -244,11 +278,17 @@ impl Cache {
         self.buckets.len().checked_sub(1).map(|mask| hash as usize & mask)
     }
 
+    /// Makes the table and the queue twice as long.
     fn grow(&mut self) {
         let more = (self.buckets.len() * 2).max(16);
+        let ring = core::mem::replace(&mut self.ring, vec![Entry::NONE; more * ANSWERS_PER_BUCKET]);
+        for place in 0..self.queued {
+            let number = self.front.wrapping_add(place);
+            *self.entry_mut(number) = ring[number as usize & (ring.len() - 1)];
+        }
         for bucket in core::mem::replace(&mut self.buckets, vec![Bucket::default(); more]) {
             for place in bucket.places {
-                if self.place_in_queue(place.number).is_some() {
+                if self.is_queued(place.number) {
                     let index = place.hash as usize & (more - 1);
                     let free = self.free_place(index);
                     self.buckets[index].places[free] = place;
@@ -256,6 +296,17 @@ impl Cache {
             }
         }
     }
+}
+
+impl Entry {
+    /// Stands where no answer does.
+    const NONE: Self = Self {
+        key: CacheKey(Fingerprint(0, 0)),
+        hit: Hit { usage: Usage::plain(0, 0), deployment: DeploymentId(0) },
+        used: false,
+        gone: true,
+        expires: Time(0),
+    };
 }
 
 /// The cache as data: answers from the oldest to the newest. The table is made anew from them.
@@ -277,7 +328,8 @@ impl From<Stored> for Cache {
 
 impl From<Cache> for Stored {
     fn from(cache: Cache) -> Self {
-        let entries = cache.queue.into_iter().filter(|entry| !entry.gone).collect();
+        let numbers = (0..cache.queued).map(|place| cache.front.wrapping_add(place));
+        let entries = numbers.map(|number| *cache.entry(number)).filter(|entry| !entry.gone).collect();
         Self { bytes_max: cache.bytes_max, entries }
     }
 }

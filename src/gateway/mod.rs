@@ -213,11 +213,10 @@ impl Gateway {
         &self.cache
     }
 
-    /// What the response cache reads first for a request that is to arrive: its line in [`Cache::line`].
+    /// The key of the answer of a request that is to arrive, for [`Cache::line`].
     #[inline]
-    pub fn line_ahead(&self, plan: &Plan, request: &Request) -> Option<&cache::Bucket> {
-        let path = self.directory.known_path(request.key)?;
-        self.cache.line(self.cache_key(plan, request, path)?)
+    pub fn key_ahead(&self, plan: &Plan, request: &Request) -> Option<CacheKey> {
+        self.cache_key(plan, request, self.directory.known_path(request.key)?)
     }
 
     /// The key of a request's answer, if its model has a cache that its virtual key uses.

@@ -260,7 +260,7 @@ impl Directory {
     }
 
     /// The request that a row of a learnt batch stands for, and what observers and the world need to know about it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn request(&self, clients: &Clients, batch: &Batch, row: &Row, id: RequestId, slot: Slot, now: Time) -> (Request, Context) {
         let key = row.key.map_or(self.default_key, |key| Some(self.keys[key.index()]));
         let model = row.model.map_or(self.default_model, |model| Some(self.models[model.index()]));

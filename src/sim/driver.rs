@@ -257,15 +257,16 @@ impl<O: Observer> Driver<O> {
 
     /// Has the processor fetch the line of the response cache that the next arrival will ask for. With a million answers it is far away: waiting
     /// for it would be a tenth of a request's time.
-    #[inline]
+    #[inline(always)]
     fn fetch_ahead_of_arrival(&self, clients: &Clients, next: &Row) {
-        let request = self.directory.ahead(clients, next);
-        if let Some(line) = request.and_then(|request| self.gateway.line_ahead(&self.variant.plan, &request)) {
+        let Some(request) = self.directory.ahead(clients, next) else { return };
+        let key = self.gateway.key_ahead(&self.variant.plan, &request);
+        if let Some(line) = key.and_then(|key| self.gateway.cache().line(key)) {
             prefetch_index(slice::from_ref(line), 0);
         }
     }
 
-    /// The same for the answer that the next event will store.
+    /// The same for the line and the places in the queue where the next event will store an answer.
     #[inline]
     fn fetch_ahead_of_event(&self) {
         let Some(slot) = self.queue.next_slot() else { return };
@@ -274,6 +275,9 @@ impl<O: Observer> Driver<O> {
             && let Some(line) = entry.flight.cache_key().and_then(|key| self.gateway.cache().line(key))
         {
             prefetch_index(slice::from_ref(line), 0);
+            for end in self.gateway.cache().ends().into_iter().flatten() {
+                prefetch_index(slice::from_ref(end), 0);
+            }
         }
     }
 
@@ -293,7 +297,7 @@ impl<O: Observer> Driver<O> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn arrive(
         &mut self,
         mut request: Request,
@@ -311,25 +315,13 @@ impl<O: Observer> Driver<O> {
         if let (Some(callers), Some(call)) = (&mut self.callers, call) {
             callers.arrived(self.now, slot, &context, call);
         }
-        let entry = Entry {
-            flight: InFlight::new(),
-            context,
-            open: None,
-            left_after,
-            pending: Ticket::default(),
-            what: What::Wakes,
-            is_finished: false,
-            has_left: false,
-            is_looking: false,
-            batch,
-            row,
-        };
-        self.observer.arrived(self.now, &entry.context);
-        let event = Event::Arrived(request);
+        self.observer.arrived(self.now, &context);
+        let entry = Entry { left_after, batch, row, ..Entry::new(context) };
         match self.entries.get_mut(slot.index()) {
             Some(place) => *place = entry,
             None => self.entries.push(entry),
         }
+        let event = Event::Arrived(request);
         self.step(slot, event);
         self.settle();
     }
@@ -500,6 +492,22 @@ impl<O: Observer> Driver<O> {
 }
 
 impl Entry {
+    fn new(context: Context) -> Self {
+        Self {
+            flight: InFlight::new(),
+            context,
+            open: None,
+            left_after: None,
+            pending: Ticket::default(),
+            what: What::Wakes,
+            is_finished: false,
+            has_left: false,
+            is_looking: false,
+            batch: None,
+            row: 0,
+        }
+    }
+
     /// The earliest of all that may happen to it; its client's library gives it up at `gives_up_at`, unless a stream has begun by then. `None`:
     /// only the core can set it free.
     fn next(&self, now: Time, plan: &Plan, gives_up_at: Time) -> Option<(Time, Class, What)> {

@@ -99,6 +99,7 @@ impl<O: Observer> Driver<O> {
         self.drop_unsent();
     }
 
+    #[inline(never)]
     fn send(&mut self, sending: Sending) {
         let Sending { request, context, left_after, place, call } = sending;
         self.arrive(request, context, left_after, place, Some(call));
