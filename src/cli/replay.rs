@@ -12,6 +12,7 @@ use crate::report::coverage::{self, Field};
 use crate::report::fold::Directory;
 use crate::report::recorded::{Entry, Log};
 use crate::report::{self, Imputed};
+use crate::sim::client::{Clients, Habits};
 use crate::sim::driver::Variant;
 use crate::sim::replay::impute::{Drawn, Learner, Length, Lengths};
 use crate::traffic::replay::coverage::Coverage;
@@ -32,17 +33,24 @@ pub struct Replay<'a> {
     models: Vec<Option<ModelId>>,
     deployments: Vec<Option<DeploymentId>>,
     keys: Vec<String>,
-    default_key: Option<String>,
+    /// Those of the configuration that the log is priced under.
+    clients: Arc<Clients>,
     log: Log,
     coverage: Coverage,
     imputed: Imputed,
 }
 
-/// What the log covers, as the report has it.
-fn covered(coverage: &Coverage) -> coverage::Coverage {
+/// What the log covers, as the report has it, for a run with clients of these `habits`.
+fn covered(coverage: &Coverage, habits: &Habits) -> coverage::Coverage {
+    let leave = habits.patience.is_some() || habits.abandons_per_million > 0;
+    let instead = |field: &str, usual: &'static str| match field {
+        "output_tokens" => "drawn from whole answers",
+        "left_after" if leave => "the clients' habits",
+        _ => usual,
+    };
     let fields = coverage.fields.iter().map(|covered| Field {
         name: covered.field,
-        instead: if covered.field == "output_tokens" { "drawn from whole answers".to_owned() } else { covered.instead.to_owned() },
+        instead: instead(covered.field, covered.instead).to_owned(),
         rows: covered.rows,
         hanging: covered.dollars_without,
     });
@@ -76,7 +84,7 @@ impl<'a> Replay<'a> {
             models: Vec::new(),
             deployments: Vec::new(),
             keys: Vec::new(),
-            default_key: variant.clients.default_key.clone(),
+            clients: Arc::clone(&variant.clients),
             log: Log::new(Arc::clone(&variant.plan)),
             coverage: Coverage::default(),
             imputed: Imputed::default(),
@@ -119,8 +127,8 @@ impl<'a> Replay<'a> {
         Replayed {
             log: self.log,
             keys: self.keys,
-            default_key: self.default_key,
-            covered: self.is_log.then(|| covered(&self.coverage)),
+            default_key: self.clients.default_key.clone(),
+            covered: self.is_log.then(|| covered(&self.coverage, &self.clients.habits)),
             drawn: Some(self.imputed).filter(|imputed| imputed.requests > 0),
         }
     }
