@@ -73,7 +73,7 @@ pub struct Replayed {
 impl<'a> Replay<'a> {
     /// A replay of `traffic` that is held against `variant`. Lengths are drawn from `seed`.
     pub fn new(traffic: &'a TrafficSpec, variant: &Variant, seed: u64) -> Self {
-        let default_model = variant.clients.default_model.as_ref().and_then(|name| model(&variant.plan, name));
+        let default_model = variant.clients.default_model.as_ref().and_then(|name| variant.plan.find_model(name));
         Self {
             traffic,
             plan: Arc::clone(&variant.plan),
@@ -136,8 +136,8 @@ impl<'a> Replay<'a> {
     fn learn_names(&mut self, batch: &Batch) {
         let plan = &self.plan;
         let here = |name| self.traffic.models.iter().find(|(there, _)| there == name).map_or(name, |(_, here)| here);
-        self.models.extend(batch.first_seen.models.iter().map(|name| model(plan, here(name))));
-        self.deployments.extend(batch.first_seen.deployments.iter().map(|name| deployment(plan, name)));
+        self.models.extend(batch.first_seen.models.iter().map(|name| plan.find_model(here(name))));
+        self.deployments.extend(batch.first_seen.deployments.iter().map(|name| plan.find_deployment(name)));
         self.keys.extend(batch.first_seen.keys.iter().cloned());
     }
 
@@ -222,16 +222,6 @@ impl Replayed {
         };
         Baseline::of(&self.log, variant, team_of)
     }
-}
-
-fn model(plan: &Plan, name: &str) -> Option<ModelId> {
-    let index = plan.models.iter().position(|model| model.name == name && !model.retired)?;
-    u32::try_from(index).ok().map(ModelId)
-}
-
-fn deployment(plan: &Plan, name: &str) -> Option<DeploymentId> {
-    let index = plan.deployments.iter().position(|deployment| deployment.name == name && !deployment.retired)?;
-    u32::try_from(index).ok().map(DeploymentId)
 }
 
 /// What the log says, or lets guess, that a request was billed for. A failed one is taken as free unless the log saw output of it; an answer without a
