@@ -298,7 +298,8 @@ impl Directory {
     }
 }
 
-/// When a client leaves that waits for the open call (with the ratio that makes its output tokens of recorded ones), if it is to leave; [`Time::MAX`] if that call is over before.
+/// When a client leaves that waits for the open call (with the ratio that makes its output tokens of recorded ones), if it is to leave;
+/// [`Time::MAX`] if that call is over before.
 #[inline]
 pub(super) fn leaves_at(left_after: LeftAfter, arrived_at: Time, open: Option<(&Fate, Ratio)>) -> Time {
     match left_after {
