@@ -62,7 +62,7 @@ const OPENAI: &[Figure] = &[
 
 const OPENAI_LIMITS: &[Figure] = &[
     all(CountsMaxTokens(16), Secondary, "input and max_tokens count; 16 without one is a guess (U)"),
-    all(RejectsCount(true), Provider, "help article 5955604"),
+    all(RejectsCount(true), Provider, "help article 5955604, of a minute; of a day alike (U)"),
 ];
 
 const OPENAI_TIER_1: &[Figure] = &[

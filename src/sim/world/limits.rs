@@ -16,7 +16,7 @@ pub struct Limiter {
     /// Whether what was counted for a call's output is put right when the call ends (Anthropic, P). A call that is closed early is put right when
     /// it would have ended.
     pub corrected_at_end: bool,
-    /// Whether a rejected call uses up request limits. OpenAI: yes (P, help article 5955604).
+    /// Whether a rejected call uses up request limits. OpenAI: yes (P, help article 5955604, of a minute; U of a day).
     pub rejects_count: bool,
     /// The header on a 429.
     pub retry_after: RetryAfter,
