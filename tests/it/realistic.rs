@@ -45,6 +45,9 @@ struct Outcome {
     /// Users, not requests: one that a library sent three times counts once.
     answered: i64,
     users: i64,
+    /// Answers of the large model, and what the calls to it cost.
+    elsewhere: i64,
+    elsewhere_picodollars: i64,
 }
 
 impl Outcome {
@@ -55,8 +58,15 @@ impl Outcome {
             Value::Null => (&requests["served"], &requests["arrived"]),
             users => (&users["answered"], &users["calls"]),
         };
-        let picodollars = run["bill"].as_str().unwrap().replace('.', "").parse().unwrap();
-        Self { picodollars, rejected: count(&run["calls"]["rate_limited"]), answered: count(answered), users: count(users) }
+        let picodollars = |value: &Value| value.as_str().unwrap_or_else(|| panic!("dollars: {value}")).replace('.', "").parse().unwrap();
+        Self {
+            picodollars: picodollars(&run["bill"]),
+            rejected: count(&run["calls"]["rate_limited"]),
+            answered: count(answered),
+            users: count(users),
+            elsewhere: count(&requests["other_model"]),
+            elsewhere_picodollars: picodollars(&run["by_position"]["fallback"]),
+        }
     }
 
     /// Dollars, 429s and the share of users that got an answer.
@@ -170,9 +180,15 @@ fn a_fallback_by_the_ledger_and_in_a_realistic_world() {
     for place in [REJECTS_COUNT, LATENCY, RETRIES, A_DAY] {
         assert_eq!(alone[place], stated, "{}: nothing, while every 429 ends in an answer of the large model", DIFFERENCES[place].0);
     }
-    assert!(alone[BASIS].rejected > stated.rejected && alone[BASIS].picodollars > stated.picodollars);
+    let costs_alone = |place: &usize| alone[*place].picodollars > stated.picodollars;
+    assert_eq!((0..DIFFERENCES.len()).filter(costs_alone).collect::<Vec<_>>(), [BASIS]);
+    let many_requests = run("fallback_ledger.toml", &["world.models.'gpt-4o-mini'.limits.rpm=1_000_000"])[0];
+    assert_eq!(many_requests, ladder.ledger, "it is tokens that run out");
     assert_eq!(ladder.in_order[RETRIES].answered, stated.users, "nobody goes without, so nobody retries");
     assert!(ladder.in_order[LARGE_LIMITS].answered < stated.users, "the large model can't take what the small one refuses");
+    let share = |outcome: &Outcome| outcome.elsewhere as f64 / outcome.answered as f64;
+    let dear = |outcome: &Outcome| outcome.elsewhere_picodollars / outcome.elsewhere;
+    assert!(share(&realistic) < share(&ladder.ledger) && dear(&realistic) < dear(&ladder.ledger), "what fits the large model is short");
     assert!(realistic.rejected > 2 * without[RETRIES].rejected, "retries are most of the 429s");
     assert!(realistic.answered < without[RETRIES].answered, "and fewer users are answered than without them");
     assert!(realistic.answered < without[A_DAY].answered && realistic.answered < without[REJECTS_COUNT].answered);
