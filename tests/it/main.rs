@@ -8,6 +8,7 @@ mod dollars;
 mod golden;
 mod prices;
 mod readme;
+mod recovery;
 mod replay;
 mod tidy;
 mod traffic;

@@ -1,0 +1,258 @@
+//! Self-recovery: a known world makes a log as LiteLLM would, the log is calibrated, and the calibrated scenario costs what the known world costs,
+//! under the recorded configuration and under another.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+use gwsim::config::{self, Options};
+use gwsim::gateway::draw::{Purpose, below, bits};
+use gwsim::gateway::id::RequestId;
+use gwsim::gateway::journal::{CallClosed, Called, Ended, Fact, Outcome, Position};
+use gwsim::gateway::money::Money;
+use gwsim::gateway::plan::Plan;
+use gwsim::gateway::rate_card::Usage;
+use gwsim::gateway::time::Time;
+use gwsim::sim::driver::{Driver, Variant};
+use gwsim::sim::observe::{Bill, Context, Observer, Totals};
+use gwsim::traffic::stream;
+use gwsim::traffic::trace::Order;
+
+use super::cli::Home;
+
+/// People who send the requests. A row of the traffic is always the same one's.
+const USERS: u64 = 500;
+
+/// One request as its gateway's log will have it.
+#[derive(Default)]
+struct Line {
+    arrived: Time,
+    answered: Time,
+    first_token: Option<Time>,
+    row: u64,
+    asked: String,
+    answered_by: Option<String>,
+    deployment: Option<String>,
+    status: u16,
+    retries: u32,
+    fell_back: bool,
+    has_left: bool,
+    usage: Usage,
+    spend: Money,
+}
+
+/// Writes down what LiteLLM's SpendLogs would: one row a request with its last attempt only, failures without tokens and dollars.
+struct SpendLogs {
+    plan: Arc<Plan>,
+    open: HashMap<RequestId, Line>,
+    lines: Vec<Line>,
+}
+
+impl Observer for SpendLogs {
+    fn wants(fact: &Fact) -> bool {
+        matches!(fact, Fact::Called(_) | Fact::Answered { .. } | Fact::Closed)
+    }
+
+    fn arrived(&mut self, now: Time, context: &Context) {
+        let asked = self.plan.model(context.model).name.clone();
+        self.open.insert(context.id, Line { arrived: now, row: context.id.0 & 0xFFFF_FFFF, asked, ..Line::default() });
+    }
+
+    fn fact(&mut self, now: Time, context: Option<&Context>, fact: &Fact) {
+        let Some(context) = context else { return };
+        let line = self.open.get_mut(&context.id).unwrap();
+        match fact {
+            Fact::Called(Called { deployment, position, .. }) => {
+                line.retries += u32::from(matches!(position, Position::RetrySame | Position::RetryOther));
+                line.deployment = Some(self.plan.deployment(*deployment).name.clone());
+            }
+            Fact::Answered { outcome } => {
+                line.answered = now;
+                line.first_token = context.first_token_at;
+                match outcome {
+                    Outcome::Served { model } => {
+                        line.status = 200;
+                        line.fell_back = *model != context.model;
+                        line.answered_by = Some(self.plan.model(*model).name.clone());
+                    }
+                    Outcome::Abandoned => (line.status, line.has_left) = (200, true),
+                    Outcome::Failed(failure) => line.status = failure.status,
+                    other => panic!("these worlds have no {other:?}"),
+                }
+            }
+            Fact::Closed => {
+                let line = self.open.remove(&context.id).unwrap();
+                self.lines.push(line);
+            }
+            _ => {}
+        }
+    }
+
+    fn call(&mut self, _: Time, context: &Context, closed: &CallClosed, bill: &Bill) {
+        let line = self.open.get_mut(&context.id).unwrap();
+        if matches!(closed.ended, Ended::Delivered | Ended::Cancelled) {
+            (line.usage, line.spend) = (bill.usage, bill.cost);
+            line.usage.output = closed.delivered;
+        }
+    }
+}
+
+impl SpendLogs {
+    fn csv(mut self) -> String {
+        self.lines.sort_by_key(|line| line.arrived);
+        let mut text = String::from(
+            "startTime,endTime,completionStartTime,model,model_id,model_group,api_key,end_user,prompt_tokens,completion_tokens,spend,cache_key,status,metadata\n",
+        );
+        let time = |time: Time| jiff::Timestamp::from_nanosecond(i128::from(time.0)).unwrap().strftime("%Y-%m-%d %H:%M:%S%.9f").to_string();
+        for line in self.lines {
+            let (model, id) = line.deployment.as_deref().and_then(|name| name.split_once('#')).unwrap_or((&line.asked, ""));
+            let group = line.answered_by.as_ref().unwrap_or(&line.asked);
+            let has_failed = line.status >= 400;
+            let mut metadata = serde_json::json!({ "attempted_retries": line.retries, "attempted_fallbacks": u32::from(line.fell_back) });
+            if line.fell_back {
+                metadata["original_model_group"] = line.asked.clone().into();
+            }
+            if has_failed {
+                metadata["error_information"] = serde_json::json!({ "error_code": line.status.to_string() });
+            }
+            if line.has_left {
+                metadata["client_disconnected"] = true.into();
+            }
+            let (input, output, spend) = if has_failed { (0, 0, Money::ZERO) } else { (line.usage.input, line.usage.output, line.spend) };
+            let (start, end) = (time(line.arrived), time(line.answered));
+            let first = line.first_token.map_or_else(|| end.clone(), time);
+            let user = below(bits(0, line.row, Purpose::Traffic, 0), USERS);
+            let status = if has_failed { "failure" } else { "success" };
+            let spend = spend.to_string().replace('$', "");
+            let metadata = metadata.to_string().replace('"', "\"\"");
+            let _ =
+                writeln!(text, "{start},{end},{first},{model},{id},{group},team,u{user},{input},{output},{spend},Cache OFF,{status},\"{metadata}\"");
+        }
+        text
+    }
+}
+
+/// Runs a scenario's variant in its own world.
+fn truth(path: &Path, variant: usize) -> (SpendLogs, Totals) {
+    let scenario = config::load_scenario(path, &Options::default()).unwrap_or_else(|problems| panic!("{}", problems.render(false))).value;
+    let seed = scenario.seeds[0];
+    let traffic = scenario.traffic;
+    let chosen = scenario.variants.into_iter().nth(variant).unwrap();
+    let variant = Variant {
+        name: chosen.name,
+        plan: Arc::new(chosen.gateway.plan),
+        setup: chosen.gateway.commands.into(),
+        world: Arc::new(chosen.world),
+        clients: Arc::new(chosen.clients),
+    };
+    let mut driver = Driver::new(&variant, seed, SpendLogs { plan: Arc::clone(&variant.plan), open: HashMap::new(), lines: Vec::new() }).unwrap();
+    let mut requests = stream::open(&traffic.base(Order::Strict), &traffic.changes).unwrap();
+    while let Some(batch) = requests.next_batch().unwrap() {
+        driver.feed(&Arc::new(batch)).unwrap();
+    }
+    driver.finish()
+}
+
+/// A world by its number: everything that a calibration has to find out is drawn.
+struct World {
+    gateway: String,
+    scenario: String,
+    changed: &'static str,
+}
+
+fn world(number: u64) -> World {
+    let draw = |ordinal: u32, low: u64, high: u64| low + below(bits(number, 77, Purpose::World, ordinal), high - low + 1);
+    let rate = draw(0, 26, 34);
+    let (rpm, failures, large_failures) = (rate * draw(1, 55, 95) / 100, draw(2, 10, 60), draw(3, 5, 40));
+    let (ttft, speed, abandon) = (draw(4, 200, 700), draw(5, 50, 120), draw(6, 0, 60));
+    let (attempts, cooldown, spread) = (draw(7, 2, 3), draw(8, 0, 5), draw(9, 20, 35));
+    let fallback = if draw(10, 0, 1) == 0 { "claude-3-haiku" } else { "gpt-4o" };
+    let gateway = format!(
+        "version = 1\n\
+         [models.gpt-4o-mini]\ndeployments = [{{ id = \"gpt-4o-mini#mini\", provider = \"openai\", model = \"gpt-4o-mini\" }}]\nfallbacks = [\"{fallback}\"]\n\
+         [models.gpt-4o]\ndeployments = [{{ id = \"gpt-4o#large\", provider = \"openai\", model = \"gpt-4o\" }}]\n\
+         [models.claude-3-haiku]\ndeployments = [{{ id = \"claude-3-haiku#haiku\", provider = \"anthropic\", model = \"claude-3-haiku\" }}]\n\
+         [attempts]\nper_request = {attempts}\nper_deployment = 2\n[fallback]\nmax_price_ratio = 100\n[cooldown]\ntime = \"{cooldown}s\"\n"
+    );
+    let scenario = format!(
+        "gateway = \"gateway.toml\"\nseed = {seed}\n\
+         [traffic]\nunknown_keys = \"add\"\nstream = 0.7\nstart = \"2026-11-20T00:00:00Z\"\n\
+         [traffic.synthetic]\nduration = \"6h\"\nrate = \"{rate}/m\"\nkeys = 3\narrivals = \"gamma\"\ncv = 2\n\
+         input_tokens = {{ p50 = 900, p95 = 4000 }}\noutput_tokens = {{ p50 = 150, p95 = 700 }}\nmodels = {{ \"gpt-4o-mini\" = 8, \"gpt-4o\" = 2 }}\n\
+         bursts = [{{ from = \"40m\", for = \"6m\", factor = 3 }}, {{ from = \"220m\", for = \"5m\", factor = 3 }}, {{ from = \"310m\", for = \"6m\", factor = 3 }}]\n\
+         [traffic.overlay]\nabandon = {abandon}\npatience = {{ p50 = \"4s\", p95 = \"20s\" }}\n\
+         [clients]\nsdk = \"openai\"\n\
+         [world]\nttft = {{ p50 = \"{ttft}ms\", p95 = \"{ttft_p95}ms\" }}\ntokens_per_second = {{ p50 = {speed}, p95 = {speed_p95} }}\n\
+         [world.models.gpt-4o-mini]\nlimits = {{ rpm = {rpm} }}\nchances = [{{ share = {failures}, status = 500 }}]\n\
+         [world.models.gpt-4o]\nchances = [{{ share = {large_failures}, status = 503 }}]\n\
+         [[variant]]\nname = \"recorded\"\n",
+        seed = number + 1,
+        abandon = abandon as f64 / 1000.0,
+        failures = failures as f64 / 1000.0,
+        large_failures = large_failures as f64 / 1000.0,
+        ttft_p95 = ttft * spread / 10,
+        speed_p95 = speed * spread / 20 + speed / 2,
+    );
+    let changed = match draw(11, 0, 2) {
+        0 => "[[variant]]\nname = \"changed\"\nset = { models.gpt-4o-mini.fallbacks = [] }\n",
+        1 => "[[variant]]\nname = \"changed\"\nset = { attempts.per_request = 1 }\n",
+        _ => "[[variant]]\nname = \"changed\"\nset = { attempts.per_request = 4, attempts.per_deployment = 3, cooldown.time = \"1s\" }\n",
+    };
+    World { gateway, scenario, changed }
+}
+
+/// What a world costs and what its calibration says that it costs.
+#[derive(Debug)]
+struct Recovered {
+    number: u64,
+    /// Simulated over true dollars, less 1.
+    dollars: f64,
+    /// Simulated less recorded share of requests answered 429.
+    rate_limited: f64,
+    /// Forecast over true dollars under the changed configuration, less 1.
+    changed: f64,
+}
+
+impl Recovered {
+    fn holds(&self) -> bool {
+        self.dollars.abs() <= 0.02 && self.rate_limited.abs() <= 0.01 && self.changed.abs() <= 0.05
+    }
+}
+
+fn recover(number: u64, retries: &str) -> Recovered {
+    let (home, world) = (Home::new(), world(number));
+    home.write("gateway.toml", &world.gateway);
+    home.write("truth.toml", world.scenario.clone() + world.changed);
+    let (log, recorded) = truth(&home.path().join("truth.toml"), 0);
+    let (_, changed) = truth(&home.path().join("truth.toml"), 1);
+    let rows = log.lines.len() as f64;
+    let limited = log.lines.iter().filter(|line| line.status == 429).count() as f64 / rows;
+    home.write("log.csv", log.csv());
+    let output = home.output(&["calibrate", "log.csv", "--gateway", "gateway.toml", "-o", "fitted.toml", "--retries", retries, "--seed", "900"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let fitted = std::fs::read_to_string(home.path().join("fitted.toml")).unwrap();
+    if std::env::var_os("GWSIM_SHOW").is_some() {
+        println!("{}\n{}\n{fitted}\n{}", world.gateway, world.scenario, String::from_utf8_lossy(&output.stdout));
+    }
+    home.write("forecast.toml", fitted + world.changed);
+    let output = home.output(&["run", "forecast.toml", "--seed", "500", "--seeds", "2", "--format", "json"]);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+    let usd = |variant: usize| report["variants"][variant]["bill"]["mean"].as_str().unwrap().parse::<f64>().unwrap();
+    let off = |variant: usize, truth: Money| usd(variant) / (truth.0 as f64 / 1e12) - 1.0;
+    let simulated = &report["baseline"]["simulated"];
+    let requests = report["variants"][0]["runs"][0]["requests"].as_object().unwrap();
+    let arrived: f64 = ["served", "cached", "refused", "failed", "abandoned"].iter().map(|end| requests[*end].as_f64().unwrap()).sum();
+    let share = simulated["requests_rate_limited"].as_f64().unwrap() / arrived;
+    Recovered { number, dollars: off(0, recorded.billed), rate_limited: share - limited, changed: off(1, changed.billed) }
+}
+
+#[test]
+fn known_worlds_are_recovered_from_their_logs() {
+    let found: Vec<Recovered> = std::thread::scope(|scope| {
+        let halves = [0, 1].map(|half| scope.spawn(move || (0..5).map(|number| recover(2 * number + half, "link")).collect::<Vec<_>>()));
+        halves.into_iter().flat_map(|half| half.join().unwrap()).collect()
+    });
+    let missed: Vec<&Recovered> = found.iter().filter(|found| !found.holds()).collect();
+    assert!(missed.is_empty(), "{missed:#?} of {found:#?}");
+}
