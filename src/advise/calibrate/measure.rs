@@ -171,20 +171,23 @@ fn of_deployment(part: &Part, deployment: u32, name: &str, first: Time) -> Deplo
     }
 }
 
-/// How often the client library tries again: as often as most requests were tried that failed to the end. One that never does leaves no chains.
+/// How often the client library tries again: as often as most requests were that were tried again and failed to the end. Where hardly any did, as
+/// libraries do by default (P), or more if more were seen.
 fn sdk_retries(part: &Part) -> u32 {
+    const DEFAULT: u32 = 2;
+    const CHAINS_MIN: u64 = 5;
     let mut tries: BTreeMap<u32, u64> = BTreeMap::new();
     let mut next = 0;
     for length in &part.chains {
         next += *length as usize;
         let last = part.attempts[next - 1];
-        if last.status.is_some_and(|status| matches!(status, 408 | 409 | 429 | 500..)) {
+        if *length > 1 && last.status.is_some_and(|status| matches!(status, 408 | 409 | 429 | 500..)) {
             *tries.entry(*length).or_default() += 1;
         }
     }
     let longest = part.chains.iter().copied().max().unwrap_or(1);
-    let most = tries.iter().max_by_key(|(length, count)| (**count, **length)).map_or(longest, |(length, _)| *length);
-    most.saturating_sub(1)
+    let most = tries.iter().max_by_key(|(length, count)| (**count, **length)).filter(|(_, count)| **count >= CHAINS_MIN);
+    most.map_or(DEFAULT.max(longest - 1), |(length, _)| length - 1)
 }
 
 fn gaps_cv(arrivals: impl Iterator<Item = Time>) -> Option<f64> {

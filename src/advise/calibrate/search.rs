@@ -12,7 +12,11 @@ use crate::gateway::plan::Plan;
 const COARSE_STEPS: u32 = 7;
 const FINE_STEPS: u32 = 5;
 /// How far the fine steps look to either side of the coarse result, as a factor.
-const FINE: f64 = 1.04;
+const FINE: f64 = 1.1;
+/// Corrections of failures at each limit that is tried.
+const CORRECTIONS: u32 = 1;
+/// The square of a difference of counts, in variances of independent ones, that is no reason to look for another kind of limit.
+const NOISE_MAX: f64 = 1.3;
 /// Trouble in busy minutes beyond what failures explain, in standard errors of a difference of two counts, from which on there is a limit.
 const EXCESS_MIN: f64 = 4.0;
 
@@ -103,52 +107,59 @@ pub fn search(question: &Question, facts: &Facts, part: &Part, plan: &Plan) -> R
 }
 
 impl Search<'_> {
-    /// Finds the limits of some models, as those of requests or of tokens, whatever comes nearer to the log minute by minute.
+    /// Finds the limits of some models: of requests, and if these don't explain the log to within the noise of counts, of tokens, whatever comes nearer
+    /// minute by minute.
     fn find_limits(&mut self, limited: &[usize]) -> Result<(), Error> {
-        let mut found: Vec<(f64, Limit)> = Vec::new();
-        for is_of_tokens in [false, true] {
-            for model in limited {
-                let admitted = self.facts.models[*model].admitted;
-                // A bucket lets through up to twice its rate in a minute, and rejected calls and max_tokens that nobody logs count too.
-                let most = if is_of_tokens { admitted.tokens as f64 * 4.0 } else { admitted.requests as f64 * 2.0 };
-                let bracket = (most / if is_of_tokens { 32.0 } else { 8.0 }, most);
-                self.hidden.models[*model].limit = Some(Limit { is_of_tokens, amount: bracket.1, bracket });
+        let before = self.hidden.models.clone();
+        self.of_one_kind(limited, false)?;
+        let simulated = self.halve(limited, FINE_STEPS)?;
+        let distances: Vec<f64> = limited.iter().map(|model| self.distance(&simulated, *model)).collect();
+        let doubtful: Vec<usize> = limited.iter().zip(&distances).filter(|(_, distance)| **distance > NOISE_MAX).map(|(model, _)| *model).collect();
+        if !doubtful.is_empty() {
+            let of_requests = self.hidden.models.clone();
+            for model in &doubtful {
+                self.hidden.models[*model] = before[*model];
             }
-            let simulated = self.halve(limited, COARSE_STEPS)?;
-            for (place, model) in limited.iter().enumerate() {
-                let distance = self.distance(&simulated, *model);
-                let limit = self.hidden.models[*model].limit.expect("set above");
-                match found.get_mut(place) {
-                    Some(best) if distance < best.0 => *best = (distance, limit),
-                    Some(_) => {}
-                    None => found.push((distance, limit)),
+            self.of_one_kind(&doubtful, true)?;
+            let simulated = self.halve(&doubtful, FINE_STEPS)?;
+            for (model, distance) in limited.iter().zip(distances) {
+                if doubtful.contains(model) && distance <= self.distance(&simulated, *model) {
+                    self.hidden.models[*model] = of_requests[*model];
                 }
             }
+            self.run()?;
         }
-        for (model, (_, limit)) in limited.iter().zip(found) {
-            self.hidden.models[*model].limit = Some(limit);
-        }
-        for _ in 0..2 {
-            let simulated = self.run()?;
-            self.correct_failures(&simulated);
-            for model in limited {
-                if let Some(limit) = &mut self.hidden.models[*model].limit {
-                    limit.bracket = (limit.amount / FINE, limit.amount * FINE);
-                }
-            }
-            self.halve(limited, FINE_STEPS)?;
-        }
-        let simulated = self.run()?;
-        self.correct_failures(&simulated);
-        self.run()?;
         Ok(())
     }
 
-    /// Halves the brackets of some models' limits, and gives the last simulation.
+    /// Goes near the limits of some models, all of requests or all of tokens.
+    fn of_one_kind(&mut self, limited: &[usize], is_of_tokens: bool) -> Result<(), Error> {
+        for model in limited {
+            let admitted = self.facts.models[*model].admitted;
+            // A bucket lets through up to twice its rate in a minute, and rejected calls and max_tokens that nobody logs count too.
+            let most = if is_of_tokens { admitted.tokens as f64 * 4.0 } else { admitted.requests as f64 * 1.5 };
+            let bracket = (most / if is_of_tokens { 32.0 } else { 6.0 }, most);
+            self.hidden.models[*model].limit = Some(Limit { is_of_tokens, amount: bracket.1, bracket });
+        }
+        self.halve(limited, COARSE_STEPS)?;
+        for model in limited {
+            if let Some(limit) = &mut self.hidden.models[*model].limit {
+                limit.bracket = (limit.amount / FINE, limit.amount * FINE);
+            }
+        }
+        Ok(())
+    }
+
+    /// Halves the brackets of some models' limits, and gives the last simulation. At each limit, failures are what then explains the quiet minutes:
+    /// the lower the limit, the fewer they are, and the more of the trouble is in busy minutes.
     fn halve(&mut self, limited: &[usize], steps: u32) -> Result<Vec<Counted>, Error> {
         let mut simulated = Vec::new();
         for _ in 0..steps {
             self.go_to_the_middle();
+            for _ in 0..CORRECTIONS {
+                simulated = self.run()?;
+                self.correct_failures(&simulated);
+            }
             simulated = self.run()?;
             for model in limited {
                 let is_too_low = simulated[*model].trouble.busy.1 > self.recorded[*model].trouble.busy.1;
@@ -181,8 +192,11 @@ impl Search<'_> {
     fn correct_failures(&mut self, simulated: &[Counted]) {
         for ((model, simulated), recorded) in self.hidden.models.iter_mut().zip(simulated).zip(&self.recorded) {
             let (here, there) = (rate(simulated.trouble.quiet), rate(recorded.trouble.quiet));
-            if here > 0.0 {
-                model.failures_per_million = per_million(f64::from(model.failures_per_million) / 1e6 * (there / here).clamp(0.25, 4.0));
+            let failures = f64::from(model.failures_per_million) / 1e6;
+            if failures > 0.0 && here > 0.0 {
+                // Trouble is not only of failures: what they don't cause does not go with them.
+                let next = failures + (there - here) * (failures / here).max(0.2);
+                model.failures_per_million = per_million(next.clamp(failures / 4.0, failures * 4.0).max(1e-5));
             }
         }
     }
@@ -193,10 +207,15 @@ impl Search<'_> {
         there - here > EXCESS_MIN * (here + there).sqrt()
     }
 
-    /// How unlike a simulation is to the log, minute by minute.
+    /// How unlike a simulation is to the log, minute by minute: the squared difference of the counts over their variance, 1 for independent ones.
     fn distance(&self, simulated: &[Counted], model: usize) -> f64 {
         let pairs = simulated[model].by_minute.iter().zip(&self.recorded[model].by_minute);
-        pairs.map(|(here, there)| (f64::from(*here) - f64::from(*there)).powi(2)).sum()
+        let (mut squares, mut variance) = (0.0, 0.0);
+        for (here, there) in pairs {
+            squares += (f64::from(*here) - f64::from(*there)).powi(2);
+            variance += f64::from(*here) + f64::from(*there);
+        }
+        squares / f64::max(variance, 1.0)
     }
 
     fn counted(&self, attempts: &[Attempt]) -> Vec<Counted> {
@@ -218,13 +237,13 @@ impl Search<'_> {
     }
 }
 
-/// The minutes of a model that had, with the minute before, no more requests than half of its requests met.
+/// The minutes of a model that had, with the minute before, no more requests than a third of its requests met.
 fn quiet_minutes(model: &ModelFacts) -> Vec<bool> {
     let counts = &model.by_minute;
     let load = |minute: usize| counts[minute].max(minute.checked_sub(1).map_or(0, |before| counts[before]));
     let mut met: Vec<u32> = (0..counts.len()).flat_map(|minute| std::iter::repeat_n(load(minute), counts[minute] as usize)).collect();
     met.sort_unstable();
-    let usual = met.get(met.len() / 2).copied().unwrap_or(0);
+    let usual = met.get(met.len() / 3).copied().unwrap_or(0);
     (0..counts.len()).map(|minute| load(minute) <= usual).collect()
 }
 
