@@ -233,6 +233,12 @@ fn recover(number: u64, retries: &str) -> Recovered {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let fitted = std::fs::read_to_string(home.path().join("fitted.toml")).unwrap();
     if std::env::var_os("GWSIM_SHOW").is_some() {
+        let o = home.output(&["run", "truth.toml", "--seeds", "8", "--format", "json"]);
+        let r: serde_json::Value = serde_json::from_slice(&o.stdout).unwrap();
+        for v in 0..2 { let b: Vec<f64> = r["variants"][v]["runs"].as_array().unwrap().iter().map(|r| r["bill"].as_str().unwrap_or("0").parse::<f64>().unwrap_or(0.0)).collect(); println!("TRUTH {b:?} of {} {}", recorded.billed, changed.billed); }
+        println!("RUNKEYS {:?}", r["variants"][0]["runs"][0].as_object().unwrap().keys().collect::<Vec<_>>());
+    }
+    if std::env::var_os("GWSIM_SHOW").is_some() {
         println!("{}\n{}\n{fitted}\n{}", world.gateway, world.scenario, String::from_utf8_lossy(&output.stdout));
     }
     home.write("forecast.toml", fitted + world.changed);

@@ -8,13 +8,14 @@ use super::simulate::simulate;
 use super::{Error, Question};
 use crate::gateway::plan::Plan;
 
-/// Steps of halving a range of limits: first coarse, for requests and for tokens; then fine, for the one that fits better.
-const COARSE_STEPS: u32 = 7;
-const FINE_STEPS: u32 = 5;
-/// How far the fine steps look to either side of the coarse result, as a factor.
-const FINE: f64 = 1.1;
-/// Corrections of failures at each limit that is tried.
-const CORRECTIONS: u32 = 1;
+/// Steps of halving a range of limits.
+const COARSE_STEPS: u32 = 6;
+/// The limits around the result of these that are held against the log moment by moment.
+const FINE: [f64; 7] = [0.88, 0.92, 0.96, 1.0, 1.04, 1.08, 1.12];
+/// Nanoseconds in a moment: a limit is hit in bursts, failures come one by one.
+const MOMENT: u64 = 10_000_000_000;
+/// Corrections of failures once a limit is chosen, beyond the one at every limit that is tried.
+const LAST_CORRECTIONS: u32 = 3;
 /// The square of a difference of counts, in variances of independent ones, that is no reason to look for another kind of limit.
 const NOISE_MAX: f64 = 1.3;
 /// Trouble in busy minutes beyond what failures explain, in standard errors of a difference of two counts, from which on there is a limit.
@@ -62,11 +63,23 @@ pub struct Trouble {
     pub busy: (u64, u64),
 }
 
+impl Trouble {
+    /// The share of requests in trouble in quiet minutes.
+    fn rate_when_quiet(&self) -> f64 {
+        self.quiet.1 as f64 / f64::max(self.quiet.0 as f64, 1.0)
+    }
+
+    /// The share of all requests in trouble.
+    fn rate(&self) -> f64 {
+        (self.quiet.1 + self.busy.1) as f64 / f64::max((self.quiet.0 + self.busy.0) as f64, 1.0)
+    }
+}
+
 /// Trouble of a model, with when it was.
 #[derive(Debug, Clone, Default)]
 struct Counted {
     trouble: Trouble,
-    by_minute: Vec<u32>,
+    by_moment: Vec<u32>,
 }
 
 struct Search<'a> {
@@ -92,11 +105,11 @@ pub fn search(question: &Question, facts: &Facts, part: &Part, plan: &Plan) -> R
     for (model, counted) in search.hidden.models.iter_mut().zip(&search.recorded) {
         model.recorded = counted.trouble;
         // Trouble that a cooldown adds comes off again in the simulations.
-        model.failures_per_million = per_million(rate(counted.trouble.quiet));
+        model.failures_per_million = per_million(counted.trouble.rate_when_quiet());
     }
     for _ in 0..3 {
         let simulated = search.run()?;
-        search.correct_failures(&simulated);
+        search.correct_failures(&simulated, Trouble::rate_when_quiet);
     }
     let simulated = search.run()?;
     let limited: Vec<usize> = (0..facts.models.len()).filter(|model| search.exceeds(&simulated, *model)).collect();
@@ -108,12 +121,11 @@ pub fn search(question: &Question, facts: &Facts, part: &Part, plan: &Plan) -> R
 
 impl Search<'_> {
     /// Finds the limits of some models: of requests, and if these don't explain the log to within the noise of counts, of tokens, whatever comes nearer
-    /// minute by minute.
+    /// moment by moment.
     fn find_limits(&mut self, limited: &[usize]) -> Result<(), Error> {
         let before = self.hidden.models.clone();
         self.of_one_kind(limited, false)?;
-        let simulated = self.halve(limited, FINE_STEPS)?;
-        let distances: Vec<f64> = limited.iter().map(|model| self.distance(&simulated, *model)).collect();
+        let distances = self.scan(limited)?;
         let doubtful: Vec<usize> = limited.iter().zip(&distances).filter(|(_, distance)| **distance > NOISE_MAX).map(|(model, _)| *model).collect();
         if !doubtful.is_empty() {
             let of_requests = self.hidden.models.clone();
@@ -121,9 +133,10 @@ impl Search<'_> {
                 self.hidden.models[*model] = before[*model];
             }
             self.of_one_kind(&doubtful, true)?;
-            let simulated = self.halve(&doubtful, FINE_STEPS)?;
-            for (model, distance) in limited.iter().zip(distances) {
-                if doubtful.contains(model) && distance <= self.distance(&simulated, *model) {
+            let others = self.scan(&doubtful)?;
+            for (model, other) in doubtful.iter().zip(others) {
+                let distance = limited.iter().position(|limited| limited == model).map_or(f64::MAX, |place| distances[place]);
+                if distance <= other {
                     self.hidden.models[*model] = of_requests[*model];
                 }
             }
@@ -141,39 +154,66 @@ impl Search<'_> {
             let bracket = (most / if is_of_tokens { 32.0 } else { 6.0 }, most);
             self.hidden.models[*model].limit = Some(Limit { is_of_tokens, amount: bracket.1, bracket });
         }
-        self.halve(limited, COARSE_STEPS)?;
-        for model in limited {
-            if let Some(limit) = &mut self.hidden.models[*model].limit {
-                limit.bracket = (limit.amount / FINE, limit.amount * FINE);
-            }
-        }
-        Ok(())
+        self.halve(limited)
     }
 
-    /// Halves the brackets of some models' limits, and gives the last simulation. At each limit, failures are what then explains the quiet minutes:
-    /// the lower the limit, the fewer they are, and the more of the trouble is in busy minutes.
-    fn halve(&mut self, limited: &[usize], steps: u32) -> Result<Vec<Counted>, Error> {
-        let mut simulated = Vec::new();
-        for _ in 0..steps {
-            self.go_to_the_middle();
-            for _ in 0..CORRECTIONS {
-                simulated = self.run()?;
-                self.correct_failures(&simulated);
+    /// Takes the limits near those found so far whose moments of trouble are most like the log's, and gives how unlike they still are. At each limit
+    /// failures make up for the rest of all trouble.
+    fn scan(&mut self, limited: &[usize]) -> Result<Vec<f64>, Error> {
+        let centre = self.hidden.models.clone();
+        let mut tried: Vec<Vec<(f64, f64)>> = vec![Vec::new(); limited.len()];
+        for factor in FINE {
+            for model in limited {
+                if let (Some(limit), Some(near)) = (&mut self.hidden.models[*model].limit, centre[*model].limit) {
+                    limit.amount = (near.amount * factor).round().max(1.0);
+                }
             }
-            simulated = self.run()?;
+            let simulated = self.corrected(Trouble::rate)?;
+            for (tried, model) in tried.iter_mut().zip(limited) {
+                let amount = self.hidden.models[*model].limit.map_or(0.0, |limit| limit.amount);
+                tried.push((amount, self.distance(&simulated, *model)));
+            }
+        }
+        for (tried, model) in tried.iter().zip(limited) {
+            let Some(limit) = &mut self.hidden.models[*model].limit else { continue };
+            limit.amount = lowest(tried);
+            limit.bracket = (limit.amount * FINE[2], limit.amount * FINE[4]);
+        }
+        for _ in 0..LAST_CORRECTIONS {
+            self.corrected(Trouble::rate)?;
+        }
+        let simulated = self.corrected(Trouble::rate)?;
+        Ok(limited.iter().map(|model| self.distance(&simulated, *model)).collect())
+    }
+
+    /// Simulates, corrects failures so that there is as much trouble as in the log, and simulates again.
+    fn corrected(&mut self, rate: impl Fn(&Trouble) -> f64 + Copy) -> Result<Vec<Counted>, Error> {
+        let simulated = self.run()?;
+        self.correct_failures(&simulated, rate);
+        self.run()
+    }
+
+    /// Halves the brackets of some models' limits. At each limit, failures are what then explains the quiet minutes:
+    /// the lower the limit, the fewer they are, and the more of the trouble is in busy minutes.
+    fn halve(&mut self, limited: &[usize]) -> Result<(), Error> {
+        for _ in 0..COARSE_STEPS {
+            self.go_to_the_middle(limited);
+            let simulated = self.corrected(Trouble::rate_when_quiet)?;
             for model in limited {
                 let is_too_low = simulated[*model].trouble.busy.1 > self.recorded[*model].trouble.busy.1;
                 let Some(limit) = &mut self.hidden.models[*model].limit else { continue };
                 *(if is_too_low { &mut limit.bracket.0 } else { &mut limit.bracket.1 }) = limit.amount;
             }
         }
-        self.go_to_the_middle();
-        Ok(simulated)
+        self.go_to_the_middle(limited);
+        Ok(())
     }
 
-    fn go_to_the_middle(&mut self) {
-        for limit in self.hidden.models.iter_mut().filter_map(|model| model.limit.as_mut()) {
-            limit.amount = (limit.bracket.0 * limit.bracket.1).sqrt();
+    fn go_to_the_middle(&mut self, limited: &[usize]) {
+        for model in limited {
+            if let Some(limit) = &mut self.hidden.models[*model].limit {
+                limit.amount = (limit.bracket.0 * limit.bracket.1).sqrt();
+            }
         }
     }
 
@@ -188,14 +228,14 @@ impl Search<'_> {
         Ok(counted)
     }
 
-    /// Takes as many more or fewer failures as quiet minutes have more or less trouble in the log than in a simulation.
-    fn correct_failures(&mut self, simulated: &[Counted]) {
+    /// Takes more or fewer failures, as there is more or less trouble in the log than in a simulation.
+    fn correct_failures(&mut self, simulated: &[Counted], rate: impl Fn(&Trouble) -> f64) {
         for ((model, simulated), recorded) in self.hidden.models.iter_mut().zip(simulated).zip(&self.recorded) {
-            let (here, there) = (rate(simulated.trouble.quiet), rate(recorded.trouble.quiet));
+            let (here, there) = (rate(&simulated.trouble), rate(&recorded.trouble));
             let failures = f64::from(model.failures_per_million) / 1e6;
             if failures > 0.0 && here > 0.0 {
-                // Trouble is not only of failures: what they don't cause does not go with them.
-                let next = failures + (there - here) * (failures / here).max(0.2);
+                // A failure makes trouble for its own request, and by a cooldown for those after it: from one to four in all, so this ends at the right share.
+                let next = failures + (there - here) / 2.0;
                 model.failures_per_million = per_million(next.clamp(failures / 4.0, failures * 4.0).max(1e-5));
             }
         }
@@ -207,9 +247,9 @@ impl Search<'_> {
         there - here > EXCESS_MIN * (here + there).sqrt()
     }
 
-    /// How unlike a simulation is to the log, minute by minute: the squared difference of the counts over their variance, 1 for independent ones.
+    /// How unlike a simulation is to the log, moment by moment: the squared difference of the counts over their variance, 1 for independent ones.
     fn distance(&self, simulated: &[Counted], model: usize) -> f64 {
-        let pairs = simulated[model].by_minute.iter().zip(&self.recorded[model].by_minute);
+        let pairs = simulated[model].by_moment.iter().zip(&self.recorded[model].by_moment);
         let (mut squares, mut variance) = (0.0, 0.0);
         for (here, there) in pairs {
             squares += (f64::from(*here) - f64::from(*there)).powi(2);
@@ -219,7 +259,7 @@ impl Search<'_> {
     }
 
     fn counted(&self, attempts: &[Attempt]) -> Vec<Counted> {
-        let minutes = |model: &ModelFacts| Counted { by_minute: vec![0; model.by_minute.len()], ..Counted::default() };
+        let minutes = |model: &ModelFacts| Counted { by_moment: vec![0; model.by_minute.len() * 6], ..Counted::default() };
         let mut counted: Vec<Counted> = self.facts.models.iter().map(minutes).collect();
         for attempt in attempts {
             let Some((counted, quiet)) = counted.get_mut(attempt.model as usize).zip(self.quiet.get(attempt.model as usize)) else { continue };
@@ -229,7 +269,7 @@ impl Search<'_> {
             let requests = if is_quiet { &mut counted.trouble.quiet } else { &mut counted.trouble.busy };
             requests.0 += 1;
             requests.1 += u64::from(troubled);
-            if let Some(count) = counted.by_minute.get_mut(minute) {
+            if let Some(count) = counted.by_moment.get_mut((attempt.at.since(self.facts.first).0 / MOMENT) as usize) {
                 *count += u32::from(troubled);
             }
         }
@@ -247,10 +287,38 @@ fn quiet_minutes(model: &ModelFacts) -> Vec<bool> {
     (0..counts.len()).map(|minute| load(minute) <= usual).collect()
 }
 
-fn rate((requests, troubled): (u64, u64)) -> f64 {
-    if requests == 0 { 0.0 } else { troubled as f64 / requests as f64 }
-}
-
 fn per_million(share: f64) -> u32 {
     (share * 1e6).round().clamp(0.0, 900_000.0) as u32
+}
+
+/// Where the parabola of least squares through the points is lowest; the lowest point, where it opens downwards or is lowest beyond them.
+fn lowest(points: &[(f64, f64)]) -> f64 {
+    let best = points.iter().min_by(|left, right| left.1.total_cmp(&right.1)).map_or(1.0, |point| point.0);
+    let count = points.len() as f64;
+    let (middle, height) = (points.iter().map(|point| point.0).sum::<f64>() / count, points.iter().map(|point| point.1).sum::<f64>() / count);
+    let sum = |of: &dyn Fn(f64, f64) -> f64| points.iter().map(|(x, y)| of(x - middle, y - height)).sum::<f64>();
+    let (second, third, fourth) = (sum(&|x, _| x * x), sum(&|x, _| x * x * x), sum(&|x, _| x.powi(4)));
+    let (first, square) = (sum(&|x, y| x * y), sum(&|x, y| x * x * y));
+    let spread = fourth - second * second / count;
+    let determinant = second * spread - third * third;
+    if determinant <= 0.0 {
+        return best;
+    }
+    let (slope, curve) = ((first * spread - square * third) / determinant, (square * second - first * third) / determinant);
+    let vertex = middle - slope / (2.0 * curve);
+    let is_within = points.iter().any(|point| point.0 <= vertex) && points.iter().any(|point| point.0 >= vertex);
+    if curve > 0.0 && is_within { vertex.round().max(1.0) } else { best }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::lowest;
+
+    #[test]
+    fn a_parabola_is_lowest_at_its_vertex_and_a_slope_at_its_end() {
+        let points = |of: fn(f64) -> f64| [7.0, 8.0, 9.0, 10.0, 12.0].map(|x| (x, of(x)));
+        assert_eq!(lowest(&points(|x| 3.0 * (x - 10.0) * (x - 10.0) + 5.0)), 10.0);
+        assert_eq!(lowest(&points(|x| 4.0 - x)), 12.0);
+        assert_eq!(lowest(&points(|x| -(x - 9.0) * (x - 9.0))), 12.0, "the lower of two ends");
+    }
 }
