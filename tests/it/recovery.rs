@@ -158,7 +158,7 @@ fn truth(path: &Path, variant: usize) -> (SpendLogs, Totals) {
 struct World {
     gateway: String,
     scenario: String,
-    changed: &'static str,
+    changed: String,
 }
 
 fn world(number: u64) -> World {
@@ -194,11 +194,13 @@ fn world(number: u64) -> World {
         ttft_p95 = ttft * spread / 10,
         speed_p95 = speed * spread / 20 + speed / 2,
     );
+    let other = if fallback == "gpt-4o" { "claude-3-haiku" } else { "gpt-4o" };
     let changed = match draw(11, 0, 2) {
-        0 => "[[variant]]\nname = \"changed\"\nset = { models.gpt-4o-mini.fallbacks = [] }\n",
-        1 => "[[variant]]\nname = \"changed\"\nset = { attempts.per_request = 1 }\n",
-        _ => "[[variant]]\nname = \"changed\"\nset = { attempts.per_request = 4, attempts.per_deployment = 3, cooldown.time = \"1s\" }\n",
+        0 => "set = { models.gpt-4o-mini.fallbacks = [] }".to_owned(),
+        1 => format!("set = {{ models.gpt-4o-mini.fallbacks = [\"{other}\"] }}"),
+        _ => "set = { attempts.per_request = 1, cooldown.time = \"30s\" }".to_owned(),
     };
+    let changed = format!("[[variant]]\nname = \"changed\"\n{changed}\n");
     World { gateway, scenario, changed }
 }
 
@@ -210,6 +212,8 @@ struct Recovered {
     dollars: f64,
     /// Simulated less recorded share of requests answered 429.
     rate_limited: f64,
+    /// True dollars under the changed configuration over those under the recorded one, less 1.
+    change: f64,
     /// Forecast over true dollars under the changed configuration, less 1.
     changed: f64,
 }
@@ -223,7 +227,7 @@ impl Recovered {
 fn recover(number: u64, retries: &str) -> Recovered {
     let (home, world) = (Home::new(), world(number));
     home.write("gateway.toml", &world.gateway);
-    home.write("truth.toml", world.scenario.clone() + world.changed);
+    home.write("truth.toml", world.scenario.clone() + &world.changed);
     let (log, recorded) = truth(&home.path().join("truth.toml"), 0);
     let (_, changed) = truth(&home.path().join("truth.toml"), 1);
     let rows = log.lines.len() as f64;
@@ -236,12 +240,11 @@ fn recover(number: u64, retries: &str) -> Recovered {
         let o = home.output(&["run", "truth.toml", "--seeds", "8", "--format", "json"]);
         let r: serde_json::Value = serde_json::from_slice(&o.stdout).unwrap();
         for v in 0..2 { let b: Vec<f64> = r["variants"][v]["runs"].as_array().unwrap().iter().map(|r| r["bill"].as_str().unwrap_or("0").parse::<f64>().unwrap_or(0.0)).collect(); println!("TRUTH {b:?} of {} {}", recorded.billed, changed.billed); }
-        println!("RUNKEYS {:?}", r["variants"][0]["runs"][0].as_object().unwrap().keys().collect::<Vec<_>>());
     }
     if std::env::var_os("GWSIM_SHOW").is_some() {
         println!("{}\n{}\n{fitted}\n{}", world.gateway, world.scenario, String::from_utf8_lossy(&output.stdout));
     }
-    home.write("forecast.toml", fitted + world.changed);
+    home.write("forecast.toml", fitted + &world.changed);
     let output = home.output(&["run", "forecast.toml", "--seed", "500", "--seeds", "2", "--format", "json"]);
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
     let usd = |variant: usize| report["variants"][variant]["bill"]["mean"].as_str().unwrap().parse::<f64>().unwrap();
@@ -250,7 +253,7 @@ fn recover(number: u64, retries: &str) -> Recovered {
     let requests = report["variants"][0]["runs"][0]["requests"].as_object().unwrap();
     let arrived: f64 = ["served", "cached", "refused", "failed", "abandoned"].iter().map(|end| requests[*end].as_f64().unwrap()).sum();
     let share = simulated["requests_rate_limited"].as_f64().unwrap() / arrived;
-    Recovered { number, dollars: off(0, recorded.billed), rate_limited: share - limited, changed: off(1, changed.billed) }
+    Recovered { number, dollars: off(0, recorded.billed), rate_limited: share - limited, change: changed.billed.0 as f64 / recorded.billed.0 as f64 - 1.0, changed: off(1, changed.billed) }
 }
 
 #[test]
