@@ -237,11 +237,6 @@ fn recover(number: u64, retries: &str) -> Recovered {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let fitted = std::fs::read_to_string(home.path().join("fitted.toml")).unwrap();
     if std::env::var_os("GWSIM_SHOW").is_some() {
-        let o = home.output(&["run", "truth.toml", "--seeds", "8", "--format", "json"]);
-        let r: serde_json::Value = serde_json::from_slice(&o.stdout).unwrap();
-        for v in 0..2 { let b: Vec<f64> = r["variants"][v]["runs"].as_array().unwrap().iter().map(|r| r["bill"].as_str().unwrap_or("0").parse::<f64>().unwrap_or(0.0)).collect(); println!("TRUTH {b:?} of {} {}", recorded.billed, changed.billed); }
-    }
-    if std::env::var_os("GWSIM_SHOW").is_some() {
         println!("{}\n{}\n{fitted}\n{}", world.gateway, world.scenario, String::from_utf8_lossy(&output.stdout));
     }
     home.write("forecast.toml", fitted + &world.changed);
@@ -253,7 +248,13 @@ fn recover(number: u64, retries: &str) -> Recovered {
     let requests = report["variants"][0]["runs"][0]["requests"].as_object().unwrap();
     let arrived: f64 = ["served", "cached", "refused", "failed", "abandoned"].iter().map(|end| requests[*end].as_f64().unwrap()).sum();
     let share = simulated["requests_rate_limited"].as_f64().unwrap() / arrived;
-    Recovered { number, dollars: off(0, recorded.billed), rate_limited: share - limited, change: changed.billed.0 as f64 / recorded.billed.0 as f64 - 1.0, changed: off(1, changed.billed) }
+    Recovered {
+        number,
+        dollars: off(0, recorded.billed),
+        rate_limited: share - limited,
+        change: changed.billed.0 as f64 / recorded.billed.0 as f64 - 1.0,
+        changed: off(1, changed.billed),
+    }
 }
 
 #[test]

@@ -43,7 +43,7 @@ pub struct Measured<T> {
 /// If the gateway can't take the traffic.
 pub fn judge(question: &Question, facts: &Facts, hidden: &Hidden, plan: &Plan, part: &Part) -> Result<Judgement, Error> {
     let draft = Draft { question, facts, hidden, plan: Some(plan), with_outages: false };
-    let simulated = simulate(question, &draft.text(), part)?;
+    let simulated = simulate(question, &draft.text(), part, question.seed)?;
     let span = part.span();
     let hourly = |amount: Money| Money(amount.0 * 3_600_000_000_000 / i128::from(span.0.max(1)));
     let of_model = |(number, name): (usize, &String)| {

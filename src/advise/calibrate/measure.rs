@@ -26,8 +26,6 @@ pub struct Facts {
     pub attempts: u64,
     /// Requests without.
     pub arrivals: u64,
-    /// Attempts answered 429.
-    pub rate_limited: u64,
     /// What linking did.
     pub links: Links,
     /// Retries of the client library after a failure.
@@ -75,11 +73,7 @@ pub struct Window {
 pub struct DeploymentFacts {
     /// Its name.
     pub name: String,
-    /// Attempts that ended there.
-    pub attempts: u64,
-    /// Of these, those that ended in a 5xx.
-    pub failed: u64,
-    /// The most frequent status of these.
+    /// The most frequent status of the 5xx that ended there; 500 without any.
     pub status: u16,
     /// How fast it answers.
     pub pace: Pace,
@@ -103,7 +97,6 @@ impl Facts {
             span: part.span(),
             attempts: part.attempts.len() as u64,
             arrivals: part.chains.len() as u64,
-            rate_limited: part.attempts.iter().filter(|attempt| attempt.status == Some(429)).count() as u64,
             links: part.links,
             sdk_retries: sdk_retries(part),
             gaps_cv: gaps_cv(arrivals()),
@@ -163,8 +156,6 @@ fn of_deployment(part: &Part, deployment: u32, name: &str, first: Time) -> Deplo
     });
     DeploymentFacts {
         name: name.to_owned(),
-        attempts: attempts.len() as u64,
-        failed: statuses.values().sum(),
         status: statuses.iter().max_by_key(|(_, count)| **count).map_or(500, |(status, _)| *status),
         pace: Pace::of(attempts.iter().copied()),
         outages: outages.collect(),

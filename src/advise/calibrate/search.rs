@@ -13,9 +13,9 @@ const COARSE_STEPS: u32 = 6;
 /// The limits around the result of these that are held against the log moment by moment.
 const FINE: [f64; 7] = [0.88, 0.92, 0.96, 1.0, 1.04, 1.08, 1.12];
 /// Nanoseconds in a moment: a limit is hit in bursts, failures come one by one.
-const MOMENT: u64 = 10_000_000_000;
-/// Corrections of failures once a limit is chosen, beyond the one at every limit that is tried.
-const LAST_CORRECTIONS: u32 = 3;
+const MOMENT: u64 = 2_000_000_000;
+/// Corrections of failures once a limit is chosen.
+const LAST_CORRECTIONS: u32 = 4;
 /// The square of a difference of counts, in variances of independent ones, that is no reason to look for another kind of limit.
 const NOISE_MAX: f64 = 1.3;
 /// Trouble in busy minutes beyond what failures explain, in standard errors of a difference of two counts, from which on there is a limit.
@@ -169,9 +169,10 @@ impl Search<'_> {
                 }
             }
             let simulated = self.corrected(Trouble::rate)?;
+            let again = self.run_with(self.question.seed.wrapping_add(1))?;
             for (tried, model) in tried.iter_mut().zip(limited) {
                 let amount = self.hidden.models[*model].limit.map_or(0.0, |limit| limit.amount);
-                tried.push((amount, self.distance(&simulated, *model)));
+                tried.push((amount, self.distance(&simulated, *model) + self.distance(&again, *model)));
             }
         }
         for (tried, model) in tried.iter().zip(limited) {
@@ -179,10 +180,11 @@ impl Search<'_> {
             limit.amount = lowest(tried);
             limit.bracket = (limit.amount * FINE[2], limit.amount * FINE[4]);
         }
+        let mut simulated = self.run()?;
         for _ in 0..LAST_CORRECTIONS {
-            self.corrected(Trouble::rate)?;
+            self.correct_failures(&simulated, Trouble::rate);
+            simulated = self.run()?;
         }
-        let simulated = self.corrected(Trouble::rate)?;
         Ok(limited.iter().map(|model| self.distance(&simulated, *model)).collect())
     }
 
@@ -218,8 +220,12 @@ impl Search<'_> {
     }
 
     fn run(&mut self) -> Result<Vec<Counted>, Error> {
+        self.run_with(self.question.seed)
+    }
+
+    fn run_with(&mut self, seed: u64) -> Result<Vec<Counted>, Error> {
         let draft = Draft { question: self.question, facts: self.facts, hidden: &self.hidden, plan: Some(self.plan), with_outages: true };
-        let simulated = simulate(self.question, &draft.text(), self.part)?;
+        let simulated = simulate(self.question, &draft.text(), self.part, seed)?;
         let counted = self.counted(&simulated.attempts);
         self.hidden.runs += 1;
         for (model, counted) in self.hidden.models.iter_mut().zip(&counted) {
@@ -259,7 +265,7 @@ impl Search<'_> {
     }
 
     fn counted(&self, attempts: &[Attempt]) -> Vec<Counted> {
-        let minutes = |model: &ModelFacts| Counted { by_moment: vec![0; model.by_minute.len() * 6], ..Counted::default() };
+        let minutes = |model: &ModelFacts| Counted { by_moment: vec![0; model.by_minute.len() * 30], ..Counted::default() };
         let mut counted: Vec<Counted> = self.facts.models.iter().map(minutes).collect();
         for attempt in attempts {
             let Some((counted, quiet)) = counted.get_mut(attempt.model as usize).zip(self.quiet.get(attempt.model as usize)) else { continue };

@@ -31,13 +31,13 @@ pub struct Simulated {
 ///
 /// # Errors
 /// If the scenario is wrong or can't take the traffic.
-pub fn simulate(question: &Question, text: &str, part: &Part) -> Result<Simulated, Error> {
+pub fn simulate(question: &Question, text: &str, part: &Part, seed: u64) -> Result<Simulated, Error> {
     let variant = variant(&question.scenario, text)?;
     let number = |name: &String| part.models.iter().position(|other| other == name).map_or(part.models.len() as u32, |number| number as u32);
     let models = variant.plan.models.iter().map(|model| number(&model.name)).collect();
     let simulated = Simulated { models, bills: vec![Money::ZERO; part.models.len() + 1], ..Simulated::default() };
     let world = |error| Error::Run(RunError::World { variant: variant.name.clone(), error });
-    let mut driver = Driver::new(&variant, question.seed, simulated).map_err(world)?;
+    let mut driver = Driver::new(&variant, seed, simulated).map_err(world)?;
     for batch in &part.batches {
         driver.feed(batch).map_err(|error| Error::Run(RunError::Client { variant: variant.name.clone(), error }))?;
     }
