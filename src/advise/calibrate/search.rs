@@ -12,6 +12,8 @@ use crate::gateway::plan::Plan;
 const COARSE_STEPS: u32 = 6;
 /// The limits around the result of these that are held against the log moment by moment.
 const FINE: [f64; 7] = [0.88, 0.92, 0.96, 1.0, 1.04, 1.08, 1.12];
+/// How often they are tried around the best of the last time, while that is the lowest or the highest of them.
+const SCANS_MAX: u32 = 3;
 /// Nanoseconds in a moment: a limit is hit in bursts, failures come one by one.
 const MOMENT: u64 = 2_000_000_000;
 /// Corrections of failures once a limit is chosen.
@@ -160,7 +162,23 @@ impl Search<'_> {
     /// Takes the limits near those found so far whose moments of trouble are most like the log's, and gives how unlike they still are. At each limit
     /// failures make up for the rest of all trouble.
     fn scan(&mut self, limited: &[usize]) -> Result<Vec<f64>, Error> {
+        for _ in 0..SCANS_MAX {
+            if self.scan_once(limited)? {
+                break;
+            }
+        }
+        let mut simulated = self.run()?;
+        for _ in 0..LAST_CORRECTIONS {
+            self.correct_failures(&simulated, Trouble::rate);
+            simulated = self.run()?;
+        }
+        Ok(limited.iter().map(|model| self.distance(&simulated, *model)).collect())
+    }
+
+    /// Tries the limits around those found so far, and says whether the best of each lies between others.
+    fn scan_once(&mut self, limited: &[usize]) -> Result<bool, Error> {
         let centre = self.hidden.models.clone();
+        let mut is_inside = true;
         let mut tried: Vec<Vec<(f64, f64)>> = vec![Vec::new(); limited.len()];
         for factor in FINE {
             for model in limited {
@@ -178,14 +196,10 @@ impl Search<'_> {
         for (tried, model) in tried.iter().zip(limited) {
             let Some(limit) = &mut self.hidden.models[*model].limit else { continue };
             limit.amount = lowest(tried);
+            is_inside &= tried.first().is_some_and(|first| first.0 < limit.amount) && tried.last().is_some_and(|last| limit.amount < last.0);
             limit.bracket = (limit.amount * FINE[2], limit.amount * FINE[4]);
         }
-        let mut simulated = self.run()?;
-        for _ in 0..LAST_CORRECTIONS {
-            self.correct_failures(&simulated, Trouble::rate);
-            simulated = self.run()?;
-        }
-        Ok(limited.iter().map(|model| self.distance(&simulated, *model)).collect())
+        Ok(is_inside)
     }
 
     /// Simulates, corrects failures so that there is as much trouble as in the log, and simulates again.
