@@ -154,6 +154,9 @@ fn truth(path: &Path, variant: usize) -> (SpendLogs, Totals) {
     driver.finish()
 }
 
+/// Worlds from here on have no fallbacks and one call a request: their clients' libraries do all the retrying.
+const FIRST_WITHOUT_FALLBACKS: u64 = 10;
+
 /// A world by its number: everything that a calibration has to find out is drawn.
 struct World {
     gateway: String,
@@ -168,13 +171,6 @@ fn world(number: u64) -> World {
     let (ttft, speed, abandon) = (draw(4, 200, 700), draw(5, 50, 120), draw(6, 0, 60));
     let (attempts, cooldown, spread) = (draw(7, 2, 3), draw(8, 0, 5), draw(9, 20, 35));
     let fallback = if draw(10, 0, 1) == 0 { "claude-3-haiku" } else { "gpt-4o" };
-    let gateway = format!(
-        "version = 1\n\
-         [models.gpt-4o-mini]\ndeployments = [{{ id = \"gpt-4o-mini#mini\", provider = \"openai\", model = \"gpt-4o-mini\" }}]\nfallbacks = [\"{fallback}\"]\n\
-         [models.gpt-4o]\ndeployments = [{{ id = \"gpt-4o#large\", provider = \"openai\", model = \"gpt-4o\" }}]\n\
-         [models.claude-3-haiku]\ndeployments = [{{ id = \"claude-3-haiku#haiku\", provider = \"anthropic\", model = \"claude-3-haiku\" }}]\n\
-         [attempts]\nper_request = {attempts}\nper_deployment = 2\n[fallback]\nmax_price_ratio = 100\n[cooldown]\ntime = \"{cooldown}s\"\n"
-    );
     let scenario = format!(
         "gateway = \"gateway.toml\"\nseed = {seed}\n\
          [traffic]\nseed = {seed}\nunknown_keys = \"add\"\nstream = 0.7\nstart = \"2026-11-20T00:00:00Z\"\n\
@@ -194,8 +190,18 @@ fn world(number: u64) -> World {
         ttft_p95 = ttft * spread / 10,
         speed_p95 = speed * spread / 20 + speed / 2,
     );
+    let without = number >= FIRST_WITHOUT_FALLBACKS;
+    let (attempts, fallbacks) = if without { (1, "[]".to_owned()) } else { (attempts, format!("[\"{fallback}\"]")) };
     let other = if fallback == "gpt-4o" { "claude-3-haiku" } else { "gpt-4o" };
+    let gateway = format!(
+        "version = 1\n\
+         [models.gpt-4o-mini]\ndeployments = [{{ id = \"gpt-4o-mini#mini\", provider = \"openai\", model = \"gpt-4o-mini\" }}]\nfallbacks = {fallbacks}\n\
+         [models.gpt-4o]\ndeployments = [{{ id = \"gpt-4o#large\", provider = \"openai\", model = \"gpt-4o\" }}]\n\
+         [models.claude-3-haiku]\ndeployments = [{{ id = \"claude-3-haiku#haiku\", provider = \"anthropic\", model = \"claude-3-haiku\" }}]\n\
+         [attempts]\nper_request = {attempts}\nper_deployment = 2\n[fallback]\nmax_price_ratio = 100\n[cooldown]\ntime = \"{cooldown}s\"\n"
+    );
     let changed = match draw(11, 0, 2) {
+        _ if without => format!("set = {{ models.gpt-4o-mini.fallbacks = [\"{other}\"] }}"),
         0 => "set = { models.gpt-4o-mini.fallbacks = [] }".to_owned(),
         1 => format!("set = {{ models.gpt-4o-mini.fallbacks = [\"{other}\"] }}"),
         _ => "set = { attempts.per_request = 1, cooldown.time = \"30s\" }".to_owned(),
@@ -224,7 +230,7 @@ impl Recovered {
     }
 }
 
-fn recover(number: u64, retries: &str) -> Recovered {
+fn recover(number: u64) -> Recovered {
     let (home, world) = (Home::new(), world(number));
     home.write("gateway.toml", &world.gateway);
     home.write("truth.toml", world.scenario.clone() + &world.changed);
@@ -233,7 +239,7 @@ fn recover(number: u64, retries: &str) -> Recovered {
     let rows = log.lines.len() as f64;
     let limited = log.lines.iter().filter(|line| line.status == 429).count() as f64 / rows;
     home.write("log.csv", log.csv());
-    let output = home.output(&["calibrate", "log.csv", "--gateway", "gateway.toml", "-o", "fitted.toml", "--retries", retries, "--seed", "900"]);
+    let output = home.output(&["calibrate", "log.csv", "--gateway", "gateway.toml", "-o", "fitted.toml", "--seed", "900"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let fitted = std::fs::read_to_string(home.path().join("fitted.toml")).unwrap();
     if std::env::var_os("GWSIM_SHOW").is_some() {
@@ -258,17 +264,17 @@ fn recover(number: u64, retries: &str) -> Recovered {
 }
 
 /// The worlds of these numbers, two at a time.
-fn recovered(numbers: &[u64], retries: &str) -> Vec<Recovered> {
+fn recovered(numbers: &[u64]) -> Vec<Recovered> {
     let (left, right) = numbers.split_at(numbers.len().div_ceil(2));
     std::thread::scope(|scope| {
-        let halves = [left, right].map(|half| scope.spawn(move || half.iter().map(|number| recover(*number, retries)).collect::<Vec<_>>()));
+        let halves = [left, right].map(|half| scope.spawn(move || half.iter().map(|number| recover(*number)).collect::<Vec<_>>()));
         halves.into_iter().flat_map(|half| half.join().unwrap()).collect()
     })
 }
 
 #[track_caller]
 fn assert_recovered(numbers: &[u64]) {
-    let found = recovered(numbers, "link");
+    let found = recovered(numbers);
     let missed: Vec<u64> = found.iter().filter(|found| !found.holds()).map(|found| found.number).collect();
     assert!(missed.is_empty(), "{missed:?} of {found:#?}");
     assert!(found.iter().any(|found| found.change.abs() > 0.2), "a change that changes nothing is no test: {found:#?}");
@@ -286,9 +292,9 @@ fn nine_of_ten_known_worlds_are_recovered_from_their_logs() {
     assert_recovered(&[1, 2, 3, 4, 5, 6, 7, 8, 9]);
 }
 
+/// Open: the rows of failed requests have no input tokens, so what these would have cost elsewhere is not in the log.
 #[test]
-fn a_log_whose_retries_are_replayed_as_traffic_is_not_recovered() {
-    let found = recovered(&[1, 2, 4, 5, 6, 8, 9], "keep");
-    println!("{found:#?}");
-    assert!(found.iter().any(|found| !found.holds()), "{found:#?}");
+#[ignore = "open: inputs of failed requests are not imputed"]
+fn worlds_whose_clients_do_the_retrying_are_recovered_from_their_logs() {
+    assert_recovered(&[10, 11, 12]);
 }
