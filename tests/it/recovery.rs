@@ -292,9 +292,9 @@ fn nine_of_ten_known_worlds_are_recovered_from_their_logs() {
     assert_recovered(&[1, 2, 3, 4, 5, 6, 7, 8, 9]);
 }
 
-/// Open: the rows of failed requests have no input tokens, so what these would have cost elsewhere is not in the log.
+/// Open: dollars are within their bounds here, now and changed, but the share of 429s is off by 1.1 points in world 10 and 1.8 in world 12.
 #[test]
-#[ignore = "open: inputs of failed requests are not imputed"]
+#[ignore = "open: the share of 429s is up to 1.8 points off"]
 fn worlds_whose_clients_do_the_retrying_are_recovered_from_their_logs() {
     assert_recovered(&[10, 11, 12]);
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::gateway::money::Money;
 use crate::gateway::time::{Span, Time};
-use crate::sim::replay::impute::{Learner, Length};
+use crate::sim::replay::impute::{Learner, Length, lacks_input};
 use crate::traffic::replay::link::Links;
 use crate::traffic::stream::{self, Base, Changes};
 use crate::traffic::trace::{Batch, LeftAfter, Names, Recorded, Row, TraceError};
@@ -89,6 +89,11 @@ impl Part {
         let mut known = std::collections::HashSet::new();
         for mut batch in batches {
             for index in 0..batch.rows.len() {
+                if lacks_input(&batch.rows[index], batch.recorded(&batch.rows[index])) {
+                    let row = &batch.rows[index];
+                    let drawn = lengths.draw_input(seed, row.subject(), row.model);
+                    batch.rows[index].input_tokens = drawn.unwrap_or(0);
+                }
                 let row = &batch.rows[index];
                 part.take(&batch, row);
                 if !row.fingerprint.is_unique() {
