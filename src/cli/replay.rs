@@ -12,6 +12,7 @@ use crate::report::coverage::{self, Field};
 use crate::report::fold::Directory;
 use crate::report::recorded::{Entry, Log};
 use crate::report::{self, Imputed};
+use crate::sim::client::{Clients, Habits};
 use crate::sim::driver::Variant;
 use crate::sim::replay::impute::{Drawn, Learner, Length, Lengths, lacks_input};
 use crate::traffic::replay::coverage::Coverage;
@@ -32,7 +33,8 @@ pub struct Replay<'a> {
     models: Vec<Option<ModelId>>,
     deployments: Vec<Option<DeploymentId>>,
     keys: Vec<String>,
-    default_key: Option<String>,
+    /// Those of the configuration that the log is priced under.
+    clients: Arc<Clients>,
     log: Log,
     coverage: Coverage,
     imputed: Imputed,
@@ -40,11 +42,17 @@ pub struct Replay<'a> {
     inputs_drawn: u64,
 }
 
-/// What the log covers, as the report has it.
-fn covered(coverage: &Coverage) -> coverage::Coverage {
+/// What the log covers, as the report has it, for a run with clients of these `habits`.
+fn covered(coverage: &Coverage, habits: &Habits) -> coverage::Coverage {
+    let leave = habits.patience.is_some() || habits.abandons_per_million > 0;
+    let instead = |field: &str, usual: &'static str| match field {
+        "output_tokens" => "drawn from whole answers",
+        "left_after" if leave => "the clients' habits",
+        _ => usual,
+    };
     let fields = coverage.fields.iter().map(|covered| Field {
         name: covered.field,
-        instead: if covered.field == "output_tokens" { "drawn from whole answers".to_owned() } else { covered.instead.to_owned() },
+        instead: instead(covered.field, covered.instead).to_owned(),
         rows: covered.rows,
         hanging: covered.dollars_without,
     });
@@ -69,7 +77,7 @@ pub struct Replayed {
 impl<'a> Replay<'a> {
     /// A replay of `traffic` that is held against `variant`. Lengths are drawn from `seed`.
     pub fn new(traffic: &'a TrafficSpec, variant: &Variant, seed: u64) -> Self {
-        let default_model = variant.clients.default_model.as_ref().and_then(|name| model(&variant.plan, name));
+        let default_model = variant.clients.default_model.as_ref().and_then(|name| variant.plan.find_model(name));
         Self {
             traffic,
             plan: Arc::clone(&variant.plan),
@@ -80,7 +88,7 @@ impl<'a> Replay<'a> {
             models: Vec::new(),
             deployments: Vec::new(),
             keys: Vec::new(),
-            default_key: variant.clients.default_key.clone(),
+            clients: Arc::clone(&variant.clients),
             log: Log::new(Arc::clone(&variant.plan)),
             coverage: Coverage::default(),
             imputed: Imputed::default(),
@@ -127,9 +135,9 @@ impl<'a> Replay<'a> {
         Replayed {
             log: self.log,
             keys: self.keys,
-            default_key: self.default_key,
+            default_key: self.clients.default_key.clone(),
             inputs_drawn: self.inputs_drawn,
-            covered: self.is_log.then(|| covered(&self.coverage)),
+            covered: self.is_log.then(|| covered(&self.coverage, &self.clients.habits)),
             drawn: Some(self.imputed).filter(|imputed| imputed.requests > 0),
         }
     }
@@ -137,8 +145,8 @@ impl<'a> Replay<'a> {
     fn learn_names(&mut self, batch: &Batch) {
         let plan = &self.plan;
         let here = |name| self.traffic.models.iter().find(|(there, _)| there == name).map_or(name, |(_, here)| here);
-        self.models.extend(batch.first_seen.models.iter().map(|name| model(plan, here(name))));
-        self.deployments.extend(batch.first_seen.deployments.iter().map(|name| deployment(plan, name)));
+        self.models.extend(batch.first_seen.models.iter().map(|name| plan.find_model(here(name))));
+        self.deployments.extend(batch.first_seen.deployments.iter().map(|name| plan.find_deployment(name)));
         self.keys.extend(batch.first_seen.keys.iter().cloned());
     }
 
@@ -233,16 +241,6 @@ impl Replayed {
         };
         Baseline::of(&self.log, variant, team_of)
     }
-}
-
-fn model(plan: &Plan, name: &str) -> Option<ModelId> {
-    let index = plan.models.iter().position(|model| model.name == name && !model.retired)?;
-    u32::try_from(index).ok().map(ModelId)
-}
-
-fn deployment(plan: &Plan, name: &str) -> Option<DeploymentId> {
-    let index = plan.deployments.iter().position(|deployment| deployment.name == name && !deployment.retired)?;
-    u32::try_from(index).ok().map(DeploymentId)
 }
 
 /// What the log says, or lets guess, that a request was billed for. A failed one is taken as free unless the log saw output of it; an answer without a

@@ -130,6 +130,18 @@ impl Plan {
         &self.deployments[id.index()]
     }
 
+    /// The model of this name, if there is one that is not retired.
+    pub fn find_model(&self, name: &str) -> Option<ModelId> {
+        let index = self.models.iter().position(|model| model.name == name && !model.retired)?;
+        u32::try_from(index).ok().map(ModelId)
+    }
+
+    /// The deployment of this name, if there is one that is not retired.
+    pub fn find_deployment(&self, name: &str) -> Option<DeploymentId> {
+        let index = self.deployments.iter().position(|deployment| deployment.name == name && !deployment.retired)?;
+        u32::try_from(index).ok().map(DeploymentId)
+    }
+
     /// The most calls and dollars that one request for `model` can cause, if every call is billed in full for `usage.input` input
     /// tokens and every output is as long as the request and the caps allow (`usage.output` is the client's max_tokens; 0 states none).
     /// Where rates change, at whatever instant is the dearest.

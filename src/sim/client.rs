@@ -166,7 +166,7 @@ impl Directory {
         });
         Self {
             default_key: clients.default_key.as_deref().and_then(|name| gateway.key(name)),
-            default_model: clients.default_model.as_deref().and_then(|name| model(plan, name)),
+            default_model: clients.default_model.as_deref().and_then(|name| plan.find_model(name)),
             teams_known: teams_known.collect(),
             ..Self::default()
         }
@@ -188,8 +188,8 @@ impl Directory {
         let mut unknown = Vec::new();
         for name in &seen.models {
             let id = match clients.unknown_model {
-                UnknownModel::Error => model(plan, name),
-                UnknownModel::Default => model(plan, name).or(self.default_model),
+                UnknownModel::Error => plan.find_model(name),
+                UnknownModel::Default => plan.find_model(name).or(self.default_model),
             };
             let line = || first_line(batch, |row| row.model, self.models.len());
             unknown.extend(id.is_none().then(|| (name.clone(), line())));
@@ -298,18 +298,14 @@ impl Directory {
     }
 }
 
-/// When a client leaves that waits for the open call (with the ratio that makes its output tokens of recorded ones), if it is to leave; [`Time::MAX`] if that call is over before.
+/// When a client leaves that waits for the open call (with the ratio that makes its output tokens of recorded ones), if it is to leave;
+/// [`Time::MAX`] if that call is over before.
 #[inline]
 pub(super) fn leaves_at(left_after: LeftAfter, arrived_at: Time, open: Option<(&Fate, Ratio)>) -> Time {
     match left_after {
         LeftAfter::Waited(span) => arrived_at + span,
         LeftAfter::Tokens(tokens) => open.map_or(Time::MAX, |(fate, ratio)| fate.made_at(ratio.of(tokens))),
     }
-}
-
-fn model(plan: &Plan, name: &str) -> Option<ModelId> {
-    let index = plan.models.iter().position(|model| model.name == name && !model.retired)?;
-    u32::try_from(index).ok().map(ModelId)
 }
 
 fn first_line(batch: &Batch, name: fn(&Row) -> Option<NameId>, index: usize) -> u64 {

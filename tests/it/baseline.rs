@@ -272,3 +272,17 @@ fn a_clients_retries_are_one_arrival_and_all_of_them_are_recorded() {
     let (code, _, stderr) = run(&home, &["run", "scenario.toml", "--set", "traffic.retries=keep"]);
     assert!(code == 5 && stderr.contains("Baseline not reproduced (+"), "{stderr}");
 }
+
+#[test]
+fn a_log_is_repriced_at_the_rates_of_its_days_without_what_is_paid_by_the_hour() {
+    let home = home("");
+    let prices = "[prices]\ndeployments.mini = { reserved = { per_hour = \"3 USD\" } }\n[[prices.changes]]\nfrom = 2026-12-01\nmodels.gpt-4o = { input = 1, output = 4 }\n";
+    home.write("gateway.toml", format!("{GATEWAY}{prices}"));
+    let rows = "2026-11-30T23:59:59Z,gpt-4o,ann,1000,100,200,2000,large\n2026-12-01T00:00:00Z,gpt-4o,ann,1000,100,200,2000,large\n";
+    home.write("log.csv", format!("at,model,key,input_tokens,output_tokens,status,duration_ms,deployment\n{rows}"));
+    let report = json(&home, &["run", "scenario.toml"]);
+    let baseline = &report["baseline"];
+    // $2.50 and $10 a million before midnight, $1 and $4 after it: a call costs what holds when it is made.
+    assert_eq!(baseline["repriced"], "0.004900000000", "{baseline}");
+    assert_eq!(baseline["simulated"]["cost"], baseline["repriced"]);
+}

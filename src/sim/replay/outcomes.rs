@@ -18,8 +18,7 @@ pub struct Outcomes {
 impl Outcomes {
     /// Learns the names that first appear in `batch`.
     pub fn learn(&mut self, batch: &Batch, plan: &Plan) {
-        let id = |name: &String| plan.deployments.iter().position(|deployment| deployment.name == *name);
-        self.deployments.extend(batch.first_seen.deployments.iter().map(|name| id(name).and_then(|id| u32::try_from(id).ok()).map(DeploymentId)));
+        self.deployments.extend(batch.first_seen.deployments.iter().map(|name| plan.find_deployment(name)));
     }
 
     /// What the first call of a row's request meets at a deployment of this `world`; `None` if the log saw no such call, or nothing of it that is to be

@@ -86,6 +86,23 @@ fn a_model_that_no_request_gets_to_changes_no_hold() {
     assert_eq!(alone[&(0, 1)], Money(1_100 * 150_000 + 16_384 * 600_000));
 }
 
+#[test]
+fn a_clients_retry_is_held_like_its_first_try() {
+    let ratio = (range(1_500_000, 1_500_000), range(1_000_000, 1_000_000));
+    let variant =
+        with_ratio(fallback(DeploymentWorld { steps: vec![Step::status(503)], ..DeploymentWorld::ledger("b") }), ratio.0, ratio.1, End::Middle);
+    let mut clients = Clients::clone(&variant.clients);
+    clients.habits.sdk = Some(crate::sim::client::Sdk::OPENAI);
+    let variant = Variant { clients: std::sync::Arc::new(clients), ..variant };
+    let mut driver = Driver::new(&variant, 1, Calls::default()).unwrap();
+    driver.feed(&std::sync::Arc::new(rows("at_s,input_tokens,output_tokens\n0,1000,10\n"))).unwrap();
+    let held = driver.finish().0.held;
+    let held: Vec<Money> = held.into_values().collect();
+    // Two calls of the first try, two of the retry: 1,500 tokens each time.
+    let [first, fallback, again, fallback_again] = held[..] else { panic!("four calls: {held:?}") };
+    assert_eq!((first, fallback), (again, fallback_again));
+}
+
 /// What was held and billed for each call.
 #[derive(Default)]
 struct Calls {
