@@ -1,5 +1,6 @@
 //! gwsim.
 extern crate alloc;
+pub mod advise;
 pub mod cli;
 pub mod config;
 pub mod gateway;

@@ -29,6 +29,8 @@ pub enum Command {
     Run(RunArguments),
     /// Check a scenario or a gateway.toml: all errors at once
     Check(CheckArguments),
+    /// Make a scenario of a log: what its providers and clients are like, judged on its last quarter
+    Calibrate(CalibrateArguments),
     /// Look at prices: what a configuration pays, what two lists say otherwise
     #[command(subcommand)]
     Prices(PricesCommand),
@@ -99,6 +101,45 @@ pub struct CheckArguments {
     /// A price list in place of the built-in one: gwsim's CSV or LiteLLM's JSON
     #[arg(long, value_name = "FILE")]
     pub prices: Option<PathBuf>,
+}
+
+/// `gwsim calibrate`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Fits speeds, failures, limits and client retries to the first 75 % of a log's time, writes them as a
+scenario with where each figure is from, and forecasts the last 25 %. Failures that a gateway hid and
+limits are found by simulating it, so the configuration that the log was recorded under is needed;
+its deployments have the names that `gwsim trace info` shows.
+
+Example:
+  gwsim calibrate spend.csv --gateway gateway.toml -o scenario.toml")]
+pub struct CalibrateArguments {
+    /// The log: a trace that says how its requests ended
+    pub trace: PathBuf,
+    /// The configuration that it was recorded under; without it, only what the log shows is written
+    #[arg(long, value_name = "FILE")]
+    pub gateway: Option<PathBuf>,
+    /// Where the scenario is written [default: stdout, and the forecast to stderr]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// What is made of client retries in the log: one arrival, or each an arrival of its own
+    #[arg(long, value_enum, default_value = "link")]
+    pub retries: RetriesArgument,
+    /// For all draws of the simulations
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub seed: u64,
+    /// How the forecast is printed
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+}
+
+/// What is made of client retries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RetriesArgument {
+    /// One arrival of a request and its retries.
+    Link,
+    /// Every row is an arrival.
+    Keep,
 }
 
 /// `gwsim prices`.

@@ -3,6 +3,7 @@
 //! Results go to stdout, everything else to stderr. Nothing below this module prints.
 
 pub mod args;
+pub mod calibrate;
 pub mod check;
 pub mod prices;
 pub mod run;
@@ -136,6 +137,7 @@ pub fn main() -> ExitCode {
 fn dispatch(command: Command, printer: &mut Printer) -> Result<Exit, Failure> {
     match command {
         Command::Run(arguments) => run::run(&arguments, printer),
+        Command::Calibrate(arguments) => calibrate::calibrate(&arguments, printer),
         Command::Check(arguments) => check::check(&arguments, printer),
         Command::Prices(PricesCommand::List(arguments)) => prices::list(&arguments, printer),
         Command::Prices(PricesCommand::Diff(arguments)) => prices::diff(&arguments, printer),

@@ -14,7 +14,7 @@ use crate::report::recorded::{Entry, Log};
 use crate::report::{self, Imputed};
 use crate::sim::client::{Clients, Habits};
 use crate::sim::driver::Variant;
-use crate::sim::replay::impute::{Drawn, Learner, Length, Lengths};
+use crate::sim::replay::impute::{Drawn, Learner, Length, Lengths, lacks_input};
 use crate::traffic::replay::coverage::Coverage;
 use crate::traffic::stream;
 use crate::traffic::trace::{Batch, ClientAttempt, Recorded, Row, TraceError};
@@ -38,6 +38,8 @@ pub struct Replay<'a> {
     log: Log,
     coverage: Coverage,
     imputed: Imputed,
+    /// Failed requests whose input was drawn.
+    inputs_drawn: u64,
 }
 
 /// What the log covers, as the report has it, for a run with clients of these `habits`.
@@ -65,6 +67,8 @@ pub struct Replayed {
     pub covered: Option<coverage::Coverage>,
     /// What was drawn, if anything.
     pub drawn: Option<Imputed>,
+    /// Failed requests whose input was drawn.
+    pub inputs_drawn: u64,
     /// Its keys, by number.
     keys: Vec<String>,
     default_key: Option<String>,
@@ -88,6 +92,7 @@ impl<'a> Replay<'a> {
             log: Log::new(Arc::clone(&variant.plan)),
             coverage: Coverage::default(),
             imputed: Imputed::default(),
+            inputs_drawn: 0,
         }
     }
 
@@ -102,6 +107,9 @@ impl<'a> Replay<'a> {
             self.log.add_silent(batch.rows.len() as u64);
         }
         for index in 0..batch.rows.len() {
+            if lacks_input(&batch.rows[index], batch.recorded(&batch.rows[index])) {
+                batch.rows[index].input_tokens = self.draw_input(&batch.rows[index])?;
+            }
             let row = &batch.rows[index];
             let recorded = batch.recorded(row).copied();
             let length = Length::of(row, recorded.as_ref());
@@ -128,6 +136,7 @@ impl<'a> Replay<'a> {
             log: self.log,
             keys: self.keys,
             default_key: self.clients.default_key.clone(),
+            inputs_drawn: self.inputs_drawn,
             covered: self.is_log.then(|| covered(&self.coverage, &self.clients.habits)),
             drawn: Some(self.imputed).filter(|imputed| imputed.requests > 0),
         }
@@ -139,6 +148,16 @@ impl<'a> Replay<'a> {
         self.models.extend(batch.first_seen.models.iter().map(|name| plan.find_model(here(name))));
         self.deployments.extend(batch.first_seen.deployments.iter().map(|name| plan.find_deployment(name)));
         self.keys.extend(batch.first_seen.keys.iter().cloned());
+    }
+
+    /// An input for a failed request whose row has none: what it would have cost elsewhere hangs on it.
+    fn draw_input(&mut self, row: &Row) -> Result<u32, TraceError> {
+        if self.lengths.is_none() {
+            self.lengths = Some(lengths(self.traffic)?);
+        }
+        let drawn = self.lengths.as_ref().and_then(|lengths| lengths.draw_input(self.seed, row.subject(), row.model));
+        self.inputs_drawn += 1;
+        Ok(drawn.unwrap_or(0))
     }
 
     fn draw(&mut self, row: &Row, seen: u32) -> Result<Option<Drawn>, TraceError> {

@@ -73,6 +73,18 @@ pub fn load_scenario(path: &Path, options: &Options) -> Result<Loaded<Scenario>,
     finished(loaded, diagnostics)
 }
 
+/// As [`load_scenario`] of a file with this text that need not exist. Other files that it names are read, relative to `path`.
+///
+/// # Errors
+/// As [`load_scenario`].
+pub fn load_scenario_text(path: &Path, text: &str, options: &Options) -> Result<Loaded<Scenario>, Diagnostics> {
+    let mut diagnostics = Diagnostics::new();
+    diagnostics.add_source(path.display().to_string(), text);
+    let (root, sets) = parse(path, options, &mut diagnostics);
+    let loaded = root.and_then(|root| scenario(root, path, options, sets, &mut diagnostics));
+    finished(loaded, diagnostics)
+}
+
 /// Loads a file of either kind: a scenario if it has a key that only scenarios have.
 ///
 /// # Errors

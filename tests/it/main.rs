@@ -9,6 +9,7 @@ mod golden;
 mod prices;
 mod readme;
 mod realistic;
+mod recovery;
 mod replay;
 mod tidy;
 mod traffic;

