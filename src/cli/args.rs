@@ -29,7 +29,7 @@ pub enum Command {
     Run(RunArguments),
     /// Check a scenario or a gateway.toml: all errors at once
     Check(CheckArguments),
-    /// Make a scenario of a log: what its providers and clients are like, judged on its last quarter
+    /// Make a scenario of a log, and judge it on the log's last quarter
     Calibrate(CalibrateArguments),
     /// Look at prices: what a configuration pays, what two lists say otherwise
     #[command(subcommand)]
