@@ -12,6 +12,7 @@ pub mod expect;
 pub mod fold;
 pub mod histogram;
 pub mod numbers;
+pub mod period;
 pub mod recorded;
 pub mod series;
 pub mod table;
