@@ -17,6 +17,7 @@ pub mod recorded;
 pub mod series;
 pub mod table;
 pub mod totals;
+pub mod trust;
 pub mod write;
 
 mod frame;

@@ -6,8 +6,6 @@ use std::fmt::Write;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 
-pub use replay::verdict;
-
 use super::cause::{POSITIONS, Waste, position_name};
 use super::numbers::{change, count, counted, decimals, dollars, latency, length, rounded, rounded_parts, share, usd};
 use super::period::{self, periods};
