@@ -13,6 +13,7 @@ pub mod expect;
 pub mod fold;
 pub mod histogram;
 pub mod numbers;
+pub mod period;
 pub mod recorded;
 pub mod series;
 pub mod stability;
@@ -20,6 +21,7 @@ pub mod statistics;
 pub mod sweep;
 pub mod table;
 pub mod totals;
+pub mod trust;
 pub mod write;
 
 mod frame;

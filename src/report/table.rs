@@ -6,10 +6,9 @@ use std::fmt::Write;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 
-pub use replay::verdict;
-
 use super::cause::{POSITIONS, Waste, position_name};
 use super::numbers::{change, count, counted, decimals, dollars, latency, length, rounded, rounded_parts, share, usd};
+use super::period::{self, periods};
 use super::totals::{DENIAL_NAMES, Totals, Users};
 use super::{Origin, Report, Variant};
 use crate::gateway::failure::FailureClass;
@@ -19,19 +18,13 @@ use crate::gateway::time::Span;
 /// The widest line.
 const COLUMNS: u16 = 100;
 
-/// Traffic of at least so long says something about a day: a day's log begins and ends a little inside it.
-const A_DAY: Span = Span::from_secs(23 * 3_600);
-
-/// Traffic shorter than this says nothing about an hour.
-const TOO_SHORT: Span = Span::MINUTE;
-
 /// Renders a report for a terminal or a pipe; ends with a line break.
 pub fn render(report: &Report) -> String {
     let merged: Vec<(&Variant, Totals)> = report.variants.iter().map(|variant| (variant, variant.merged())).collect();
     let mut text = heading(report);
     text.push_str(&replay::baseline(report));
     text.push_str(&verdict_table(report, &merged));
-    if let Some(note) = extrapolation_note(report.traffic.span) {
+    if let Some(note) = period::note(report.traffic.span) {
         line(&mut text, "", &note);
     }
     text.push_str(&token_lines(report));
@@ -72,37 +65,11 @@ fn heading(report: &Report) -> String {
     text
 }
 
-/// The columns that say how much a time costs: a title, and what the trace's dollars are multiplied by (to, from).
-fn extrapolations(span: Span) -> Vec<(&'static str, Span)> {
-    match span {
-        span if span >= A_DAY => vec![("$/day", Span::from_secs(86_400)), ("$/month", Span::from_secs(30 * 86_400))],
-        span if span >= TOO_SHORT => vec![("$/hour", Span::from_secs(3_600))],
-        _ => vec![],
-    }
-}
-
-fn extrapolation_note(span: Span) -> Option<String> {
-    match extrapolations(span).len() {
-        2 if span <= Span::from_secs(86_400) => Some("$/day: the trace is taken for a day; $/month: 30 of them.".to_owned()),
-        2 => Some(format!("$/day: the trace's dollars spread over its {}; $/month: 30 such days.", length(span))),
-        1 => Some(format!("$/hour: the trace's dollars spread over its {}; too short to speak of days.", length(span))),
-        _ => None,
-    }
-}
-
-/// `amount` of a trace of `span` for a time of `target`.
-fn extrapolate(amount: Money, span: Span, target: Span) -> Money {
-    // A log of a day rarely reaches from midnight to midnight: between 23 and 24 hours it counts as one.
-    let span = if (A_DAY..Span::from_secs(86_400)).contains(&span) { Span::from_secs(86_400) } else { span };
-    let (span, target) = (i128::from(span.0 / 1_000_000).max(1), i128::from(target.0 / 1_000_000));
-    Money(amount.0 / span * target + amount.0 % span * target / span)
-}
-
 fn verdict_table(report: &Report, merged: &[(&Variant, Totals)]) -> String {
     let span = report.traffic.span;
     let bills: Vec<Money> = merged.iter().map(|(variant, _)| variant.bill().mean).collect();
     let columns: Vec<(&str, Vec<Money>)> = std::iter::once(("$ trace", bills.clone()))
-        .chain(extrapolations(span).into_iter().map(|(title, target)| (title, bills.iter().map(|bill| extrapolate(*bill, span, target)).collect())))
+        .chain(periods(span).iter().map(|period| (period.title, bills.iter().map(|bill| period.of(*bill, span)).collect())))
         .collect();
     let titles = columns.iter().map(|(title, _)| *title).chain(["change", "answered", "p95", "other model", "retries", "429s"]);
     let mut table = Lines::new("", titles);
@@ -136,8 +103,9 @@ fn token_lines(report: &Report) -> String {
     let mut text = String::new();
     let Some(reference) = report.variants.get(report.reference) else { return text };
     for (index, variant) in report.variants.iter().enumerate().filter(|(_, variant)| variant.token_ends.is_some()) {
-        let (title, target) = extrapolations(report.traffic.span).first().copied().unwrap_or(("$ trace", report.traffic.span));
-        let bills = variant.bill_at_ends().map(|bill| if title == "$ trace" { bill } else { extrapolate(bill, report.traffic.span, target) });
+        let period = periods(report.traffic.span).first();
+        let title = period.map_or("$ trace", |period| period.title);
+        let bills = variant.bill_at_ends().map(|bill| period.map_or(bill, |period| period.of(bill, report.traffic.span)));
         let decimals = decimals(bills[1]);
         let shown = |bill: Money| dollars(rounded(bill, decimals), decimals);
         let (least, most) = (bills.into_iter().min().unwrap_or_default(), bills.into_iter().max().unwrap_or_default());

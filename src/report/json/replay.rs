@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::Usd;
 use crate::report::baseline::{Baseline, Part};
 use crate::report::coverage::{Coverage, Field};
-use crate::report::{Imputed, table};
+use crate::report::{Imputed, trust};
 
 #[derive(Serialize)]
 pub(super) struct BaselineJson<'a> {
@@ -71,7 +71,7 @@ impl<'a> BaselineJson<'a> {
         Self {
             variant,
             reproduced: baseline.is_reproduced(),
-            verdict: table::verdict(baseline),
+            verdict: trust::missed(baseline),
             recorded: RecordedJson {
                 requests: recorded.requests,
                 requests_with_cost: recorded.with_cost,

@@ -47,17 +47,6 @@ fn variants_are_compared_with_the_first() {
 }
 
 #[test]
-fn a_day_is_spoken_of_only_after_a_day() {
-    let titles = |seconds: u64| extrapolations(Span::from_secs(seconds)).into_iter().map(|(title, _)| title).collect::<Vec<_>>();
-    assert_eq!(titles(59), [""; 0]);
-    assert_eq!(titles(3_436), ["$/hour"]);
-    assert_eq!(titles(82_799), ["$/hour"]);
-    assert_eq!(titles(86_399), ["$/day", "$/month"]);
-    let day = |seconds| extrapolate(Money::usd(100), Span::from_secs(seconds), Span::from_secs(86_400));
-    assert_eq!([86_399, 86_400, 172_800].map(day), [Money::usd(100), Money::usd(100), Money::usd(50)]);
-}
-
-#[test]
 fn a_range_has_the_digits_that_tell_its_ends_apart() {
     let at = |least, most| range(Money(least), Money(most));
     assert_eq!(at(2_966_223_700_000, 2_966_263_550_000), "2.9662 to 2.9663");
