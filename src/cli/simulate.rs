@@ -24,6 +24,7 @@ use crate::sim::client::ClientError;
 use crate::sim::driver;
 use crate::sim::experiment::{self, Experiment, RunError};
 use crate::sim::observe::{self, Bill, Context, Observer, UserEnd};
+use crate::traffic::digest::Digest;
 use crate::traffic::replay::link::Links;
 use crate::traffic::scale::WHOLE;
 use crate::traffic::stream;
@@ -72,6 +73,7 @@ pub fn simulate(job: Job, printer: &Printer) -> Result<Report, Failure> {
             seen.see(batch);
             replay.see(batch)?;
             adapt(batch, &job.traffic);
+            seen.digest.add(batch);
         }
         Ok::<_, TraceError>(batch.map(Arc::new))
     };
@@ -126,6 +128,7 @@ struct Learnt {
 /// What the traffic was, learnt as it goes by.
 #[derive(Debug, Default)]
 struct Seen {
+    digest: Digest,
     requests: u64,
     input_tokens: u64,
     first: Option<Time>,
@@ -176,6 +179,7 @@ fn report(job: Job, runs: Vec<experiment::Run<Listener>>, roles: &[(usize, End)]
     let traffic = Traffic {
         name: job.traffic.trace.file_name().unwrap_or(job.traffic.trace.as_os_str()).to_string_lossy().into_owned(),
         origin: job.origin,
+        digest: seen.digest.finish(),
         requests: seen.requests,
         first,
         span: seen.last.since(first),

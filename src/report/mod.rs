@@ -14,6 +14,7 @@ pub mod fold;
 pub mod histogram;
 pub mod numbers;
 pub mod period;
+pub mod read;
 pub mod recorded;
 pub mod series;
 pub mod stability;
@@ -26,6 +27,8 @@ pub mod write;
 
 mod frame;
 mod json;
+
+use std::borrow::Cow;
 
 use crate::gateway::money::Money;
 use crate::gateway::plan::{Plan, WorstCase};
@@ -74,7 +77,7 @@ pub struct Report {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Input {
     /// What it is: `scenario`, `gateway`, `trace`, `prices`.
-    pub role: &'static str,
+    pub role: Cow<'static, str>,
     /// Its name, without directories.
     pub file: String,
     /// SHA-256 of its bytes, in hexadecimal: what `sha256sum` prints.
@@ -90,6 +93,8 @@ pub struct Traffic {
     pub name: String,
     /// Recorded, or made up.
     pub origin: Origin,
+    /// Of the requests as the variants had them: equal digests are the same traffic. 32 hexadecimal digits.
+    pub digest: String,
     /// How many requests.
     pub requests: u64,
     /// The first arrival.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::{Report, frame, json};
 
 /// The version of `report.json` that is written; it changes when a field changes its meaning or goes.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Why a report could not be written: what was being done to which file, and the reason.
 #[derive(Debug)]
@@ -178,7 +178,7 @@ mod tests {
     fn the_json_is_exact() {
         let json: serde_json::Value = serde_json::from_slice(&files(&sample::report())[0]).unwrap();
         let run = &json["variants"][0]["runs"][0];
-        assert_eq!(json["version"], 1);
+        assert_eq!(json["version"], 2);
         assert_eq!(run["bill"], "0.003710000000");
         assert_eq!(run["cause"]["premium_of_place"], "0.003290000000");
         assert_eq!(run["requests"]["refused_by"]["budget"], 1);

@@ -78,12 +78,12 @@ pub(super) fn coverage(report: &Report) -> String {
                 Money::ZERO => "0".to_owned(),
                 amount => dollars(rounded(amount, decimals(largest)), decimals(largest)),
             };
-            table.add(field.name, [share(field.rows, *rows), field.instead.clone(), money].into_iter());
+            table.add(&field.name, [share(field.rows, *rows), field.instead.clone(), money].into_iter());
         }
         text.push_str(&table.render());
     }
     if !whole.is_empty() {
-        let names: Vec<&str> = whole.into_iter().map(|field| field.name).collect();
+        let names: Vec<&str> = whole.into_iter().map(|field| field.name.as_ref()).collect();
         line(&mut text, "Every request has", &names.join(", "));
     }
     text.push('\n');
