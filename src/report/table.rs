@@ -128,7 +128,8 @@ fn headline_lines(report: &Report, changes: &[Option<Change>]) -> String {
 
 /// What the intervals are made of, variant by variant; once for all where it is the same.
 fn interval_lines(report: &Report, changes: &[Option<Change>]) -> String {
-    let differing = report.variants.iter().zip(changes).filter_map(|(variant, change)| Some((variant, change.as_ref().filter(|change| !change.is_identical)?)));
+    let differing =
+        report.variants.iter().zip(changes).filter_map(|(variant, change)| Some((variant, change.as_ref().filter(|change| !change.is_identical)?)));
     let parts: Vec<(&str, String)> = differing.map(|(variant, change)| (variant.name.as_str(), headline::parts(change))).collect();
     let mut text = String::new();
     match parts.as_slice() {
