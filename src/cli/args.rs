@@ -1,8 +1,12 @@
 //! The arguments as close as possible to what is typed, and the help that teaches them. Decides nothing: commands resolve what stands here.
 
+mod reports;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use self::reports::{CompareArguments, CompareFormat, CompletionsArguments, ExplainArguments, ExportCommand, FocusArguments, FocusPeriod, Per};
 
 /// Price an LLM gateway configuration on your own traffic before it runs
 #[derive(Debug, Parser)]
@@ -11,11 +15,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 Examples:
   gwsim run scenarios/quickstart.toml
   gwsim run scenarios/quickstart.toml --set 'cache.ttl=10m' --seeds 10
+  gwsim compare old.toml new.toml --traffic scenario.toml --max-increase 5%
   gwsim check gateway.toml
   gwsim trace info traces/quickstart.csv.gz
 
-Exit codes: 0 pass, 1 internal, 2 usage or config, 3 an expectation failed, 4 inconclusive,
-5 incomplete data. Results go to stdout, everything else to stderr.")]
+Exit codes: 0 pass, 1 internal, 2 usage or config, 3 an expectation or threshold failed,
+4 inconclusive, 5 incomplete data or data that can't be compared. Results go to stdout, everything else to stderr.")]
 pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
@@ -27,6 +32,13 @@ pub struct Arguments {
 pub enum Command {
     /// Price the variants of a scenario on its traffic
     Run(RunArguments),
+    /// Compare reports, scenarios or gateway configs: what changes, how sure that is, is it too much
+    Compare(CompareArguments),
+    /// Tell why one request cost what it cost, call by call
+    Explain(ExplainArguments),
+    /// Write a report in a format of others
+    #[command(subcommand)]
+    Export(ExportCommand),
     /// Check a scenario or a gateway.toml: all errors at once
     Check(CheckArguments),
     /// Make a scenario of a log, and judge it on the log's last quarter
@@ -37,6 +49,8 @@ pub enum Command {
     /// Look at and convert recorded traffic
     #[command(subcommand)]
     Trace(TraceCommand),
+    /// Print what a shell needs to complete commands and options
+    Completions(CompletionsArguments),
 }
 
 /// How results are printed.
@@ -79,6 +93,9 @@ pub struct RunArguments {
     /// Where reports are kept
     #[arg(long, value_name = "DIR", default_value = "reports")]
     pub out: PathBuf,
+    /// Keep every request and every call of the first seed too, for `gwsim explain` and `export`
+    #[arg(long)]
+    pub requests: bool,
     /// How the result is printed
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,

@@ -5,6 +5,10 @@
 pub mod args;
 pub mod calibrate;
 pub mod check;
+pub mod compare;
+pub mod completions;
+//pub mod explain;
+//pub mod export;
 pub mod prices;
 pub mod run;
 pub mod simulate;
@@ -15,6 +19,8 @@ mod digest;
 mod memory;
 mod progress;
 mod replay;
+mod reports;
+mod requests;
 mod tokens;
 
 use std::fmt::Display;
@@ -24,7 +30,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 
-use args::{Arguments, Command, PricesCommand, TraceCommand};
+use args::{Arguments, Command, ExportCommand, PricesCommand, TraceCommand};
 
 /// What the process ends with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +75,11 @@ impl Failure {
     /// The user's input is wrong.
     pub fn usage(message: impl Display) -> Self {
         Self { exit: Exit::Usage, message: message.to_string() }
+    }
+
+    /// The data are incomplete, not to be trusted, or not about the same thing.
+    pub fn incomplete(message: impl Display) -> Self {
+        Self { exit: Exit::Incomplete, message: message.to_string() }
     }
 
     /// Whatever it was, it has been printed.
@@ -139,11 +150,15 @@ fn dispatch(command: Command, printer: &mut Printer) -> Result<Exit, Failure> {
     match command {
         Command::Run(arguments) => run::run(&arguments, printer),
         Command::Calibrate(arguments) => calibrate::calibrate(&arguments, printer),
+        Command::Compare(arguments) => compare::compare(&arguments, printer),
+        Command::Explain(_) => Err(Failure::usage("later")),
+        Command::Export(ExportCommand::Focus(_)) => Err(Failure::usage("later")),
         Command::Check(arguments) => check::check(&arguments, printer),
         Command::Prices(PricesCommand::List(arguments)) => prices::list(&arguments, printer),
         Command::Prices(PricesCommand::Diff(arguments)) => prices::diff(&arguments, printer),
         Command::Trace(TraceCommand::Info(arguments)) => trace::info(&arguments, printer),
         Command::Trace(TraceCommand::Convert(arguments)) => trace::convert(&arguments, printer),
         Command::Trace(TraceCommand::Synth(arguments)) => trace::synth(&arguments, printer),
+        Command::Completions(arguments) => completions::completions(&arguments, printer),
     }
 }

@@ -8,7 +8,8 @@ use super::check::loaded;
 use super::simulate::{Job, simulate};
 use super::{Exit, Failure, Printer, assumptions, digest};
 use crate::config::scenario::{Scenario, ScenarioVariant};
-use crate::config::{self, Options};
+use crate::config::diagnostic::Diagnostics;
+use crate::config::{self, Loaded, Options};
 use crate::report::expect::Expectation;
 use crate::report::write::Place;
 use crate::report::{Origin, Report, table, trust, write};
@@ -35,10 +36,30 @@ pub fn run(arguments: &RunArguments, printer: &mut Printer) -> Result<Exit, Fail
 
 fn resolve(arguments: &RunArguments, printer: &Printer) -> Result<(Job, Vec<Expectation>), Failure> {
     let options = Options { sets: arguments.set.clone(), prices: arguments.prices.clone(), ..Options::default() };
-    let loaded_with = config::load_scenario(&arguments.scenario, &options);
+    let wanted = Seeds { first: arguments.seed, count: arguments.seeds, least: 1 };
+    job(config::load_scenario(&arguments.scenario, &options), wanted, printer)
+}
+
+/// The seeds that a command line asks for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seeds {
+    /// The first; the scenario's if not stated.
+    pub first: Option<u64>,
+    /// How many.
+    pub count: Option<u32>,
+    /// How many at least, where the command line doesn't say.
+    pub least: u64,
+}
+
+/// What a loaded scenario asks for: what is to be simulated, and what is expected of it.
+pub(super) fn job(
+    loaded_with: Result<Loaded<Scenario>, Diagnostics>,
+    wanted: Seeds,
+    printer: &Printer,
+) -> Result<(Job, Vec<Expectation>), Failure> {
     let texts = loaded_with.as_ref().map(|loaded| digest::of_sources(&loaded.warnings)).unwrap_or_default();
     let scenario = loaded(loaded_with, printer)?;
-    let seeds = seeds(arguments, &scenario);
+    let seeds = seeds(wanted, &scenario);
     let Scenario { name, traffic, variants, baseline, expectations, .. } = scenario;
     let unreadable = |error: std::io::Error| Failure::usage(format!("{}: can't read it: {error}", traffic.trace.display()));
     let mut inputs = texts;
@@ -59,9 +80,9 @@ fn resolve(arguments: &RunArguments, printer: &Printer) -> Result<(Job, Vec<Expe
 }
 
 /// The scenario's seeds, or as many from where the command line says.
-fn seeds(arguments: &RunArguments, scenario: &Scenario) -> Vec<u64> {
-    let first = arguments.seed.unwrap_or_else(|| scenario.seeds.first().copied().unwrap_or(1));
-    let count = arguments.seeds.map_or(scenario.seeds.len() as u64, u64::from);
+fn seeds(wanted: Seeds, scenario: &Scenario) -> Vec<u64> {
+    let first = wanted.first.unwrap_or_else(|| scenario.seeds.first().copied().unwrap_or(1));
+    let count = wanted.count.map_or((scenario.seeds.len() as u64).max(wanted.least), u64::from);
     (0..count).map(|i| first.saturating_add(i)).collect()
 }
 

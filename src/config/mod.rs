@@ -7,7 +7,7 @@ pub mod diagnostic;
 pub mod distribution;
 mod files;
 pub mod gateway;
-mod near;
+pub mod near;
 pub mod problem;
 mod quantity;
 mod read;
@@ -30,6 +30,8 @@ pub struct Options {
     pub sets: Vec<String>,
     /// `--sweep PATH=VALUES`, in order: the axes of a sweep in place of the scenario's.
     pub sweeps: Vec<String>,
+    /// gateway.toml files, each with a name, in place of a scenario's gateway and variants: each is a variant.
+    pub gateways: Vec<(String, PathBuf)>,
     /// `--prices FILE`: a price list (gwsim's CSV or LiteLLM's JSON) in place of the one that the file names.
     pub prices: Option<PathBuf>,
 }
@@ -102,6 +104,16 @@ pub fn load_either(path: &Path, options: &Options) -> Result<Loaded<Checked>, Di
         }
     });
     finished(loaded, diagnostics)
+}
+
+/// Whether the file at `path` is a scenario, and not a gateway.toml.
+///
+/// # Errors
+/// If it can't be read, or is no TOML.
+pub fn is_scenario_file(path: &Path) -> Result<bool, Diagnostics> {
+    let mut diagnostics = Diagnostics::new();
+    let (root, _) = parse(path, &Options::default(), &mut diagnostics);
+    root.map(|root| is_scenario(&root)).ok_or(diagnostics)
 }
 
 /// The tree of a file and the changes of the command line, which are read even if the file is broken: all problems at once.

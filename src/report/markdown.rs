@@ -8,6 +8,7 @@ use super::headline::{self, Headline};
 use super::numbers::{decimals, dollars, rounded_parts};
 use super::period;
 use super::table::{facts, summary};
+use super::threshold::{Finding, Judged};
 use super::totals::Totals;
 use super::trust;
 use super::{Report, Variant};
@@ -51,6 +52,52 @@ pub fn render(report: &Report) -> String {
             let _ = writeln!(expected, "- {}: {}: {holds}, found {}", escaped(&verdict.variant), escaped(&verdict.expected), escaped(&verdict.found));
         }
         folded(&mut text, "Expectations", &expected);
+    }
+    text
+}
+
+/// Renders only what tells the variants of a report apart, with what was asked of them.
+pub fn comparison(report: &Report, judged: &[Judged]) -> String {
+    let merged: Vec<(&Variant, Totals)> = report.variants.iter().map(|variant| (variant, variant.merged())).collect();
+    let changes = changes(report);
+    let Headline { sentence, could_be_wrong, .. } = headline::headline(report, &changes);
+    let mut text = format!("### {}\n\n{}  \n{}\n\n", escaped(&report.name), escaped(&facts(report)), escaped(&trust::sentence(report)));
+    for judged in judged {
+        let mark = match judged.finding {
+            Finding::Within => "pass",
+            Finding::Above => "**FAILED**",
+            Finding::Open(_) => "**not decided**",
+        };
+        let _ = writeln!(text, "- {mark}: {}", escaped(&judged.line()));
+    }
+    if !judged.is_empty() {
+        text.push('\n');
+    }
+    let (titles, rows) = summary(report, &merged, &changes);
+    table(&mut text, &titles, rows.iter().map(|(name, cells)| (*name, cells.clone())));
+    let _ = writeln!(text, "\n**{}**", escaped(&sentence));
+    if !could_be_wrong.is_empty() {
+        text.push_str("\nCould be wrong:\n");
+        could_be_wrong.iter().for_each(|doubt| list(&mut text, doubt));
+    }
+    folded(&mut text, "Dollars by cause", &causes(&merged));
+    let mut rests = String::new();
+    for (variant, change) in report.variants.iter().zip(&changes) {
+        if let Some(change) = change.as_ref().filter(|change| !change.is_identical) {
+            list(&mut rests, &format!("{}: 95 % of the change, in points: {}", variant.name, headline::parts(change)));
+        }
+    }
+    list(&mut rests, &format!("traffic digest {}", report.traffic.digest));
+    folded(&mut text, "How sure", &rests);
+    text
+}
+
+/// A folded list; nothing of nothing.
+pub fn notes(title: &str, items: &[String]) -> String {
+    let (mut text, mut inside) = (String::new(), String::new());
+    items.iter().for_each(|item| list(&mut inside, item));
+    if !items.is_empty() {
+        folded(&mut text, title, &inside);
     }
     text
 }

@@ -7,6 +7,7 @@
 pub mod baseline;
 pub mod cause;
 pub mod change;
+pub mod compare;
 pub mod coverage;
 pub mod crossing;
 pub mod expect;
@@ -23,6 +24,7 @@ pub mod stability;
 pub mod statistics;
 pub mod sweep;
 pub mod table;
+pub mod threshold;
 pub mod totals;
 pub mod trust;
 pub mod write;

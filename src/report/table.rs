@@ -58,6 +58,30 @@ pub fn render(report: &Report) -> String {
     text
 }
 
+/// Renders only what tells the variants of a report apart: for variants that come from several reports, which have the rest.
+pub fn comparison(report: &Report) -> String {
+    let merged: Vec<(&Variant, Totals)> = report.variants.iter().map(|variant| (variant, variant.merged())).collect();
+    let changes = changes(report);
+    let mut text = String::new();
+    line(&mut text, "", &format!("{}; changes are against {}", facts(report), report.variants[report.reference].name));
+    text.push('\n');
+    text.push_str(&verdict_table(report, &merged, &changes));
+    text.push_str(&headline_lines(report, &changes));
+    text.push_str(&interval_lines(report, &changes));
+    if let Some(note) = period::note(report.traffic.span) {
+        line(&mut text, "", &note);
+    }
+    text.push_str(&token_lines(report));
+    text.push('\n');
+    text.push_str(&cause_table(&merged));
+    text
+}
+
+/// Adds a line of a comparison, broken to the width of the screen.
+pub fn note(to: &mut String, label: &str, text: &str) {
+    line(to, label, text);
+}
+
 fn heading(report: &Report) -> String {
     let mut text = String::new();
     line(&mut text, &report.name, &facts(report));

@@ -7,6 +7,7 @@ mod clients;
 #[cfg(test)]
 mod error_tests;
 mod expect;
+mod gateways;
 mod overlay;
 mod seeds;
 mod sweep;
@@ -109,6 +110,9 @@ pub fn is_own(set: &Assignment) -> bool {
 
 /// Resolves a parsed scenario. `None` if there were errors, which are all in `diagnostics` then.
 pub fn resolve(mut root: Node, path: &Path, options: &Options, sets: &[Assignment], diagnostics: &mut Diagnostics) -> Option<Scenario> {
+    if !options.gateways.is_empty() {
+        gateways::forget_own(&mut root);
+    }
     let stated = options.sweeps.iter().flat_map(|argument| set::command_line("--sweep", argument, diagnostics)).collect();
     tree::name_tables(&mut root, "");
     let sweep = sweep::take(&mut root, stated, diagnostics);
@@ -121,17 +125,20 @@ pub fn resolve(mut root: Node, path: &Path, options: &Options, sets: &[Assignmen
 fn resolve_one(mut root: Node, path: &Path, options: &Options, sets: &[Assignment], diagnostics: &mut Diagnostics) -> Option<Scenario> {
     let directory = path.parent().unwrap_or(Path::new(""));
     tree::name_tables(&mut root, "");
-    let base = gateway_tree(&root, directory, diagnostics);
-    let drafts = drafts(&root, diagnostics);
+    let (drafts, bases): (Vec<Draft>, Vec<_>) = if options.gateways.is_empty() {
+        let base = gateway_tree(&root, directory, diagnostics);
+        drafts(&root, diagnostics).into_iter().map(|draft| (draft, base.clone())).unzip()
+    } else {
+        gateways::drafts(&options.gateways, diagnostics).unzip()
+    };
     let mut gateways = Vec::new();
-    if let Some((base, base_directory)) = &base {
-        for draft in &drafts {
-            let mut tree = base.clone();
+    for (draft, base) in drafts.iter().zip(bases) {
+        gateways.push(base.and_then(|(mut tree, directory)| {
             for assignment in draft.sets.iter().chain(sets) {
                 set::apply(&mut tree, assignment, diagnostics);
             }
-            gateways.push(gateway::resolve(tree, base_directory, options.prices.as_deref(), diagnostics));
-        }
+            gateway::resolve(tree, &directory, options.prices.as_deref(), diagnostics)
+        }));
     }
     let Value::Table(table) = &root.value else { return None };
     let start = Place { end: root.place.start, ..root.place };

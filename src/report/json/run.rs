@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Name, Text, Usd};
 use crate::gateway::failure::FailureClass;
 use crate::gateway::money::Money;
-use crate::gateway::time::{Span, Time};
+use crate::gateway::time::Time;
 use crate::report::cause::{Causes, POSITIONS, Waste, position_name};
 use crate::report::histogram::Histogram;
 use crate::report::series::Series;
@@ -159,7 +159,7 @@ struct LatencyJson {
     p95_us: Option<u64>,
     p99_us: Option<u64>,
     max_us: u64,
-    /// What the quantiles are of: pairs of a bucket's number and how often it was met, buckets 64 to a doubling of nanoseconds.
+    /// What the quantiles are of: the longest in nanoseconds, then pairs of a bucket's number and its count, 64 buckets to a doubling.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     histogram: String,
 }
@@ -439,8 +439,7 @@ impl LatencyJson {
     }
 
     fn read(self) -> Result<Histogram, String> {
-        let histogram = Histogram::parse(&self.histogram, Span(self.max_us.saturating_mul(1_000)));
-        histogram.filter(|histogram| histogram.seen() == self.seen).ok_or_else(|| "a histogram is not what was counted".to_owned())
+        Histogram::parse(&self.histogram).filter(|histogram| histogram.seen() == self.seen).ok_or_else(|| "a histogram is not what was counted".to_owned())
     }
 }
 

@@ -1,0 +1,147 @@
+//! A comparison for programs. Decides the shape only.
+
+use serde::Serialize;
+
+use super::super::change::{Change, Part};
+use super::super::threshold::{Finding, Judged};
+use super::super::{Report, Variant, headline};
+
+/// The version of the format; it changes when a field changes its meaning or goes.
+const VERSION: u32 = 1;
+
+#[derive(Serialize)]
+struct ComparisonJson<'a> {
+    version: u32,
+    gwsim: &'static str,
+    traffic: TrafficJson<'a>,
+    comparisons: Vec<GroupJson<'a>>,
+    differs: &'a [String],
+    exit_code: u8,
+}
+
+#[derive(Serialize)]
+struct TrafficJson<'a> {
+    name: &'a str,
+    digest: &'a str,
+    requests: u64,
+    span_ns: u64,
+}
+
+#[derive(Serialize)]
+struct GroupJson<'a> {
+    reference: SideJson<'a>,
+    variants: Vec<VariantJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct SideJson<'a> {
+    name: &'a str,
+    bill: String,
+    seeds: usize,
+    answered: u64,
+    of_requests: u64,
+    other_model: u64,
+}
+
+#[derive(Serialize)]
+struct VariantJson<'a> {
+    #[serde(flatten)]
+    side: SideJson<'a>,
+    change: ChangeJson,
+    thresholds: Vec<ThresholdJson<'a>>,
+}
+
+/// Fractions of the reference's bill, at 95 %.
+#[derive(Serialize)]
+struct ChangeJson {
+    difference: String,
+    relative: Option<f64>,
+    low: Option<f64>,
+    high: Option<f64>,
+    luck: PartJson,
+    traffic: PartJson,
+    assumptions: Option<(f64, f64)>,
+    identical: bool,
+    decided: bool,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum PartJson {
+    HalfWidth { half_width: f64 },
+    Unknown { unknown: String },
+}
+
+#[derive(Serialize)]
+struct ThresholdJson<'a> {
+    asked: &'a str,
+    found: &'a str,
+    finding: &'static str,
+}
+
+/// A comparison as JSON; ends with a line break.
+///
+/// # Errors
+/// If a number is none that JSON has.
+pub fn json(judged: &[(Report, Vec<Option<Change>>, Vec<Judged>)], differs: &[String], exit_code: u8) -> Result<String, serde_json::Error> {
+    let traffic = judged.first().map(|(report, ..)| &report.traffic);
+    let json = ComparisonJson {
+        version: VERSION,
+        gwsim: env!("CARGO_PKG_VERSION"),
+        traffic: TrafficJson {
+            name: traffic.map_or("", |traffic| &traffic.name),
+            digest: traffic.map_or("", |traffic| &traffic.digest),
+            requests: traffic.map_or(0, |traffic| traffic.requests),
+            span_ns: traffic.map_or(0, |traffic| traffic.span.0),
+        },
+        comparisons: judged.iter().map(|(report, changes, judged)| group(report, changes, judged)).collect(),
+        differs,
+        exit_code,
+    };
+    Ok(serde_json::to_string_pretty(&json)? + "\n")
+}
+
+fn group<'a>(report: &'a Report, changes: &'a [Option<Change>], judged: &'a [Judged]) -> GroupJson<'a> {
+    let changed = report.variants.iter().zip(changes).filter_map(|(variant, change)| Some((variant, change.as_ref()?)));
+    let variants = changed.map(|(variant, change)| VariantJson {
+        side: side(variant),
+        change: changed_by(change),
+        thresholds: judged.iter().filter(|judged| judged.variant == variant.name).map(threshold).collect(),
+    });
+    GroupJson { variants: variants.collect(), reference: side(&report.variants[report.reference]) }
+}
+
+fn side(variant: &Variant) -> SideJson<'_> {
+    let merged = variant.merged();
+    let (answered, of_requests) = merged.answered_of();
+    let bill = variant.bill().mean.decimal().to_string();
+    SideJson { name: &variant.name, bill, seeds: variant.runs.len(), answered, of_requests, other_model: merged.other_model }
+}
+
+fn changed_by(change: &Change) -> ChangeJson {
+    let part = |part: &Part| match part {
+        Part::Unknown(why) => PartJson::Unknown { unknown: headline::unknown(why) },
+        known => PartJson::HalfWidth { half_width: known.half_width().unwrap_or_default() },
+    };
+    let is_fraction = change.relative.is_some();
+    ChangeJson {
+        difference: change.difference.decimal().to_string(),
+        relative: change.relative,
+        low: is_fraction.then_some(change.low),
+        high: is_fraction.then_some(change.high),
+        luck: part(&change.luck),
+        traffic: part(&change.traffic),
+        assumptions: change.assumptions,
+        identical: change.is_identical,
+        decided: change.is_decided,
+    }
+}
+
+fn threshold(judged: &Judged) -> ThresholdJson<'_> {
+    let finding = match judged.finding {
+        Finding::Within => "within",
+        Finding::Above => "above",
+        Finding::Open(_) => "inconclusive",
+    };
+    ThresholdJson { asked: &judged.asked, found: &judged.found, finding }
+}
