@@ -7,8 +7,8 @@ pub mod calibrate;
 pub mod check;
 pub mod compare;
 pub mod completions;
-//pub mod explain;
-//pub mod export;
+pub mod explain;
+pub mod export;
 pub mod prices;
 pub mod run;
 pub mod simulate;
@@ -151,8 +151,8 @@ fn dispatch(command: Command, printer: &mut Printer) -> Result<Exit, Failure> {
         Command::Run(arguments) => run::run(&arguments, printer),
         Command::Calibrate(arguments) => calibrate::calibrate(&arguments, printer),
         Command::Compare(arguments) => compare::compare(&arguments, printer),
-        Command::Explain(_) => Err(Failure::usage("later")),
-        Command::Export(ExportCommand::Focus(_)) => Err(Failure::usage("later")),
+        Command::Explain(arguments) => explain::explain(&arguments, printer),
+        Command::Export(ExportCommand::Focus(arguments)) => export::focus(&arguments, printer),
         Command::Check(arguments) => check::check(&arguments, printer),
         Command::Prices(PricesCommand::List(arguments)) => prices::list(&arguments, printer),
         Command::Prices(PricesCommand::Diff(arguments)) => prices::diff(&arguments, printer),

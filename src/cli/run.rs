@@ -6,7 +6,7 @@ use std::thread;
 use super::args::{Format, RunArguments};
 use super::check::loaded;
 use super::simulate::{Job, simulate};
-use super::{Exit, Failure, Printer, assumptions, digest};
+use super::{Exit, Failure, Printer, assumptions, digest, requests};
 use crate::config::scenario::{Scenario, ScenarioVariant};
 use crate::config::diagnostic::Diagnostics;
 use crate::config::{self, Loaded, Options};
@@ -24,6 +24,7 @@ pub fn run(arguments: &RunArguments, printer: &mut Printer) -> Result<Exit, Fail
     let (job, expectations) = resolve(arguments, printer)?;
     let place =
         Place::make(&job.name, &arguments.out).map_err(|error| Failure::usage(format!("{error}\nhint: choose another directory with --out")))?;
+    let again = arguments.requests.then(|| job.clone());
     let report = match simulate(job, printer) {
         Ok(report) => report,
         Err(failure) => {
@@ -31,7 +32,7 @@ pub fn run(arguments: &RunArguments, printer: &mut Printer) -> Result<Exit, Fail
             return Err(failure);
         }
     };
-    conclude(report, &expectations, arguments, printer)
+    conclude(report, &expectations, again.as_ref(), arguments, printer)
 }
 
 fn resolve(arguments: &RunArguments, printer: &Printer) -> Result<(Job, Vec<Expectation>), Failure> {
@@ -91,9 +92,19 @@ fn variant(variant: ScenarioVariant) -> Variant {
     Variant { name, plan: Arc::new(gateway.plan), setup: gateway.commands.into(), world: Arc::new(world), clients: Arc::new(clients) }
 }
 
-fn conclude(mut report: Report, expectations: &[Expectation], arguments: &RunArguments, printer: &mut Printer) -> Result<Exit, Failure> {
+fn conclude(
+    mut report: Report,
+    expectations: &[Expectation],
+    again: Option<&Job>,
+    arguments: &RunArguments,
+    printer: &mut Printer,
+) -> Result<Exit, Failure> {
     report.judge(expectations);
     let directory = write::write(&report, &arguments.out).map_err(Failure::internal)?;
+    match again {
+        Some(job) => requests::write(job, &report, &directory, printer)?,
+        None => requests::forget(&directory).map_err(Failure::internal)?,
+    }
     match arguments.format {
         Format::Text => printer.result(&table::render(&report))?,
         Format::Json => {

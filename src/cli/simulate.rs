@@ -31,6 +31,7 @@ use crate::traffic::stream;
 use crate::traffic::trace::{Batch, Order, Trace, TraceError};
 
 /// What is to be simulated, and what is known about it.
+#[derive(Clone)]
 pub struct Job {
     /// The scenario's name.
     pub name: String,

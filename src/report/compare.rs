@@ -127,7 +127,11 @@ fn together(sides: &[Side], names: &[String], seeds: &[u64], many: bool) -> Repo
         let found = side.report.variants.iter().find(|variant| variant.name == *name);
         let mut variant = under(found.expect("its name was looked up"), seeds);
         renumber(&mut variant, &mut common);
-        variant.name = if (many || side.variant.is_some()) && *name != side.label { format!("{}#{name}", side.label) } else { side.label.clone() };
+        variant.name = match () {
+            () if sides.iter().all(|other| other.label == side.label) => name.clone(),
+            () if (many || side.variant.is_some()) && *name != side.label => format!("{}#{name}", side.label),
+            () => side.label.clone(),
+        };
         variant
     });
     let variants: Vec<Variant> = variants.collect();

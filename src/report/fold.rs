@@ -56,7 +56,7 @@ impl Directory {
         Some(self.teams.name(team.0))
     }
 
-    fn carry_out(&mut self, command: &Command) {
+    pub(super) fn carry_out(&mut self, command: &Command) {
         match command {
             Command::PutTeam { name, .. } => {
                 self.teams.intern(name);

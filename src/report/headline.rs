@@ -150,7 +150,7 @@ fn plain(sentence: String) -> Headline {
 }
 
 /// Whether a variant answers as many as the reference, and as many of them by the model asked for.
-fn succeeds_as(variant: &Totals, reference: &Totals) -> bool {
+pub fn succeeds_as(variant: &Totals, reference: &Totals) -> bool {
     let (answered, asked) = variant.answered_of();
     let (answered_before, asked_before) = reference.answered_of();
     at_least(answered, asked, answered_before, asked_before) && at_least(reference.other_model, answered_before, variant.other_model, answered)

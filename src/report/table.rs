@@ -419,21 +419,21 @@ fn line(to: &mut String, label: &str, text: &str) {
 }
 
 /// A table without borders: names to the left, numbers to the right.
-struct Lines(Table);
+pub(super) struct Lines(Table);
 
 impl Lines {
-    fn new<'a>(title: &str, columns: impl Iterator<Item = &'a str>) -> Self {
+    pub(super) fn new<'a>(title: &str, columns: impl Iterator<Item = &'a str>) -> Self {
         let mut table = Table::new();
         table.load_style(comfy_table::presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(COLUMNS);
         table.set_header(std::iter::once(title.to_owned()).chain(columns.map(str::to_owned)).collect::<Vec<_>>());
         Self(table)
     }
 
-    fn add(&mut self, name: &str, cells: impl Iterator<Item = String>) {
+    pub(super) fn add(&mut self, name: &str, cells: impl Iterator<Item = String>) {
         self.0.add_row(std::iter::once(name.to_owned()).chain(cells).collect::<Vec<_>>());
     }
 
-    fn render(mut self) -> String {
+    pub(super) fn render(mut self) -> String {
         for (i, column) in self.0.column_iter_mut().enumerate() {
             column.set_padding(if i == 0 { (0, 0) } else { (2, 0) });
             column.set_cell_alignment(if i == 0 { CellAlignment::Left } else { CellAlignment::Right });

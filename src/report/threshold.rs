@@ -44,19 +44,25 @@ pub enum Finding {
 }
 
 const MORE: &str = "the threshold is within the interval; more seeds (--seeds) or a longer trace may decide it";
+const LESS: &str = "it answers less, or more by other models than asked: fewer dollars for less are no saving";
 const ONE_SEED: &str = "one seed says nothing about luck; run it with --seeds 10";
 
 impl Thresholds {
     /// Holds every variant but the reference against them. `changes` are those of the report.
     pub fn judge(&self, report: &Report, changes: &[Option<Change>]) -> Vec<Judged> {
         let reference = report.variants[report.reference].bill().mean;
+        let before = report.variants[report.reference].merged();
         let mut all = Vec::new();
         for (variant, change) in report.variants.iter().zip(changes) {
             let Some(change) = change else { continue };
             if let Some(most) = self.increase_max {
                 let asked = format!("at most {} %", signed_percent(most));
                 let found = headline::relative(change, reference, variant.bill().mean);
-                all.push(Judged { variant: variant.name.clone(), asked, found, finding: increase(change, most) });
+                let finding = match increase(change, most) {
+                    Finding::Within if !headline::succeeds_as(&variant.merged(), &before) => Finding::Open(LESS),
+                    finding => finding,
+                };
+                all.push(Judged { variant: variant.name.clone(), asked, found, finding });
             }
             if let Some((most, period)) = self.cost_max {
                 all.push(cost(report, variant, most, period));

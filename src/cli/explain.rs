@@ -1,0 +1,89 @@
+//! `gwsim explain`: why one request cost what it cost, or which ones cost most. Finds them in a report's files; the words are
+//! [`crate::report::explain`]'s.
+
+use std::path::{Path, PathBuf};
+
+use super::args::ExplainArguments;
+use super::{Exit, Failure, Printer, reports};
+use crate::report::numbers::count;
+use crate::report::requests::file::{CALLS, REQUESTS, read};
+use crate::report::requests::{CallRow, RequestName, RequestRow};
+use crate::report::{Report, explain as words};
+
+/// Tells a request's story in every variant or one, or lists the dearest requests.
+///
+/// # Errors
+/// If there is no such report, request or variant, or the report was made without its requests.
+pub fn explain(arguments: &ExplainArguments, printer: &mut Printer) -> Result<Exit, Failure> {
+    let report = reports::open(&arguments.report)?;
+    if let Some(name) = &arguments.variant {
+        reports::variant(&report, name)?;
+    }
+    let (requests, calls) = files(&arguments.report)?;
+    let is_meant = |variant: &str| arguments.variant.as_ref().is_none_or(|meant| meant == variant);
+    let text = match (&arguments.id, arguments.worst) {
+        (_, Some(most)) => worst(&requests, most as usize, &is_meant)?,
+        (Some(id), None) => one(&report, id, (&requests, &calls), &is_meant)?,
+        (None, None) => return Err(Failure::usage("which request? its number, or --worst 10")),
+    };
+    printer.result(&text)?;
+    Ok(Exit::Pass)
+}
+
+/// The files of a report's requests and calls.
+///
+/// # Errors
+/// If it was made without them.
+pub(super) fn files(report: &Path) -> Result<(PathBuf, PathBuf), Failure> {
+    let file = crate::report::read::file(report);
+    let (requests, calls) = (file.with_file_name(REQUESTS), file.with_file_name(CALLS));
+    if requests.exists() && calls.exists() {
+        return Ok((requests, calls));
+    }
+    let why = format!("{} has no {REQUESTS} and {CALLS}: it was made without its requests", report.display());
+    Err(Failure::usage(format!("{why}\nhint: run its scenario again with `gwsim run SCENARIO --requests`")))
+}
+
+fn worst(requests: &Path, most: usize, is_meant: &dyn Fn(&str) -> bool) -> Result<String, Failure> {
+    let mut found: Vec<RequestRow> = Vec::new();
+    let seen = read(requests, |mut rows: Vec<RequestRow>| {
+        rows.retain(|row| is_meant(&row.variant));
+        found.append(&mut rows);
+        // Equal ones in the order of the traffic, so that a tie has one answer.
+        found.sort_by(|a, b| b.cost_picousd.cmp(&a.cost_picousd).then_with(|| (a.name(), &a.variant).cmp(&(b.name(), &b.variant))));
+        found.truncate(most);
+        true
+    });
+    seen.map_err(|error| Failure::usage(format!("{}: {error}", requests.display())))?;
+    if found.is_empty() { Err(Failure::usage("the report has no requests")) } else { Ok(words::worst(&found)) }
+}
+
+fn one(report: &Report, id: &str, (requests, calls): (&Path, &Path), is_meant: &dyn Fn(&str) -> bool) -> Result<String, Failure> {
+    let wrong = || Failure::usage(format!("`{id}` is no request\nhint: its number in the traffic, from 1: 17, or 17.1 for its client's first retry"));
+    let name = RequestName::parse(id).ok_or_else(wrong)?;
+    let unreadable = |error: polars::error::PolarsError| Failure::usage(format!("{}: {error}", requests.display()));
+    let mut found: Vec<RequestRow> = Vec::new();
+    let look = |rows: Vec<RequestRow>| {
+        found.extend(rows.into_iter().filter(|row| row.name() == name && is_meant(&row.variant)));
+        true
+    };
+    read(requests, look).map_err(unreadable)?;
+    if found.is_empty() {
+        let known = count(report.traffic.requests);
+        let retries = if name.retry > 0 { ", and not every client retries" } else { "" };
+        return Err(Failure::usage(format!("no request {name}: the traffic has {known} requests{retries}\nhint: --worst 10 lists the dearest")));
+    }
+    let mut made: Vec<CallRow> = Vec::new();
+    let look = |rows: Vec<CallRow>| {
+        made.extend(rows.into_iter().filter(|row| row.request == name.row && row.retry == name.retry && is_meant(&row.variant)));
+        true
+    };
+    read(calls, look).map_err(unreadable)?;
+    let order = |variant: &str| report.variants.iter().position(|known| known.name == variant);
+    found.sort_by_key(|row| order(&row.variant));
+    let stories = found.iter().map(|request| {
+        let calls: Vec<CallRow> = made.iter().filter(|call| call.variant == request.variant).cloned().collect();
+        words::story(request, &calls)
+    });
+    Ok(stories.collect::<Vec<_>>().join("\n"))
+}
