@@ -150,7 +150,9 @@ fn sides(arguments: &CompareArguments, printer: &Printer) -> Result<Vec<Side>, F
     let gateways = operands.iter().filter(|(operand, _)| matches!(operand, Operand::Gateway(_))).count();
     if gateways > 0 {
         if gateways < operands.len() {
-            return Err(Failure::usage("gateway configs are compared with gateway configs\nhint: to hold one against a report, run it in a scenario first"));
+            return Err(Failure::usage(
+                "gateway configs are compared with gateway configs\nhint: to hold one against a report, run it in a scenario first",
+            ));
         }
         if !has_traffic {
             return Err(Failure::usage("gateway configs need traffic to be compared on\nhint: --traffic scenario.toml, or --trace log.csv"));
@@ -191,7 +193,8 @@ fn operand(text: &str) -> Result<(Operand, Option<String>), Failure> {
     if read::is_report(path) {
         return Ok((Operand::Report(path.to_owned()), variant));
     }
-    let is_scenario = config::is_scenario_file(path).map_err(|diagnostics| Failure::usage(diagnostics.render(false).trim_start_matches("error: ")))?;
+    let is_scenario =
+        config::is_scenario_file(path).map_err(|diagnostics| Failure::usage(diagnostics.render(false).trim_start_matches("error: ")))?;
     if !is_scenario && variant.is_some() {
         return Err(Failure::usage(format!("{} is a gateway config: it has no variants", path.display())));
     }
@@ -214,7 +217,8 @@ fn gateway_sides(operands: &[(Operand, Option<String>)], arguments: &CompareArgu
     let path = |operand: &Operand| match operand {
         Operand::Report(path) | Operand::Scenario(path) | Operand::Gateway(path) => path.clone(),
     };
-    let gateways: Vec<(String, PathBuf)> = operands.iter().zip(&arguments.sides).map(|((operand, _), label)| (label.clone(), path(operand))).collect();
+    let gateways: Vec<(String, PathBuf)> =
+        operands.iter().zip(&arguments.sides).map(|((operand, _), label)| (label.clone(), path(operand))).collect();
     let options = Options { sets: arguments.set.clone(), prices: arguments.prices.clone(), gateways, ..Options::default() };
     let loaded = match (&arguments.traffic, &arguments.trace) {
         (Some(scenario), _) => config::load_scenario(scenario, &options),

@@ -43,7 +43,13 @@ pub fn focus(arguments: &FocusArguments, printer: &mut Printer) -> Result<Exit, 
         Some(path) => {
             let written = File::create(path).map(BufWriter::new).and_then(|mut file| file.write_all(&csv).and_then(|()| file.flush()));
             written.map_err(|error| Failure::internal(format!("can't write {}: {error}", path.display())))?;
-            printer.note(format!("{}: {} of `{}`, {} a row", path.display(), billed, variant.name, if period.0 > 3_600_000_000_000 { "a day" } else { "an hour" }));
+            printer.note(format!(
+                "{}: {} of `{}`, {} a row",
+                path.display(),
+                billed,
+                variant.name,
+                if period.0 > 3_600_000_000_000 { "a day" } else { "an hour" }
+            ));
         }
     }
     Ok(Exit::Pass)

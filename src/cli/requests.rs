@@ -6,8 +6,8 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::simulate::{Job, adapt};
 use super::replay::Replay;
+use super::simulate::{Job, adapt};
 use super::{Failure, Printer, tokens};
 use crate::gateway::journal::{CallClosed, Fact};
 use crate::gateway::money::Money;

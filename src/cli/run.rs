@@ -7,8 +7,8 @@ use super::args::{Format, RunArguments};
 use super::check::loaded;
 use super::simulate::{Job, simulate};
 use super::{Exit, Failure, Printer, assumptions, digest, requests};
-use crate::config::scenario::{Scenario, ScenarioVariant};
 use crate::config::diagnostic::Diagnostics;
+use crate::config::scenario::{Scenario, ScenarioVariant};
 use crate::config::{self, Loaded, Options};
 use crate::report::expect::Expectation;
 use crate::report::write::Place;
@@ -53,11 +53,7 @@ pub(super) struct Seeds {
 }
 
 /// What a loaded scenario asks for: what is to be simulated, and what is expected of it.
-pub(super) fn job(
-    loaded_with: Result<Loaded<Scenario>, Diagnostics>,
-    wanted: Seeds,
-    printer: &Printer,
-) -> Result<(Job, Vec<Expectation>), Failure> {
+pub(super) fn job(loaded_with: Result<Loaded<Scenario>, Diagnostics>, wanted: Seeds, printer: &Printer) -> Result<(Job, Vec<Expectation>), Failure> {
     let texts = loaded_with.as_ref().map(|loaded| digest::of_sources(&loaded.warnings)).unwrap_or_default();
     let scenario = loaded(loaded_with, printer)?;
     let seeds = seeds(wanted, &scenario);

@@ -111,7 +111,8 @@ fn names(sides: &[Side]) -> Result<Vec<Vec<String>>, Refusal> {
     // Who has chosen one, and who has only one, is compared with the variant of that name.
     let wanted = chosen.iter().flatten().next();
     let names = all(&sides[0]).into_iter().filter(|name| wanted.is_none_or(|wanted| wanted == name));
-    let shared: Vec<Vec<String>> = names.filter(|name| sides.iter().all(|side| all(side).contains(name))).map(|name| vec![name; sides.len()]).collect();
+    let shared: Vec<Vec<String>> =
+        names.filter(|name| sides.iter().all(|side| all(side).contains(name))).map(|name| vec![name; sides.len()]).collect();
     if shared.is_empty() || chosen.iter().flatten().any(|name| Some(name) != wanted) {
         let lists: Vec<String> = sides.iter().map(|side| format!("  {}: {}", side.label, all(side).join(", "))).collect();
         let why = "which variants? They have none of the same name: choose them as REPORT#VARIANT";

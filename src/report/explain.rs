@@ -6,34 +6,33 @@ use super::table::{Lines, note};
 use crate::gateway::money::Money;
 use crate::gateway::time::Span;
 
+/// The widest line, and where a line of the story begins after the time.
+const COLUMNS: usize = 100;
+const INDENT: usize = 12;
+
 /// Tells what happened to a request and why it cost what it cost; ends with a line break.
 pub fn story(request: &RequestRow, calls: &[CallRow]) -> String {
     let mut text = String::new();
-    note(&mut text, "", &format!("Request {} in `{}`: {}", request.name(), request.variant, asks(request)));
-    let since = |at: u64| format!("  {:>8}", plus(at.saturating_sub(request.arrived_ns)));
-    note(&mut text, "", &format!("{}  arrives, {}", since(request.arrived_ns), instant(request.arrived_ns)));
+    note(&mut text, "", &format!("Request {} in `{}`: {}.", request.name(), request.variant, asks(request)));
+    at(&mut text, Some(0), &format!("arrives, {}", instant(request.arrived_ns)));
     for event in request.notes.lines() {
-        note(&mut text, "", &format!("            {event}"));
+        at(&mut text, None, event);
     }
     for call in calls {
-        note(&mut text, "", &format!("{}  {}", since(call.start_ns), tells(call)));
-        note(&mut text, "", &format!("            {}", bills(call)));
+        at(&mut text, Some(call.start_ns.saturating_sub(request.arrived_ns)), &tells(call));
+        at(&mut text, None, &bills(call));
     }
-    note(&mut text, "", &format!("{}  {}", since(request.arrived_ns + request.latency_ns), end(request)));
+    at(&mut text, Some(request.latency_ns), &end(request));
     note(&mut text, "", &sum(request, calls));
     text
 }
 
 /// The dearest requests, the dearest first.
 pub fn worst(requests: &[RequestRow]) -> String {
-    let several = requests.iter().any(|request| request.variant != requests[0].variant);
-    let variant = if several { Some("variant") } else { None };
-    let titles = variant.into_iter().chain(["$", "calls", "outcome", "answered by", "asked for", "key", "latency"]);
-    let mut table = Lines::new("request", titles);
+    let mut table = Lines::new("request", ["variant", "$", "calls", "outcome", "answered by", "asked for", "key", "latency"].into_iter());
     for request in requests {
-        let name = request.name().to_string();
-        let variant = several.then(|| request.variant.clone());
         let cells = [
+            request.variant.clone(),
             usd(request.cost_picousd),
             count(request.calls),
             request.outcome.clone(),
@@ -42,9 +41,31 @@ pub fn worst(requests: &[RequestRow]) -> String {
             request.key.clone(),
             latency(Span(request.latency_ns)),
         ];
-        table.add(&name, variant.into_iter().chain(cells));
+        table.add(&request.name().to_string(), cells.into_iter());
     }
     table.render()
+}
+
+/// Adds what happened so long after the arrival, or at the same time as what was told before.
+fn at(to: &mut String, since: Option<u64>, what: &str) {
+    let when = since.map_or_else(String::new, |ns| format!("+{}", latency(Span(ns))));
+    let mut line = format!("{when:>width$}  ", width = INDENT - 2);
+    let mut is_empty = true;
+    for word in what.split_whitespace() {
+        if !is_empty && line.chars().count() + 1 + word.chars().count() > COLUMNS {
+            to.push_str(&line);
+            to.push('\n');
+            line = " ".repeat(INDENT + 2);
+            is_empty = true;
+        }
+        if !is_empty {
+            line.push(' ');
+        }
+        line.push_str(word);
+        is_empty = false;
+    }
+    to.push_str(&line);
+    to.push('\n');
 }
 
 fn asks(request: &RequestRow) -> String {
@@ -57,13 +78,13 @@ fn asks(request: &RequestRow) -> String {
 fn tells(call: &CallRow) -> String {
     let on = format!("{} ({} at {})", call.deployment, call.provider_model, call.provider);
     let why = if call.why.is_empty() { String::new() } else { format!(", because {}", call.why) };
-    let waited = if call.waited_ns == 0 { String::new() } else { format!(", after {} of waiting", latency(Span(call.waited_ns))) };
+    let waited = if call.waited_ns == 0 { String::new() } else { format!(", after waiting {}", latency(Span(call.waited_ns))) };
     let ended = match call.ended.as_str() {
         "delivered" => format!("delivered {} in {}", counted(call.delivered_tokens, "token"), call.took()),
         "failed" => format!("failed with {} after {}", call.failure, call.took()),
         other => format!("{other} after {}", call.took()),
     };
-    format!("call {}, {}: {on}{why}{waited}; {ended}", call.call, call.position)
+    format!("call {}, {}: {on}{why}{waited}: {ended}", call.call, call.position)
 }
 
 fn bills(call: &CallRow) -> String {
@@ -76,7 +97,8 @@ fn bills(call: &CallRow) -> String {
         (read, written) => format!(" ({} from, {} to the prompt cache)", count(read), count(written)),
     };
     let usage = format!("{} in{cached}, {} out", count(call.input_tokens), count(call.output_tokens));
-    let causes: Vec<String> = call.causes().into_iter().filter(|(_, amount)| *amount != Money::ZERO).map(|(name, amount)| format!("{name} {}", usd(amount))).collect();
+    let causes: Vec<String> =
+        call.causes().into_iter().filter(|(_, amount)| *amount != Money::ZERO).map(|(name, amount)| format!("{name} {}", usd(amount))).collect();
     let parts = if causes.len() > 1 || call.wasted_picousd != Money::ZERO { format!(" = {}", causes.join(" + ")) } else { String::new() };
     let ledger = match (call.confirmed, call.ledger_picousd == call.cost_picousd) {
         (true, true) => String::new(),
@@ -100,17 +122,17 @@ fn sum(request: &RequestRow, calls: &[CallRow]) -> String {
     if calls.is_empty() {
         return "It cost nothing: no provider was called.".to_owned();
     }
+    if request.cost_picousd == Money::ZERO {
+        let which =
+            if calls.len() == 1 { "its only call was not billed".to_owned() } else { format!("none of its {} calls was billed", calls.len()) };
+        return format!("It cost nothing: {which}.");
+    }
     let base: Money = calls.iter().map(|call| call.base_picousd).sum();
     let cost = format!("It cost {} in {}", usd(request.cost_picousd), counted(request.calls, "call"));
     if base == request.cost_picousd {
         return format!("{cost}: what was delivered, at the price of the model asked for.");
     }
     format!("{cost}; what was delivered is worth {} at the model asked for.", usd(base))
-}
-
-/// `+0`, `+512 ms`.
-fn plus(ns: u64) -> String {
-    format!("+{}", latency(Span(ns)))
 }
 
 /// An instant in UTC to the millisecond.
@@ -123,19 +145,89 @@ fn instant(ns: u64) -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_request_without_a_call_costs_nothing() {
-        let request = RequestRow {
+    fn request() -> RequestRow {
+        RequestRow {
             variant: "capped".to_owned(),
             request: 3,
+            arrived_ns: 1_700_000_000_123_000_000,
             key: "intern".to_owned(),
             team: "red".to_owned(),
             model: "gpt-4o".to_owned(),
             input_tokens: 1_200,
-            outcome: "refused".to_owned(),
-            why: "the limit of key intern, 100 requests in 1 min is used up".to_owned(),
+            max_tokens: Some(800),
             ..RequestRow::default()
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_whose_limit_it_was_and_costs_nothing() {
+        let why = "the limit of key intern, 100 requests in 1 min is used up";
+        let refused = RequestRow { outcome: "refused".to_owned(), why: why.to_owned(), max_tokens: None, ..request() };
+        insta::assert_snapshot!(story(&refused, &[]), @r"
+        Request 3 in `capped`: key intern of team red asks for gpt-4o with 1,200 input tokens, states no
+            max_tokens.
+                +0  arrives, 2023-11-14 22:13:20.123 UTC
+                +0  refused: the limit of key intern, 100 requests in 1 min is used up
+        It cost nothing: no provider was called.
+        ");
+    }
+
+    #[test]
+    fn every_call_is_told_with_its_reason_its_wait_and_its_dollars() {
+        let ms = |ms: u64| ms * 1_000_000;
+        let first = CallRow {
+            call: 1,
+            position: "first".to_owned(),
+            deployment: "large".to_owned(),
+            provider: "openai".to_owned(),
+            provider_model: "gpt-4o".to_owned(),
+            start_ns: request().arrived_ns,
+            end_ns: request().arrived_ns + ms(150),
+            ended: "failed".to_owned(),
+            failure: "rate_limited".to_owned(),
+            confirmed: true,
+            ..CallRow::default()
         };
-        insta::assert_snapshot!(story(&request, &[]), @"");
+        let second = CallRow {
+            call: 2,
+            position: "fallback".to_owned(),
+            why: "the call before failed with rate_limited".to_owned(),
+            deployment: "sonnet".to_owned(),
+            provider: "anthropic".to_owned(),
+            provider_model: "claude-3-5-sonnet".to_owned(),
+            start_ns: request().arrived_ns + ms(662),
+            end_ns: request().arrived_ns + ms(2_000),
+            waited_ns: ms(512),
+            ended: "delivered".to_owned(),
+            failure: String::new(),
+            input_tokens: 1_200,
+            output_tokens: 100,
+            delivered_tokens: 100,
+            cost_picousd: Money(5_100_000_000),
+            base_picousd: Money(4_000_000_000),
+            premium_of_place_picousd: Money(1_100_000_000),
+            ledger_picousd: Money(5_100_000_000),
+            ..first.clone()
+        };
+        let served = RequestRow {
+            outcome: "served".to_owned(),
+            answered_by: "claude-3-5-sonnet".to_owned(),
+            calls: 2,
+            latency_ns: ms(2_000),
+            cost_picousd: Money(5_100_000_000),
+            ..request()
+        };
+        insta::assert_snapshot!(story(&served, &[first, second]), @r"
+        Request 3 in `capped`: key intern of team red asks for gpt-4o with 1,200 input tokens, max_tokens
+            800.
+                +0  arrives, 2023-11-14 22:13:20.123 UTC
+                +0  call 1, first: large (gpt-4o at openai): failed with rate_limited after 150 ms
+                    free: nothing was billed
+           +662 ms  call 2, fallback: sonnet (claude-3-5-sonnet at anthropic), because the call before
+                      failed with rate_limited, after waiting 512 ms: delivered 100 tokens in 1.3 s
+                    1,200 in, 100 out: $0.00510 = base $0.00400 + premium of place $0.00110
+            +2.0 s  served by claude-3-5-sonnet, not by gpt-4o as asked
+        It cost $0.00510 in 2 calls; what was delivered is worth $0.00400 at the model asked for.
+        ");
     }
 }

@@ -90,7 +90,8 @@ impl Bill {
 
     /// Adds a call.
     pub fn add(&mut self, call: &CallRow) {
-        let of = self.by_deployment.entry(call.deployment.clone()).or_insert_with(|| (call.provider.clone(), call.provider_model.clone(), Money::ZERO));
+        let of =
+            self.by_deployment.entry(call.deployment.clone()).or_insert_with(|| (call.provider.clone(), call.provider_model.clone(), Money::ZERO));
         of.2 += call.cost_picousd;
         let delivered = if call.model == call.model_asked { "delivered" } else { "delivered elsewhere" };
         let whole = if call.ended == "delivered" { delivered } else { "wasted" };

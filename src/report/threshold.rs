@@ -97,7 +97,8 @@ fn cost(report: &Report, variant: &Variant, most: Money, period: Option<Period>)
     let finding = if bills.len() > 1 { within(low, high, most.0 as f64) } else { Finding::Open(ONE_SEED) };
     let of = period.map_or_else(|| "on this traffic".to_owned(), |period| period.each.to_owned());
     let mean = usd(per(variant.bill().mean));
-    let found = if high > low { format!("{mean} {of} ({} to {})", usd(Money(low as i128)), usd(Money(high as i128))) } else { format!("{mean} {of}") };
+    let found =
+        if high > low { format!("{mean} {of} ({} to {})", usd(Money(low as i128)), usd(Money(high as i128))) } else { format!("{mean} {of}") };
     Judged { variant: variant.name.clone(), asked: format!("at most {} {of}", usd(most)), found, finding }
 }
 
@@ -189,7 +190,10 @@ mod tests {
         // Two calls, 0.00021 and 0.0035 dollars.
         assert_eq!(
             lines,
-            ["within: second: identical, at most +5 % asked for", "within: second: $0.00371 on this traffic, at most $0.00371 on this traffic asked for"]
+            [
+                "within: second: identical, at most +5 % asked for",
+                "within: second: $0.00371 on this traffic, at most $0.00371 on this traffic asked for"
+            ]
         );
         assert_eq!([0.05, -0.025, 0.0, 0.1234].map(signed_percent), ["+5", "-2.5", "+0", "+12.34"]);
     }

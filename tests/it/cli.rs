@@ -64,7 +64,7 @@ impl Home {
     }
 
     /// The whole run as text.
-    fn gwsim(&self, arguments: &[&str]) -> String {
+    pub(crate) fn gwsim(&self, arguments: &[&str]) -> String {
         let Output { status, stdout, stderr } = self.output(arguments);
         let [stdout, stderr] = [stdout, stderr].map(|bytes| String::from_utf8(bytes).unwrap());
         let mut text = format!("exit {}\n", status.code().unwrap());

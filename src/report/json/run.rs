@@ -439,7 +439,9 @@ impl LatencyJson {
     }
 
     fn read(self) -> Result<Histogram, String> {
-        Histogram::parse(&self.histogram).filter(|histogram| histogram.seen() == self.seen).ok_or_else(|| "a histogram is not what was counted".to_owned())
+        Histogram::parse(&self.histogram)
+            .filter(|histogram| histogram.seen() == self.seen)
+            .ok_or_else(|| "a histogram is not what was counted".to_owned())
     }
 }
 

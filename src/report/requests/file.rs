@@ -119,7 +119,8 @@ impl Cell for Money {
     /// # Panics
     /// If an amount is beyond nine million dollars: no request is.
     fn column(name: &str, values: Vec<Self>) -> Column {
-        let exact: Vec<i64> = values.into_iter().map(|amount| i64::try_from(amount.0).expect("a request costs less than nine million dollars")).collect();
+        let exact: Vec<i64> =
+            values.into_iter().map(|amount| i64::try_from(amount.0).expect("a request costs less than nine million dollars")).collect();
         Values::new(name.into(), exact).into()
     }
 
@@ -167,7 +168,10 @@ impl Files {
     pub fn push(&self, variant: usize, chunk: Chunk) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.waiting[variant].push_back(chunk);
-        while let Some(chunk) = { let turn = inner.turn; inner.waiting[turn].pop_front() } {
+        while let Some(chunk) = {
+            let turn = inner.turn;
+            inner.waiting[turn].pop_front()
+        } {
             inner.write(chunk);
             inner.turn = (inner.turn + 1) % inner.waiting.len();
         }

@@ -49,15 +49,27 @@ impl Owners {
             return "a budget".to_owned();
         }
         let of_path = |owner: String| format!("{owner}, {}", of_budget(self.gateway.budget().spec(account)));
-        self.owner(key, |path| path.accounts.iter().position(|id| *id == account), |team| team.budgets.len(), |key| key.budgets.len(), self.plan.budgets.len())
-            .map_or_else(|| "the budget of a model, a deployment or a tag".to_owned(), |owner| of_path(format!("the budget of {owner}")))
+        self.owner(
+            key,
+            |path| path.accounts.iter().position(|id| *id == account),
+            |team| team.budgets.len(),
+            |key| key.budgets.len(),
+            self.plan.budgets.len(),
+        )
+        .map_or_else(|| "the budget of a model, a deployment or a tag".to_owned(), |owner| of_path(format!("the budget of {owner}")))
     }
 
     /// `the limit of key intern, 100 requests in 1 min`.
     pub fn limit(&self, key: KeyId, limit: LimitId) -> String {
         let spec = of_limit(self.gateway.limits().spec(limit));
-        self.owner(key, |path| path.limits.iter().position(|id| *id == limit), |team| team.limits.len(), |key| key.limits.len(), self.plan.limits.len())
-            .map_or_else(|| format!("the limit of a model or a deployment, {spec}"), |owner| format!("the limit of {owner}, {spec}"))
+        self.owner(
+            key,
+            |path| path.limits.iter().position(|id| *id == limit),
+            |team| team.limits.len(),
+            |key| key.limits.len(),
+            self.plan.limits.len(),
+        )
+        .map_or_else(|| format!("the limit of a model or a deployment, {spec}"), |owner| format!("the limit of {owner}, {spec}"))
     }
 
     /// Whose the entry of a key's path at that place is: those of all come first, then the team's, then the key's own, then tags.

@@ -91,7 +91,7 @@ impl Recorder {
             Fact::Queued { limit } => open.notes.push(format!("waited in the queue of {}", self.owners.limit(open.request.key, *limit))),
             Fact::Skipped { model, deployment, reason } => {
                 let name = deployment.map_or_else(|| &self.plan.model(*model).name, |deployment| &self.plan.deployment(deployment).name);
-                open.passed_over.push(format!("{name}: {}", skipped(&self.owners, open.request.key, *reason)));
+                open.passed_over.push(format!("{name} was passed over ({})", skipped(&self.owners, open.request.key, *reason)));
             }
             Fact::Called(called) => {
                 open.called = Some((now, called.max_tokens));
@@ -154,7 +154,7 @@ impl Recorder {
             fill_classes(&mut row, card, billed.usage);
         }
         open.row.cost_picousd += billed.amount;
-        open.last_end = Some(if failure.is_empty() { ended(closed.ended).to_owned() } else { failure.to_owned() });
+        open.last_end = Some(if failure.is_empty() { ended(closed.ended).to_owned() } else { format!("failed with {failure}") });
         open.last_at = now;
         open.calls.push(row);
     }
@@ -209,7 +209,7 @@ impl Recorder {
     fn closed(&mut self, id: u64) {
         let Some(mut open) = self.open.remove(&id) else { return };
         // What was passed over after the last call led to no other.
-        open.notes.extend(open.passed_over.iter().map(|what| format!("passed over {what}")));
+        open.notes.append(&mut open.passed_over);
         open.row.notes = open.notes.join("\n");
         self.done.requests.push(open.row);
         self.done.calls.append(&mut open.calls);
@@ -220,10 +220,9 @@ impl Recorder {
 fn why(position: Position, last_end: Option<&str>, passed_over: &[String]) -> String {
     let after = match (position, last_end) {
         (Position::First, _) | (_, None) => None,
-        (_, Some(end)) => Some(format!("the call before ended: {end}")),
+        (_, Some(end)) => Some(format!("the call before {end}")),
     };
-    let over = (!passed_over.is_empty()).then(|| format!("passed over {}", passed_over.join("; ")));
-    [after, over].into_iter().flatten().collect::<Vec<_>>().join("; ")
+    after.into_iter().chain(passed_over.iter().cloned()).collect::<Vec<_>>().join("; ")
 }
 
 fn ended(ended: Ended) -> &'static str {
