@@ -136,13 +136,14 @@ fn together(sides: &[Side], names: &[String], seeds: &[u64], many: bool) -> Repo
         variant
     });
     let variants: Vec<Variant> = variants.collect();
+    let others: Vec<&str> = variants.iter().skip(1).map(|variant| variant.name.as_str()).collect();
     let first = &sides[0].report;
     let mut scripted: Vec<(Time, Time)> = sides.iter().flat_map(|side| side.report.scripted.iter().copied()).collect();
     scripted.sort_unstable();
     scripted.dedup();
     let shared = |assumption: &&super::Assumption| sides.iter().all(|side| side.report.assumptions.contains(assumption));
     Report {
-        name: sides.iter().map(|side| side.label.as_str()).collect::<Vec<_>>().join(" against "),
+        name: format!("{} against {}", others.join(", "), variants[0].name),
         assumptions: first.assumptions.iter().filter(shared).cloned().collect(),
         variants,
         reference: 0,

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod baseline;
+mod ci;
 mod cli;
 mod clients;
 mod compare;

@@ -31,7 +31,9 @@ pub enum Per {
 
 /// `gwsim compare`.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    override_usage = "gwsim compare [OPTIONS] A B [C]...",
+    after_help = "\
 A and B are reports (a directory or its report.json), scenarios, or gateway configs; the first is
 what the others are compared with. Reports and scenarios are compared variant by variant of the same
 name; A#VARIANT chooses one. Gateway configs meet the same traffic and world: that of --traffic, or
@@ -45,7 +47,8 @@ Examples:
 
 Exit codes: 0 pass, 2 a file or an argument is wrong, 3 above a threshold, 4 the threshold lies
 within the interval or there is none, 5 other traffic, other seeds, another format of reports, or a
-baseline that was not reproduced.")]
+baseline that was not reproduced."
+)]
 pub struct CompareArguments {
     /// The reference, and what is compared with it
     #[arg(required = true, num_args = 2.., value_name = "A B")]
@@ -91,7 +94,7 @@ pub struct CompareArguments {
 /// `gwsim explain`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Tells what the gateway did with a request of a run, call by call, with what each waited for and cost.
+Tells what the gateway did with a request of a run, call by call: why, after what wait, at what cost.
 A request is named by its number in the traffic, from 1; 17.1 is the first retry by the client of
 request 17. The report has to be made with --requests.
 
