@@ -300,6 +300,11 @@ impl Observer for Listener {
     }
 
     #[inline]
+    fn short_of_capacity(&mut self, now: Time, is_turned_away: bool, wait: Span) {
+        self.0.short_of_capacity(now, is_turned_away, wait);
+    }
+
+    #[inline]
     fn user(&mut self, now: Time, _context: &Context, end: &UserEnd) {
         self.0.user(now, &end.outcome, end.retries, end.sent_at);
     }
