@@ -4,8 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use super::args::{CompareArguments, CompareFormat, Per};
-use super::run::{self, Seeds};
-use super::simulate::simulate;
+use super::run::{self, Wanted};
+use super::simulate::{Job, simulate};
 use super::{Exit, Failure, Printer, reports};
 use crate::config::{self, Options};
 use crate::price::money_from_usd;
@@ -202,14 +202,15 @@ fn operand(text: &str) -> Result<(Operand, Option<String>), Failure> {
     Ok((if is_scenario { Operand::Scenario(path) } else { Operand::Gateway(path) }, variant))
 }
 
-fn wanted(arguments: &CompareArguments) -> Seeds {
-    Seeds { first: arguments.seed, count: arguments.seeds, least: SEEDS_LEAST }
+fn wanted(arguments: &CompareArguments) -> Wanted {
+    Wanted { first: arguments.seed, count: arguments.seeds, least: SEEDS_LEAST, threads: None, is_agreed: false }
 }
 
 fn run_scenario(path: &Path, arguments: &CompareArguments, printer: &Printer) -> Result<Report, Failure> {
     let options = Options { sets: arguments.set.clone(), prices: arguments.prices.clone(), ..Options::default() };
     let (job, _) = run::job(config::load_scenario(path, &options), wanted(arguments), printer)?;
-    simulate(job, printer)
+    // Its variants are compared, not what it varies beside them.
+    simulate(Job { sweep: None, ..job }, printer)
 }
 
 /// All gateways as variants of one run: they meet the same traffic, world and luck.

@@ -15,12 +15,16 @@ pub mod simulate;
 pub mod trace;
 
 mod assumptions;
+mod capacity;
 mod digest;
+mod feed;
+mod lanes;
 mod memory;
 mod progress;
 mod replay;
 mod reports;
 mod requests;
+mod sweep;
 mod tokens;
 
 use std::fmt::Display;

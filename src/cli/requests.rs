@@ -6,8 +6,8 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::replay::Replay;
-use super::simulate::{Job, adapt};
+use super::feed::Feed;
+use super::simulate::Job;
 use super::{Failure, Printer, tokens};
 use crate::gateway::journal::{CallClosed, Fact};
 use crate::gateway::money::Money;
@@ -18,8 +18,6 @@ use crate::report::requests::file::{CALLS, Files, REQUESTS};
 use crate::report::requests::recorder::Recorder;
 use crate::sim::experiment::{self, Experiment};
 use crate::sim::observe::{Bill, Context, Observer};
-use crate::traffic::stream;
-use crate::traffic::trace::TraceError;
 
 /// First tries that are taken down between two looks at the files.
 const STRETCH: u64 = 1 << 15;
@@ -32,16 +30,7 @@ pub fn write(job: &Job, report: &Report, directory: &Path, printer: &Printer) ->
     let variants = job.experiment.variants.clone();
     let seed = job.experiment.seeds.first().copied().unwrap_or_default();
     let recorded_under = variants.get(job.baseline.variant).ok_or_else(|| Failure::usage("a scenario without variants"))?;
-    let mut requests = stream::open(&job.traffic.base(job.traffic.options.order), &job.traffic.changes).map_err(Failure::usage)?;
-    let mut replay = Replay::new(&job.traffic, recorded_under, seed);
-    let next_batch = || {
-        let mut batch = requests.next_batch()?;
-        if let Some(batch) = &mut batch {
-            replay.see(batch)?;
-            adapt(batch, &job.traffic);
-        }
-        Ok::<_, TraceError>(batch.map(Arc::new))
-    };
+    let mut feed = Feed::open(&job.traffic, recorded_under, seed)?;
     let files = Files::make(directory, variants.len()).map_err(Failure::internal)?;
     let experiment = Experiment { variants: variants.clone(), seeds: vec![seed], threads: job.experiment.threads };
     let observer = |index: usize, _: u64| {
@@ -49,7 +38,7 @@ pub fn write(job: &Job, report: &Report, directory: &Path, printer: &Printer) ->
         let recorder = Recorder::new(&variant.name, Arc::clone(&variant.plan), tokens::table(variant));
         Scribe { index, recorder, files: &files, first_tries: 0 }
     };
-    let runs = experiment::run(&experiment, next_batch, observer, |_| {}).map_err(|error| Failure::usage(error.to_string()))?;
+    let runs = experiment::run(&experiment, || feed.next(), observer, |_| {}).map_err(|error| Failure::usage(error.to_string()))?;
     for run in runs {
         let mut scribe = run.observer;
         files.push(scribe.index, scribe.recorder.take());

@@ -36,28 +36,36 @@ pub fn run(arguments: &RunArguments, printer: &mut Printer) -> Result<Exit, Fail
 }
 
 fn resolve(arguments: &RunArguments, printer: &Printer) -> Result<(Job, Vec<Expectation>), Failure> {
-    let options = Options { sets: arguments.set.clone(), prices: arguments.prices.clone(), ..Options::default() };
-    let wanted = Seeds { first: arguments.seed, count: arguments.seeds, least: 1 };
+    let options =
+        Options { sets: arguments.set.clone(), sweeps: arguments.sweep.clone(), prices: arguments.prices.clone(), ..Options::default() };
+    let RunArguments { seed: first, seeds: count, threads, yes: is_agreed, .. } = *arguments;
+    let wanted = Wanted { first, count, least: 1, threads, is_agreed };
     job(config::load_scenario(&arguments.scenario, &options), wanted, printer)
 }
 
-/// The seeds that a command line asks for.
+/// What a command line asks for.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Seeds {
-    /// The first; the scenario's if not stated.
+pub(super) struct Wanted {
+    /// The first seed; the scenario's if not stated.
     pub first: Option<u64>,
-    /// How many.
+    /// How many seeds.
     pub count: Option<u32>,
     /// How many at least, where the command line doesn't say.
     pub least: u64,
+    /// Threads; all there are if not stated.
+    pub threads: Option<u32>,
+    /// Whether a long sweep is agreed to.
+    pub is_agreed: bool,
 }
 
 /// What a loaded scenario asks for: what is to be simulated, and what is expected of it.
-pub(super) fn job(loaded_with: Result<Loaded<Scenario>, Diagnostics>, wanted: Seeds, printer: &Printer) -> Result<(Job, Vec<Expectation>), Failure> {
+pub(super) fn job(loaded_with: Result<Loaded<Scenario>, Diagnostics>, wanted: Wanted, printer: &Printer) -> Result<(Job, Vec<Expectation>), Failure> {
     let texts = loaded_with.as_ref().map(|loaded| digest::of_sources(&loaded.warnings)).unwrap_or_default();
     let scenario = loaded(loaded_with, printer)?;
     let seeds = seeds(wanted, &scenario);
-    let Scenario { name, traffic, variants, baseline, expectations, .. } = scenario;
+    // So many seeds as are asked for, or as many as it takes: not both.
+    let precision = scenario.precision.filter(|_| wanted.count.is_none());
+    let Scenario { name, traffic, variants, baseline, expectations, sweep, .. } = scenario;
     let unreadable = |error: std::io::Error| Failure::usage(format!("{}: can't read it: {error}", traffic.trace.display()));
     let mut inputs = texts;
     if traffic.made.is_none() {
@@ -68,22 +76,37 @@ pub(super) fn job(loaded_with: Result<Loaded<Scenario>, Diagnostics>, wanted: Se
     let figures = assumptions::figures(&variants);
     let prices = variants.first().map(|variant| variant.gateway.price_list.clone()).unwrap_or_default();
     let reserved = variants.iter().map(|variant| variant.gateway.reserved.clone()).collect();
-    let variants = variants.into_iter().map(variant).collect();
-    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let variants = variants.into_iter().map(configuration).collect();
+    let threads = wanted.threads.map_or_else(|| thread::available_parallelism().map_or(1, usize::from), |threads| threads as usize);
     let origin = if traffic.synthetic { Origin::Synthetic } else { Origin::Recorded };
     let experiment = Experiment { variants, seeds, threads };
-    let job = Job { name, experiment, traffic, origin, baseline, inputs, prices, assumptions, figures, reserved };
+    let job = Job {
+        name,
+        experiment,
+        traffic,
+        origin,
+        baseline,
+        inputs,
+        prices,
+        assumptions,
+        figures,
+        reserved,
+        precision,
+        sweep,
+        is_agreed: wanted.is_agreed,
+    };
     Ok((job, expectations))
 }
 
 /// The scenario's seeds, or as many from where the command line says.
-fn seeds(wanted: Seeds, scenario: &Scenario) -> Vec<u64> {
+fn seeds(wanted: Wanted, scenario: &Scenario) -> Vec<u64> {
     let first = wanted.first.unwrap_or_else(|| scenario.seeds.first().copied().unwrap_or(1));
     let count = wanted.count.map_or((scenario.seeds.len() as u64).max(wanted.least), u64::from);
     (0..count).map(|i| first.saturating_add(i)).collect()
 }
 
-fn variant(variant: ScenarioVariant) -> Variant {
+/// A variant as the simulator has it.
+pub(super) fn configuration(variant: ScenarioVariant) -> Variant {
     let ScenarioVariant { name, gateway, world, clients } = variant;
     Variant { name, plan: Arc::new(gateway.plan), setup: gateway.commands.into(), world: Arc::new(world), clients: Arc::new(clients) }
 }

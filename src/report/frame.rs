@@ -66,7 +66,7 @@ pub(super) fn read(from: File) -> PolarsResult<BTreeMap<(String, u64), Series>> 
     let mut found: BTreeMap<(String, u64), (Span, Time, Vec<Bucket>)> = BTreeMap::new();
     for row in 0..frame.height() {
         let bucket = || {
-            let [requests, served, cached, refused, failed, abandoned, calls, retries, fallbacks, rate_limited] =
+            let [requests, served, cached, refused, failed, abandoned, calls, retries, fallbacks, rate_limited, turned_away, waits_ms] =
                 std::array::from_fn(|column| counts[column].get(row));
             let [cost, _, base, premium, prompt_cache, wasted, undelivered] = std::array::from_fn(|column| money[column].get(row).and_then(amount));
             Some(Bucket {
@@ -80,6 +80,8 @@ pub(super) fn read(from: File) -> PolarsResult<BTreeMap<(String, u64), Series>> 
                 retries: retries?,
                 fallbacks: fallbacks?,
                 rate_limited: rate_limited?,
+                turned_away: turned_away?,
+                waits_ms: waits_ms?,
                 cost: cost?,
                 wasted: wasted?,
                 undelivered: undelivered?,
@@ -96,7 +98,7 @@ pub(super) fn read(from: File) -> PolarsResult<BTreeMap<(String, u64), Series>> 
     Ok(found.into_iter().map(|(key, (width, start, buckets))| (key, Series::of(width, start, buckets))).collect())
 }
 
-fn counts(bucket: &Bucket) -> [(&'static str, u64); 10] {
+fn counts(bucket: &Bucket) -> [(&'static str, u64); 12] {
     [
         ("requests", bucket.requests),
         ("served", bucket.served),
@@ -108,6 +110,8 @@ fn counts(bucket: &Bucket) -> [(&'static str, u64); 10] {
         ("retries", bucket.retries),
         ("fallbacks", bucket.fallbacks),
         ("rate_limited", bucket.rate_limited),
+        ("turned_away", bucket.turned_away),
+        ("waits_ms", bucket.waits_ms),
     ]
 }
 
@@ -120,7 +124,7 @@ fn money(bucket: &Bucket, cumulative: Money) -> [(&'static str, Money); 7] {
 struct Rows {
     variant: Vec<String>,
     integers: Vec<[u64; 3]>,
-    counts: Vec<[u64; 10]>,
+    counts: Vec<[u64; 12]>,
     money: Vec<[Money; 7]>,
 }
 
