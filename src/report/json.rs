@@ -24,9 +24,6 @@ pub(super) struct ReportJson<'a> {
     prices: &'a str,
     inputs: Vec<InputJson<'a>>,
     traffic: TrafficJson<'a>,
-    blocks_of_time: change::TimeJson,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    precision: Option<f64>,
     assumptions: Vec<AssumptionJson<'a>>,
     figures: Vec<AssumptionJson<'a>>,
     seeds: Vec<u64>,
@@ -307,8 +304,6 @@ impl<'a> ReportJson<'a> {
                 first_ns: report.traffic.first.0,
                 span_ns: report.traffic.span.0,
             },
-            blocks_of_time: change::TimeJson::of(report),
-            precision: report.precision,
             assumptions: report.assumptions.iter().map(assumption).collect(),
             figures: report.figures.iter().map(assumption).collect(),
             seeds: report.variants.first().map_or_else(Vec::new, |variant| variant.runs.iter().map(|run| run.seed).collect()),

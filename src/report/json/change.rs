@@ -1,27 +1,36 @@
 //! The part of `report.json` that says how variants differ and how sure that is.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use super::Usd;
-use crate::report::Report;
 use crate::report::change::{Change, Part, Unknown};
 
-/// Fractions of the reference's bill, to a billionth.
+/// How the bill differs from the reference's. Fractions of the reference's bill, to a billionth; 95 %.
 #[derive(Serialize)]
 pub(super) struct ChangeJson {
     difference: Usd,
+    /// Nothing that was counted differs.
     identical: bool,
+    /// Missing where the reference costs nothing, as are the ends of the interval.
     #[serde(skip_serializing_if = "Option::is_none")]
     relative: Option<f64>,
+    /// All known parts together.
     #[serde(skip_serializing_if = "Option::is_none")]
     low: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     high: Option<f64>,
+    /// The interval does not hold 0, at the level that several variants ask for.
     decided: bool,
+    /// The same traffic under other luck.
     luck: PartJson,
+    /// Other days like this.
     day_to_day: PartJson,
+    /// What ranges of assumptions add below and above; missing where none is a range.
     #[serde(skip_serializing_if = "Option::is_none")]
     assumptions: Option<ReachJson>,
+    /// How many times as much the difference would vary if the two shared no luck.
     #[serde(skip_serializing_if = "Option::is_none")]
     variance_without_pairing: Option<f64>,
 }
@@ -38,20 +47,13 @@ struct PartJson {
     #[serde(skip_serializing_if = "Option::is_none")]
     half_width: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    unknown: Option<&'static str>,
+    unknown: Option<Cow<'static, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     blocks: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     blocks_needed: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     block_ns: Option<u64>,
-}
-
-/// What blocks of time were made by.
-#[derive(Serialize)]
-pub(super) struct TimeJson {
-    longest_memory_ns: u64,
-    scripted_ns: Vec<[u64; 2]>,
 }
 
 impl ChangeJson {
@@ -76,23 +78,17 @@ impl PartJson {
     fn of(part: Part) -> Self {
         let Part::Unknown(unknown) = part else { return Self { half_width: part.half_width().map(rounded), ..Self::default() } };
         match unknown {
-            Unknown::OneSeed => Self { unknown: Some("one seed"), ..Self::default() },
+            Unknown::OneSeed => Self { unknown: Some("one seed".into()), ..Self::default() },
             Unknown::TraceTooShort { blocks, needed, block } => Self {
-                unknown: Some("trace too short"),
+                unknown: Some("trace too short".into()),
                 blocks: Some(blocks),
                 blocks_needed: Some(needed),
                 block_ns: Some(block.0),
                 ..Self::default()
             },
-            Unknown::FewBlocksDiffer => Self { unknown: Some("few blocks of time differ"), ..Self::default() },
-            Unknown::NothingToCompareWith => Self { unknown: Some("the reference costs nothing"), ..Self::default() },
+            Unknown::FewBlocksDiffer => Self { unknown: Some("few blocks of time differ".into()), ..Self::default() },
+            Unknown::NothingToCompareWith => Self { unknown: Some("the reference costs nothing".into()), ..Self::default() },
         }
-    }
-}
-
-impl TimeJson {
-    pub(super) fn of(report: &Report) -> Self {
-        Self { longest_memory_ns: report.memory.0, scripted_ns: report.scripted.iter().map(|(from, until)| [from.0, until.0]).collect() }
     }
 }
 
