@@ -24,7 +24,7 @@ pub struct Change {
     pub is_identical: bool,
     /// The same traffic under other luck: from the seeds.
     pub luck: Part,
-    /// Other days like this: from blocks of time.
+    /// Other days like this, beyond what luck does to them: from blocks of time. With one seed it holds the luck too.
     pub traffic: Part,
     /// What the ranges of assumptions (token ratios, imputed lengths) add below and above; at least 0 each. `None` where no assumption is a range.
     pub assumptions: Option<(f64, f64)>,
@@ -132,7 +132,7 @@ impl Measured {
         }
         change.luck = measured.paired.part(luck_alpha);
         let blocks = Timeline::of(report, reference, variant).blocks(report.memory);
-        change.traffic = blocks.as_ref().map_or_else(|unknown| Part::Unknown(*unknown), |blocks| traffic(blocks, ALPHA));
+        change.traffic = blocks.as_ref().map_or_else(|unknown| Part::Unknown(*unknown), traffic);
         change.assumptions = assumptions::reach(report, reference, variant);
         measured.blocks = blocks.ok();
         measured.change = change;
@@ -157,7 +157,7 @@ impl Measured {
     fn interval(&self, alpha: f64) -> (f64, f64) {
         let luck = self.paired.part(alpha * self.luck_alpha / ALPHA).half_width().unwrap_or_default();
         let traffic = match (self.change.traffic, &self.blocks) {
-            (Part::HalfWidth(_), Some(blocks)) => blocks.half_width(alpha),
+            (Part::HalfWidth(_), Some(blocks)) => blocks.half_width_of_traffic(alpha),
             _ => 0.0,
         };
         let (relative, chance) = (self.change.relative.unwrap_or_default(), luck.hypot(traffic));
@@ -166,9 +166,9 @@ impl Measured {
     }
 }
 
-fn traffic(blocks: &Blocks, alpha: f64) -> Part {
-    match blocks.half_width(alpha) {
-        0.0 => Part::Nothing,
+fn traffic(blocks: &Blocks) -> Part {
+    match blocks.half_width_of_traffic(ALPHA) {
+        _ if blocks.half_width(ALPHA) == 0.0 => Part::Nothing,
         half_width if half_width.is_finite() => Part::HalfWidth(half_width),
         _ => Part::Unknown(Unknown::FewBlocksDiffer),
     }
