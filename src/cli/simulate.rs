@@ -230,7 +230,7 @@ fn report(job: Job, runs: Vec<experiment::Run<Listener>>, roles: &[(usize, End)]
         variants,
         reference: job.baseline.variant,
         memory,
-        scripted: memory::scripted(&job.experiment.variants, first),
+        scripted: memory::scripted(&job.experiment.variants, first, seen.last),
         precision: None,
         baseline,
         coverage: replay.covered,
