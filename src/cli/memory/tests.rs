@@ -122,12 +122,12 @@ fn scripted_incidents_are_told_in_order_and_once() {
     mini(&mut variant).incidents = vec![outage(500, 10), outage(100, 60)];
     let mut other = variant.clone();
     mini(&mut other).incidents = vec![outage(130, 60)];
-    let start = Time(1_000 * Span::SECOND.0);
-    let seconds: Vec<_> =
-        scripted(&[variant, other], start).iter().map(|(from, until)| (secs(from.since(start)), secs(until.since(start)))).collect();
+    let (start, end) = (Time(1_000 * Span::SECOND.0), Time(2_000 * Span::SECOND.0));
+    let variants = [variant, other];
+    let offset = |now: &Time| secs(now.since(start));
+    let seconds: Vec<_> = scripted(&variants, start, end).iter().map(|(from, until)| (offset(from), offset(until))).collect();
     assert_eq!(seconds, [(100, 190), (500, 510)]);
-
-    let mut always = variants[0].clone();
+    let [mut always, _] = variants;
     mini(&mut always).incidents = vec![outage(0, 2_000)];
     assert_eq!(scripted(&[always], start, end), [], "what is always so is no event");
 }
