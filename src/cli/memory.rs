@@ -20,14 +20,16 @@ pub fn longest(simulated: &[Variant], reported: &[report::Variant]) -> Span {
     simulated.iter().zip(reported).map(|(variant, reported)| longest_of(variant, &reported.merged())).max().unwrap_or_default()
 }
 
-/// The times in which incidents happen that a scenario states, from the first arrival at `start` on; in order, without overlaps.
-pub fn scripted(variants: &[Variant], start: Time) -> Vec<(Time, Time)> {
+/// The times in which incidents happen that a scenario states, for traffic from `start` to `end`; in order, without overlaps. What lasts all the time is
+/// no event of its own.
+pub fn scripted(variants: &[Variant], start: Time, end: Time) -> Vec<(Time, Time)> {
     let incidents = variants.iter().flat_map(|variant| &variant.world.deployments).flat_map(|world| &world.incidents);
     let mut times: Vec<(Time, Time)> = incidents
         .filter_map(|incident| match incident.when {
             When::Once { from, lasts } => Some((start + from, start + from + lasts)),
             When::Drawn { .. } => None,
         })
+        .filter(|(from, until)| start < *from || *until < end)
         .collect();
     times.sort_unstable();
     times.dedup_by(|next, earlier| {
@@ -159,3 +161,6 @@ fn of_limiter(limiter: &Limiter, supply: &Supply) -> Span {
     };
     limiter.limits.iter().filter(may_be_full).map(|limit| limit.period).chain([header]).max().unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

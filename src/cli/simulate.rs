@@ -233,7 +233,7 @@ fn report(job: Job, done: Vec<Done>, learnt: Learnt) -> Report {
         variants,
         reference: job.baseline.variant,
         memory,
-        scripted: memory::scripted(&job.experiment.variants, first),
+        scripted: memory::scripted(&job.experiment.variants, first, seen.last),
         precision: job.precision.map(|precision| precision.half_width),
         baseline,
         coverage: replay.covered,

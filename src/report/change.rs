@@ -24,7 +24,7 @@ pub struct Change {
     pub is_identical: bool,
     /// The same traffic under other luck: from the seeds.
     pub luck: Part,
-    /// Other days like this: from blocks of time.
+    /// Other days like this, beyond what luck does to them: from blocks of time. With one seed it holds the luck too.
     pub traffic: Part,
     /// What the ranges of assumptions (token ratios, imputed lengths) add below and above; at least 0 each. `None` where no assumption is a range.
     pub assumptions: Option<(f64, f64)>,
@@ -132,7 +132,7 @@ impl Measured {
         }
         change.luck = measured.paired.part(luck_alpha);
         let blocks = Timeline::of(report, reference, variant).blocks(report.memory);
-        change.traffic = blocks.as_ref().map_or_else(|unknown| Part::Unknown(*unknown), |blocks| traffic(blocks, ALPHA));
+        change.traffic = blocks.as_ref().map_or_else(|unknown| Part::Unknown(*unknown), traffic);
         change.assumptions = assumptions::reach(report, reference, variant);
         measured.blocks = blocks.ok();
         measured.change = change;
@@ -140,10 +140,11 @@ impl Measured {
         measured
     }
 
-    /// What is the same needs no decision, and what was not measured can have none.
+    /// What is the same needs no decision; what was not measured can have none, nor what a few moments of the trace decide.
     fn can_be_decided(&self) -> bool {
-        let is_known = |part: Part| part.half_width().is_some();
-        self.change.relative.is_some() && !self.change.is_identical && (is_known(self.change.luck) || is_known(self.change.traffic))
+        let Change { relative, is_identical, luck, traffic, .. } = &self.change;
+        let is_measured = luck.half_width().is_some() || traffic.half_width().is_some();
+        relative.is_some() && !is_identical && is_measured && *traffic != Part::Unknown(Unknown::FewBlocksDiffer)
     }
 
     fn excludes_nothing(&self, alpha: f64) -> bool {
@@ -156,7 +157,7 @@ impl Measured {
     fn interval(&self, alpha: f64) -> (f64, f64) {
         let luck = self.paired.part(alpha * self.luck_alpha / ALPHA).half_width().unwrap_or_default();
         let traffic = match (self.change.traffic, &self.blocks) {
-            (Part::HalfWidth(_), Some(blocks)) => blocks.half_width(alpha),
+            (Part::HalfWidth(_), Some(blocks)) => blocks.half_width_of_traffic(alpha),
             _ => 0.0,
         };
         let (relative, chance) = (self.change.relative.unwrap_or_default(), luck.hypot(traffic));
@@ -165,10 +166,13 @@ impl Measured {
     }
 }
 
-fn traffic(blocks: &Blocks, alpha: f64) -> Part {
-    match blocks.half_width(alpha) {
-        0.0 => Part::Nothing,
+fn traffic(blocks: &Blocks) -> Part {
+    match blocks.half_width_of_traffic(ALPHA) {
+        _ if blocks.half_width(ALPHA) == 0.0 => Part::Nothing,
         half_width if half_width.is_finite() => Part::HalfWidth(half_width),
         _ => Part::Unknown(Unknown::FewBlocksDiffer),
     }
 }
+
+#[cfg(test)]
+mod tests;

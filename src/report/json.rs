@@ -1,6 +1,7 @@
 //! The shape of `report.json`, in both directions: twins of the report's types that may be written and read. What a field means is told at its
 //! original; what a reader of the file can't know without is said here too, and becomes `docs/report.schema.json`.
 
+pub(super) mod change;
 mod replay;
 mod run;
 #[cfg(test)]
@@ -10,6 +11,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::change::{Change, changes};
 use super::series::Series;
 use super::{Assumption, Input, Names, Origin, Report, RequestWorstCase, Spread, Traffic, Variant, crossing, expect, write};
 use crate::gateway::money::Money;
@@ -130,6 +132,9 @@ struct VariantJson<'a> {
     name: Text<'a>,
     /// Over the seeds.
     bill: SpreadJson,
+    /// How the bill differs from the reference's; missing at the reference.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    change: Option<change::ChangeJson>,
     /// The most that a request of the traffic's mean size can cause, whatever happens.
     worst_case_of_a_request: Option<WorstCaseJson<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -235,7 +240,7 @@ impl<'a> ReportJson<'a> {
             precision: report.precision,
             seeds: report.variants.first().map_or_else(Vec::new, |variant| variant.runs.iter().map(|run| run.seed).collect()),
             reference: report.reference,
-            variants: report.variants.iter().map(VariantJson::of).collect(),
+            variants: report.variants.iter().zip(changes(report)).map(|(variant, change)| VariantJson::of(variant, change.as_ref())).collect(),
             baseline: report.baseline.as_ref().map(replay::BaselineJson::of),
             coverage: report.coverage.as_ref().map(replay::coverage),
             imputed: report.imputed.as_ref().map(replay::ImputedJson::of),
@@ -329,7 +334,7 @@ impl<'a> VerdictJson<'a> {
 }
 
 impl<'a> VariantJson<'a> {
-    fn of(variant: &'a Variant) -> Self {
+    fn of(variant: &'a Variant, change: Option<&Change>) -> Self {
         let worst_case_of_a_request = variant.worst_case.as_ref().map(|worst| WorstCaseJson {
             model: (&worst.model).into(),
             input_tokens: worst.input_tokens,
@@ -339,6 +344,7 @@ impl<'a> VariantJson<'a> {
         Self {
             name: (&variant.name).into(),
             bill: spread(variant.bill()),
+            change: change.map(change::ChangeJson::of),
             worst_case_of_a_request,
             bill_at_ends_of_token_counts: variant.token_ends.as_ref().map(EndsJson::of),
             answered_by_other_model: variant.crossings.iter().map(CrossingJson::of).collect(),

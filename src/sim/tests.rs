@@ -4,6 +4,8 @@ mod clients;
 mod closed_forms;
 mod hits;
 mod limiting;
+mod other_days;
+mod paired;
 mod run;
 mod tokens;
 

@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 
-use super::super::change::{Change, Part};
+use super::super::change::Change;
+use super::super::json::change::ChangeJson;
 use super::super::threshold::{Finding, Judged};
-use super::super::{Report, Variant, headline};
+use super::super::{Report, Variant};
 
 /// The version of the format; it changes when a field changes its meaning or goes.
 const VERSION: u32 = 1;
@@ -51,27 +52,6 @@ struct VariantJson<'a> {
     thresholds: Vec<ThresholdJson<'a>>,
 }
 
-/// Fractions of the reference's bill, at 95 %.
-#[derive(Serialize)]
-struct ChangeJson {
-    difference: String,
-    relative: Option<f64>,
-    low: Option<f64>,
-    high: Option<f64>,
-    luck: PartJson,
-    traffic: PartJson,
-    assumptions: Option<(f64, f64)>,
-    identical: bool,
-    decided: bool,
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum PartJson {
-    HalfWidth { half_width: f64 },
-    Unknown { unknown: String },
-}
-
 #[derive(Serialize)]
 struct ThresholdJson<'a> {
     asked: &'a str,
@@ -105,7 +85,7 @@ fn group<'a>(report: &'a Report, changes: &'a [Option<Change>], judged: &'a [Jud
     let changed = report.variants.iter().zip(changes).filter_map(|(variant, change)| Some((variant, change.as_ref()?)));
     let variants = changed.map(|(variant, change)| VariantJson {
         side: side(variant),
-        change: changed_by(change),
+        change: ChangeJson::of(change),
         thresholds: judged.iter().filter(|judged| judged.variant == variant.name).map(threshold).collect(),
     });
     GroupJson { variants: variants.collect(), reference: side(&report.variants[report.reference]) }
@@ -116,25 +96,6 @@ fn side(variant: &Variant) -> SideJson<'_> {
     let (answered, of_requests) = merged.answered_of();
     let bill = variant.bill().mean.decimal().to_string();
     SideJson { name: &variant.name, bill, seeds: variant.runs.len(), answered, of_requests, other_model: merged.other_model }
-}
-
-fn changed_by(change: &Change) -> ChangeJson {
-    let part = |part: &Part| match part {
-        Part::Unknown(why) => PartJson::Unknown { unknown: headline::unknown(why) },
-        known => PartJson::HalfWidth { half_width: known.half_width().unwrap_or_default() },
-    };
-    let is_fraction = change.relative.is_some();
-    ChangeJson {
-        difference: change.difference.decimal().to_string(),
-        relative: change.relative,
-        low: is_fraction.then_some(change.low),
-        high: is_fraction.then_some(change.high),
-        luck: part(&change.luck),
-        traffic: part(&change.traffic),
-        assumptions: change.assumptions,
-        identical: change.is_identical,
-        decided: change.is_decided,
-    }
 }
 
 fn threshold(judged: &Judged) -> ThresholdJson<'_> {

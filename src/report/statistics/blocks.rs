@@ -1,5 +1,5 @@
 //! What other days would do to the difference of two bills: cuts the time that was seen into blocks, draws them anew, and asks how much the
-//! difference varies then. What a gateway remembers must fit into a block. Knows no seeds.
+//! difference varies then. What a gateway remembers must fit into a block. Knows no reports.
 //!
 //! The standard error comes from the slowest waves of the paired difference over the blocks (an equally weighted cosine estimate of its long-run
 //! variance: Müller, Lazarus, Lewis, Stock and Watson), as neighbouring blocks are alike. How many of them make 95 % is the larger of Student's t
@@ -21,6 +21,9 @@ const ENOUGH: usize = 60;
 /// How often blocks are drawn anew. One less than a round number: then the quantiles of 5 % and 1 % are themselves ranks.
 pub const DRAWS: u32 = 999;
 
+/// A day that varies so little beside the one that was seen has missed what differs.
+const NEARLY_NONE: f64 = 0.1;
+
 /// Any number will do, but never another one: the same report has the same bytes.
 const KEY: u64 = 0x6d6f_7669_6e67_2062;
 
@@ -38,6 +41,10 @@ pub struct Pair {
 pub struct Blocks {
     blocks: usize,
     standard_error: f64,
+    /// Of which luck makes this much, as far as it acts from block to block.
+    of_luck: f64,
+    /// More than one in a hundred such days has nearly nothing of what differs: there were fewer than five bursts of it, and `exp(-5)` is that much.
+    is_rare: bool,
     /// How many standard errors the difference of drawn traffic was off, without sign, ascending.
     drawn: Vec<f64>,
 }
@@ -52,12 +59,16 @@ pub fn length(buckets: usize, memory: usize) -> usize {
 }
 
 impl Blocks {
-    /// Equal buckets in order of time, in blocks of `length` of them, beside what is `fixed` and not drawn anew: scripted times, and what does not
-    /// depend on traffic.
+    /// Equal buckets in order of time under each seed, in blocks of `length` of them, beside what is `fixed` and not drawn anew: scripted times, and what
+    /// does not depend on traffic (the mean over the seeds).
     ///
     /// # Errors
     /// If there are fewer than [`NEEDED`] blocks in which anything is paid.
-    pub fn of(buckets: &[Pair], fixed: Pair, length: usize, draws: u32) -> Result<Self, TooFew> {
+    ///
+    /// # Panics
+    /// If there is no seed, or one has fewer buckets than another.
+    pub fn of(seeds: &[Vec<Pair>], fixed: Pair, length: usize, draws: u32) -> Result<Self, TooFew> {
+        let buckets = &mean(seeds);
         let blocks = buckets.len() / length;
         if blocks < NEEDED {
             return Err(TooFew(blocks));
@@ -65,38 +76,57 @@ impl Blocks {
         let windows = windows(buckets, length);
         // Blocks that follow each other, and as much left out at the beginning as at the end.
         let first = (buckets.len() - blocks * length) / 2;
-        let seen: Vec<Pair> = windows[first..].iter().step_by(length).take(blocks).copied().collect();
+        let blocks_of = |buckets: &[Pair]| buckets[first..].chunks_exact(length).take(blocks).map(total).collect::<Vec<Pair>>();
+        let seen = blocks_of(buckets);
         let busy = seen.iter().filter(|block| **block != Pair::default()).count();
         if busy < NEEDED {
             return Err(TooFew(busy));
         }
         let waves = Waves::new(blocks);
         let all = Frame { fixed, scale: buckets.len() as f64 / (blocks * length) as f64, waves: &waves };
-        let (_, standard_error) = all.estimate(&seen);
-        let mean = windows.iter().fold(Pair::default(), Pair::plus).times(blocks as f64 / windows.len() as f64);
-        let center = all.relative(mean);
+        let (relative, standard_error) = all.estimate(&seen);
+        let each: Vec<Vec<Pair>> = seeds.iter().map(|buckets| blocks_of(buckets)).collect();
+        let of_luck = luck_in(&each, relative) * all.scale.sqrt() / all.reference(&seen);
+        let center = all.relative(total(&windows).times(blocks as f64 / windows.len() as f64));
         let mut block = vec![Pair::default(); blocks];
+        let mut without = 0;
         let off = |draw| {
             pick(draw, &windows, &mut block);
-            let (relative, standard_error) = all.estimate(&block);
+            let (relative, of_draw) = all.estimate(&block);
+            if of_draw < NEARLY_NONE * standard_error {
+                without += 1;
+            }
             // A draw that misses every block in which something differs: by its own lights it is as far off as can be.
-            if standard_error > NEGLIGIBLE { (relative - center).abs() / standard_error } else { f64::INFINITY }
+            if of_draw > NEGLIGIBLE { (relative - center).abs() / of_draw } else { f64::INFINITY }
         };
         let mut drawn: Vec<f64> = (0..draws).map(off).collect();
         drawn.sort_by(f64::total_cmp);
-        Ok(Self { blocks, standard_error, drawn })
+        Ok(Self { blocks, standard_error, of_luck, is_rare: without * 100 > draws, drawn })
     }
 
-    /// How far the change is known, but for `alpha` of such traffic; a fraction of the reference's bill. 0 if it never varies, infinite if what differs
-    /// is in so few blocks that the traffic could as well have had none of them.
+    /// How far the change is known, but for `alpha` of such traffic under such luck; a fraction of the reference's bill. 0 if it never varies, infinite
+    /// if what differs is in so few blocks that the traffic could as well have had none of them.
     pub fn half_width(&self, alpha: f64) -> f64 {
         if self.standard_error <= NEGLIGIBLE {
             return 0.0;
+        }
+        if self.is_rare {
+            return f64::INFINITY;
         }
         let student = t_quantile(alpha, waves(self.blocks) as f64);
         let rank = ((self.drawn.len() + 1) as f64 * (1.0 - alpha)).floor() as usize;
         let bootstrap = rank.min(self.drawn.len()).checked_sub(1).map_or(0.0, |rank| self.drawn[rank]);
         student.max(bootstrap) * self.standard_error
+    }
+
+    /// The same without what luck makes of it, where several seeds tell: what would be left if there were ever more of them.
+    pub fn half_width_of_traffic(&self, alpha: f64) -> f64 {
+        let both = self.half_width(alpha);
+        if both == 0.0 || both.is_infinite() {
+            return both;
+        }
+        let luck = self.of_luck / self.standard_error;
+        both * (1.0 - luck * luck).max(0.0).sqrt()
     }
 }
 
@@ -117,10 +147,14 @@ impl Frame<'_> {
 
     /// The relative difference of these blocks, and its standard error.
     fn estimate(&self, blocks: &[Pair]) -> (f64, f64) {
-        let sum = blocks.iter().fold(Pair::default(), Pair::plus);
-        let (relative, reference) = (self.relative(sum), sum.reference * self.scale + self.fixed.reference);
+        let relative = self.relative(total(blocks));
         let variance = self.waves.long_run_variance(blocks.iter().map(|block| block.difference - relative * block.reference));
-        (relative, (variance * blocks.len() as f64 * self.scale).sqrt() / reference)
+        (relative, (variance * blocks.len() as f64 * self.scale).sqrt() / self.reference(blocks))
+    }
+
+    /// What the reference costs in all.
+    fn reference(&self, blocks: &[Pair]) -> f64 {
+        blocks.iter().map(|block| block.reference).sum::<f64>() * self.scale + self.fixed.reference
     }
 }
 
@@ -158,9 +192,34 @@ impl Waves {
     }
 }
 
+/// How far luck moves the sum of the seeds' mean: a standard deviation, if what it does in one block has nothing to do with another.
+fn luck_in(seeds: &[Vec<Pair>], relative: f64) -> f64 {
+    let count = seeds.len() as f64;
+    let of_block = |block: usize| {
+        let left = |seed: &Vec<Pair>| seed[block].difference - relative * seed[block].reference;
+        let mean = seeds.iter().map(left).sum::<f64>() / count;
+        let squares: f64 = seeds.iter().map(|seed| (left(seed) - mean) * (left(seed) - mean)).sum();
+        squares / (count - 1.0) / count
+    };
+    if seeds.len() < 2 { 0.0 } else { (0..seeds[0].len()).map(of_block).sum::<f64>().sqrt() }
+}
+
+fn mean(seeds: &[Vec<Pair>]) -> Vec<Pair> {
+    let of_bucket = |bucket: usize| {
+        let mut sum = Pair::default();
+        seeds.iter().for_each(|seed| sum += seed[bucket]);
+        sum.times(1.0 / seeds.len() as f64)
+    };
+    (0..seeds[0].len()).map(of_bucket).collect()
+}
+
+fn total(pairs: &[Pair]) -> Pair {
+    pairs.iter().fold(Pair::default(), Pair::plus)
+}
+
 /// The sums over every run of `length` buckets.
 fn windows(buckets: &[Pair], length: usize) -> Vec<Pair> {
-    buckets.windows(length).map(|window| window.iter().fold(Pair::default(), Pair::plus)).collect()
+    buckets.windows(length).map(total).collect()
 }
 
 /// Fills `block` with windows, each as likely as any other.
@@ -186,5 +245,22 @@ impl Pair {
 
     fn times(self, factor: f64) -> Self {
         Self { reference: self.reference * factor, difference: self.difference * factor }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A wave of its own frequency is one value of the spectrum, exactly; a constant is none, and neither is a wave of another frequency.
+    #[test]
+    fn waves_neither_see_the_mean_nor_each_other() {
+        let blocks = 40;
+        let wave = |number: usize| move |block: usize| (PI * number as f64 * (block as f64 + 0.5) / blocks as f64).cos();
+        let of = |values: &dyn Fn(usize) -> f64| Waves::new(blocks).long_run_variance((0..blocks).map(values));
+        assert!(of(&|_| 5.0).abs() < 1e-20);
+        // Its sum of squares is half the blocks; one wave of eight.
+        assert!((of(&wave(3)) - 20.0 / 8.0).abs() < 1e-12);
+        assert!(of(&wave(9)).abs() < 1e-20, "faster than what is looked at");
     }
 }
