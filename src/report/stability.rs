@@ -87,6 +87,13 @@ pub enum Undecided {
     NoCalls,
 }
 
+impl Stability {
+    /// Each verdict that says something, in one line, without the variant's name.
+    pub fn words(&self) -> impl Iterator<Item = String> {
+        self.saturated.iter().map(Saturated::words).chain(self.metastable.words()).collect::<Vec<_>>().into_iter()
+    }
+}
+
 impl Saturated {
     /// In one line, without the variant's name.
     pub fn words(&self) -> String {
