@@ -12,7 +12,7 @@ use crate::gateway::id::ModelId;
 use crate::gateway::journal::{CallClosed, Fact};
 use crate::gateway::plan::Plan;
 use crate::gateway::rate_card::Usage;
-use crate::gateway::time::Time;
+use crate::gateway::time::{Span, Time};
 use crate::price::Reserved;
 use crate::price::tokens::{End, TokenTable};
 use crate::report::crossing::TokenEnds;
@@ -228,6 +228,9 @@ fn report(job: Job, runs: Vec<experiment::Run<Listener>>, roles: &[(usize, End)]
         figures: job.figures,
         variants,
         reference: job.baseline.variant,
+        memory: Span::ZERO,
+        scripted: Vec::new(),
+        precision: None,
         baseline,
         coverage: replay.covered,
         imputed: replay.drawn,

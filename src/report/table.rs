@@ -7,6 +7,8 @@ use std::fmt::Write;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 
 use super::cause::{POSITIONS, Waste, position_name};
+use super::change::{Change, changes};
+use super::headline::{self, Headline, relative};
 use super::numbers::{change, count, counted, decimals, dollars, latency, length, rounded, rounded_parts, share, usd};
 use super::period::{self, periods};
 use super::totals::{DENIAL_NAMES, Totals, Users};
@@ -21,9 +23,12 @@ const COLUMNS: u16 = 100;
 /// Renders a report for a terminal or a pipe; ends with a line break.
 pub fn render(report: &Report) -> String {
     let merged: Vec<(&Variant, Totals)> = report.variants.iter().map(|variant| (variant, variant.merged())).collect();
+    let changes = changes(report);
     let mut text = heading(report);
     text.push_str(&replay::baseline(report));
-    text.push_str(&verdict_table(report, &merged));
+    text.push_str(&verdict_table(report, &merged, &changes));
+    text.push_str(&headline_lines(report, &changes));
+    text.push_str(&interval_lines(report, &changes));
     if let Some(note) = period::note(report.traffic.span) {
         line(&mut text, "", &note);
     }
@@ -52,50 +57,86 @@ pub fn render(report: &Report) -> String {
 }
 
 fn heading(report: &Report) -> String {
-    let traffic = &report.traffic;
-    let origin = match traffic.origin {
-        Origin::Recorded => "recorded",
-        Origin::Synthetic => "synthetic",
-    };
     let mut text = String::new();
-    let facts = format!("{} in {}, {origin}", counted(traffic.requests, "request"), length(traffic.span));
-    line(&mut text, &report.name, &format!("{}, {facts}", traffic.name));
+    line(&mut text, &report.name, &facts(report));
     text.push_str(&replay::grade(report));
     text.push('\n');
     text
 }
 
-fn verdict_table(report: &Report, merged: &[(&Variant, Totals)]) -> String {
+/// What was replayed, in one line.
+pub(super) fn facts(report: &Report) -> String {
+    let traffic = &report.traffic;
+    let origin = match traffic.origin {
+        Origin::Recorded => "recorded",
+        Origin::Synthetic => "synthetic",
+    };
+    format!("{}, {} in {}, {origin}", traffic.name, counted(traffic.requests, "request"), length(traffic.span))
+}
+
+fn verdict_table(report: &Report, merged: &[(&Variant, Totals)], changes: &[Option<Change>]) -> String {
+    let (titles, rows) = summary(report, merged, changes);
+    let mut table = Lines::new("", titles.into_iter());
+    for (name, cells) in rows {
+        table.add(name, cells.into_iter());
+    }
+    table.render()
+}
+
+/// A row of the first table: a variant's name and its cells.
+pub(super) type Row<'a> = (&'a str, Vec<String>);
+
+/// The first table: the titles of its columns, and a row for each variant.
+pub(super) fn summary<'a>(report: &Report, merged: &[(&'a Variant, Totals)], changes: &[Option<Change>]) -> (Vec<&'static str>, Vec<Row<'a>>) {
     let span = report.traffic.span;
     let bills: Vec<Money> = merged.iter().map(|(variant, _)| variant.bill().mean).collect();
     let columns: Vec<(&str, Vec<Money>)> = std::iter::once(("$ trace", bills.clone()))
         .chain(periods(span).iter().map(|period| (period.title, bills.iter().map(|bill| period.of(*bill, span)).collect())))
         .collect();
-    let titles = columns.iter().map(|(title, _)| *title).chain(["change", "answered", "p95", "other model", "retries", "429s"]);
-    let mut table = Lines::new("", titles);
-    for (i, (variant, totals)) in merged.iter().enumerate() {
+    let titles = columns.iter().map(|(title, _)| *title).chain(["change", "answered", "p95", "other model", "retries", "429s"]).collect();
+    let row = |(i, (variant, totals)): (usize, &(&'a Variant, Totals))| {
         let money = columns.iter().map(|(_, amounts)| {
             let decimals = decimals(amounts.iter().copied().max().unwrap_or_default());
             dollars(rounded(amounts[i], decimals), decimals)
         });
-        let against = match merged.get(report.reference) {
-            Some((reference, _)) if i != report.reference && variant.is_identical(reference) => "identical".to_owned(),
-            Some(_) if i != report.reference => change(bills[report.reference], bills[i]),
-            _ => String::new(),
-        };
+        let against = changes.get(i).and_then(Option::as_ref).map(|change| relative(change, bills[report.reference], bills[i]));
         let runs = variant.runs.len() as u64;
         let (answered, asked) = totals.answered_of();
         let others = [
-            against,
+            against.unwrap_or_default(),
             share(answered, asked),
             totals.waited().quantile(950).map_or_else(|| "-".to_owned(), latency),
             share(totals.other_model, answered),
             count(totals.retries() / runs),
             count(totals.rate_limited() / runs),
         ];
-        table.add(&variant.name, money.chain(others));
+        (variant.name.as_str(), money.chain(others).collect())
+    };
+    (titles, merged.iter().enumerate().map(row).collect())
+}
+
+/// The headline and what it hangs on; then how wide each interval is and of what, or why there is none.
+fn headline_lines(report: &Report, changes: &[Option<Change>]) -> String {
+    let Headline { sentence, could_be_wrong, .. } = headline::headline(report, changes);
+    let mut text = String::new();
+    line(&mut text, "", &sentence);
+    if !could_be_wrong.is_empty() {
+        line(&mut text, "Could be wrong", &format!("{}.", could_be_wrong.join("; ")));
     }
-    table.render()
+    text
+}
+
+/// What the intervals are made of, variant by variant; once for all where it is the same.
+fn interval_lines(report: &Report, changes: &[Option<Change>]) -> String {
+    let differing = report.variants.iter().zip(changes).filter_map(|(variant, change)| Some((variant, change.as_ref().filter(|change| !change.is_identical)?)));
+    let parts: Vec<(&str, String)> = differing.map(|(variant, change)| (variant.name.as_str(), headline::parts(change))).collect();
+    let mut text = String::new();
+    match parts.as_slice() {
+        [] => {}
+        [(_, first), others @ ..] if others.iter().all(|(_, other)| other == first) => line(&mut text, "95 % of a change, in points", first),
+        several => several.iter().for_each(|(name, parts)| line(&mut text, name, &format!("95 %, in points: {parts}"))),
+    }
+    text
 }
 
 /// What the headline does not know of token counts: how far the ranges of ratios reach, and where a change rests on counts that nobody compared.
