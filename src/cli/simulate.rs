@@ -234,6 +234,7 @@ fn report(job: Job, runs: Vec<experiment::Run<Listener>>, roles: &[(usize, End)]
         baseline,
         coverage: replay.covered,
         imputed: replay.drawn,
+        sweep: None,
         expectations: Vec::new(),
     }
 }
@@ -241,7 +242,7 @@ fn report(job: Job, runs: Vec<experiment::Run<Listener>>, roles: &[(usize, End)]
 /// A variant that has not been run yet.
 fn empty(variant: &driver::Variant) -> Variant {
     let names = Names::of(&variant.plan, vec![], vec![]);
-    Variant { name: variant.name.clone(), names, worst_case: None, crossings: Vec::new(), token_ends: None, runs: Vec::new() }
+    Variant { name: variant.name.clone(), names, worst_case: None, crossings: Vec::new(), token_ends: None, stability: None, runs: Vec::new() }
 }
 
 /// What a run was folded into, held against what the run counted itself, with what its time costs beside its calls.

@@ -15,10 +15,13 @@ pub mod headline;
 pub mod histogram;
 pub mod markdown;
 pub mod numbers;
+pub mod page;
 pub mod period;
 pub mod recorded;
 pub mod series;
+pub mod stability;
 pub mod statistics;
+pub mod sweep;
 pub mod table;
 pub mod totals;
 pub mod trust;
@@ -64,6 +67,8 @@ pub struct Report {
     pub coverage: Option<coverage::Coverage>,
     /// What was drawn because the traffic lacks it.
     pub imputed: Option<Imputed>,
+    /// What its sweep found, if it has one.
+    pub sweep: Option<sweep::Sweep>,
     /// How the scenario's expectations came out.
     pub expectations: Vec<expect::Verdict>,
 }
@@ -146,6 +151,8 @@ pub struct Variant {
     pub crossings: Vec<crossing::Crossing>,
     /// The bills at the ends of token ratios, if calls may go by one that is a range.
     pub token_ends: Option<crossing::TokenEnds>,
+    /// Whether it stands its load, where that was looked at.
+    pub stability: Option<stability::Stability>,
     /// One run for each seed, in the order of seeds. Never empty.
     pub runs: Vec<Run>,
 }

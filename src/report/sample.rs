@@ -89,7 +89,15 @@ pub(crate) fn report() -> Report {
         traffic: Traffic { name: "three.csv".into(), origin: Origin::Recorded, requests: 3, first: second(0), span: Span::from_secs(120) },
         assumptions: vec![Assumption { what: "prompt cache".into(), value: "visible at arrival".into(), source: "preset ledger".into() }],
         figures: vec![],
-        variants: vec![Variant { name: "as configured".into(), names, worst_case: None, crossings: vec![], token_ends: None, runs: vec![run] }],
+        variants: vec![Variant {
+            name: "as configured".into(),
+            names,
+            worst_case: None,
+            crossings: vec![],
+            token_ends: None,
+            stability: None,
+            runs: vec![run],
+        }],
         reference: 0,
         memory: Span::ZERO,
         scripted: Vec::new(),
@@ -97,6 +105,7 @@ pub(crate) fn report() -> Report {
         baseline: None,
         coverage: None,
         imputed: None,
+        sweep: None,
         expectations: vec![],
     }
 }
