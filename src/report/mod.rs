@@ -5,6 +5,7 @@
 //! [`table`] shows it, [`mod@write`] keeps it.
 
 pub mod baseline;
+pub mod budget_line;
 pub mod cause;
 pub mod change;
 pub mod coverage;
@@ -151,6 +152,8 @@ pub struct Variant {
     pub crossings: Vec<crossing::Crossing>,
     /// The bills at the ends of token ratios, if calls may go by one that is a range.
     pub token_ends: Option<crossing::TokenEnds>,
+    /// Its budgets over everything.
+    pub budgets: Vec<budget_line::BudgetLine>,
     /// Whether it stands its load, where that was looked at.
     pub stability: Option<stability::Stability>,
     /// One run for each seed, in the order of seeds. Never empty.

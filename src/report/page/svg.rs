@@ -24,6 +24,8 @@ pub(super) enum Ink {
     Tick,
     /// A variant's line.
     Line(usize),
+    /// A variant's line without dashes, where it has a name beside it.
+    Whisker(usize),
     /// Between a variant's least and most.
     Band(usize),
     /// A variant's bar or point.
@@ -48,13 +50,14 @@ const DASHES: usize = 5;
 const UNITS: f64 = 10.0;
 
 impl Ink {
-    const ALL: [fn(usize) -> Self; 13] = [
+    const ALL: [fn(usize) -> Self; 14] = [
         |_| Self::Grid,
         |_| Self::Axis,
         |_| Self::Text,
         |_| Self::Strong,
         |_| Self::Tick,
         Self::Line,
+        Self::Whisker,
         Self::Band,
         Self::Fill,
         Self::Ring,
@@ -74,6 +77,7 @@ impl Ink {
             Self::Strong => "word strong".to_owned(),
             Self::Tick => "word tick".to_owned(),
             Self::Line(index) => format!("{} d{}", variant("line", index), index % DASHES),
+            Self::Whisker(index) => variant("line", index),
             Self::Band(index) => variant("band", index),
             Self::Fill(index) => variant("fill", index),
             Self::Ring(index) => variant("ring", index),
@@ -87,7 +91,7 @@ impl Ink {
     /// The colour that plotters writes in its place.
     fn colour(self) -> RGBColor {
         let index = match self {
-            Self::Line(index) | Self::Band(index) | Self::Fill(index) | Self::Ring(index) => index % (COLOURS * DASHES),
+            Self::Line(index) | Self::Whisker(index) | Self::Band(index) | Self::Fill(index) | Self::Ring(index) => index % (COLOURS * DASHES),
             _ => 0,
         };
         let index = u8::try_from(index).expect("fewer pairs of colours and dashes than 256");
