@@ -52,7 +52,7 @@ pub enum Format {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Replays the scenario's traffic through every variant, prints what each costs and why, and writes
-report.json, series.csv and series.parquet to DIR/NAME/, NAME being the scenario's name.
+report.json, report.md, series.csv and series.parquet to DIR/NAME/, NAME being the scenario's name.
 
 Examples:
   gwsim run scenarios/quickstart.toml

@@ -45,7 +45,10 @@ pub fn headline(report: &Report, changes: &[Option<Change>]) -> Headline {
         return plain(format!("{} costs {} on this traffic; one variant, nothing to compare it with.", reference.name, usd(reference.bill().mean)));
     }
     if others.iter().all(|other| other.change.is_identical) {
-        return plain(format!("No difference: {} on this traffic.", if others.len() == 1 { "both variants do the same" } else { "all variants do the same" }));
+        return plain(format!(
+            "No difference: {} on this traffic.",
+            if others.len() == 1 { "both variants do the same" } else { "all variants do the same" }
+        ));
     }
     let asked = reference.merged();
     let cheaper = others.iter().filter(|other| other.change.difference < Money::ZERO);
@@ -93,6 +96,7 @@ pub fn unknown(why: &Unknown) -> String {
         Unknown::TraceTooShort { blocks, needed, block } => {
             format!("trace too short: {blocks} blocks of {}, {needed} needed", length(*block))
         }
+        Unknown::NothingToCompareWith => "the reference costs nothing".to_owned(),
     }
 }
 
@@ -180,9 +184,8 @@ fn saving(report: &Report, best: &Other<'_>, (asked, reference): (&Totals, &Vari
     }
     let less = numbers::change(before, best.variant.bill().mean);
     let less = less.trim_start_matches('-');
-    let likely = interval(change).map_or_else(String::new, |(near, far)| {
-        format!(" (likely {} to {})", near.trim_start_matches('-'), far.trim_start_matches('-'))
-    });
+    let likely = interval(change)
+        .map_or_else(String::new, |(near, far)| format!(" (likely {} to {} %)", near.trim_start_matches('-'), far.trim_start_matches('-')));
     let such = if period.is_some() { " of such traffic" } else { "" };
     format!("{name} costs {less} less{likely}, about {amount} {per}{such}, at equal success: {why}.")
 }
@@ -211,11 +214,7 @@ fn mean_causes(variant: &Variant) -> [Money; 6] {
 /// Which part of the bill fell most, in plain words.
 fn reason(before: &[Money; 6], now: &[Money; 6], totals: &Totals, asked: &Totals) -> String {
     let from_cache = |totals: &Totals| totals.outcomes.cached + totals.outcomes.shared;
-    let base = if from_cache(totals) > from_cache(asked) {
-        "answers that exist already are not bought again"
-    } else {
-        "fewer tokens are bought"
-    };
+    let base = if from_cache(totals) > from_cache(asked) { "answers that exist already are not bought again" } else { "fewer tokens are bought" };
     let words = [
         base,
         "less is paid for answers from dearer places",
@@ -226,7 +225,7 @@ fn reason(before: &[Money; 6], now: &[Money; 6], totals: &Totals, asked: &Totals
     ];
     let falls = before.iter().zip(now).map(|(before, now)| *now - *before);
     let (part, fall) = words.into_iter().zip(falls).min_by_key(|(_, fall)| *fall).expect("there are six");
-    format!("{part} ({})", usd(fall))
+    if fall < Money::ZERO { format!("{part} ({})", usd(-fall)) } else { part.to_owned() }
 }
 
 /// What the difference hangs on.
@@ -244,7 +243,12 @@ fn doubts(report: &Report, best: &Other<'_>, reference: &Variant) -> Vec<String>
         doubts.push((uncompared, format!("token counts are taken to be the same in every model ({} hangs on it)", usd(uncompared))));
     }
     if let Some(imputed) = report.imputed.filter(|imputed| imputed.high != imputed.low) {
-        let told = format!("output lengths of {} of requests are drawn, {} to {}", share(imputed.requests, report.traffic.requests), usd(imputed.low), usd(imputed.high));
+        let told = format!(
+            "output lengths of {} of requests are drawn, {} to {}",
+            share(imputed.requests, report.traffic.requests),
+            usd(imputed.low),
+            usd(imputed.high)
+        );
         doubts.push((imputed.high - imputed.low, told));
     }
     doubts.sort_by_key(|(hangs, _)| std::cmp::Reverse(*hangs));

@@ -1,6 +1,7 @@
 //! The first screen: what each variant costs, why, and what that rests on, as plain text of at most 100 columns. Decides wording and layout only.
 
 mod replay;
+mod sweep;
 
 use std::fmt::Write;
 
@@ -35,6 +36,7 @@ pub fn render(report: &Report) -> String {
     text.push_str(&token_lines(report));
     text.push_str(&seeds_lines(report));
     text.push('\n');
+    text.push_str(&sweep::sweep(report));
     text.push_str(&cause_table(&merged));
     text.push_str(&position_table(&merged));
     text.push_str(&waste_lines(&merged));
@@ -128,7 +130,8 @@ fn headline_lines(report: &Report, changes: &[Option<Change>]) -> String {
 
 /// What the intervals are made of, variant by variant; once for all where it is the same.
 fn interval_lines(report: &Report, changes: &[Option<Change>]) -> String {
-    let differing = report.variants.iter().zip(changes).filter_map(|(variant, change)| Some((variant, change.as_ref().filter(|change| !change.is_identical)?)));
+    let differing =
+        report.variants.iter().zip(changes).filter_map(|(variant, change)| Some((variant, change.as_ref().filter(|change| !change.is_identical)?)));
     let parts: Vec<(&str, String)> = differing.map(|(variant, change)| (variant.name.as_str(), headline::parts(change))).collect();
     let mut text = String::new();
     match parts.as_slice() {

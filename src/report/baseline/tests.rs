@@ -2,7 +2,7 @@ use super::*;
 use crate::report::sample;
 use crate::report::{table, trust};
 
-fn baseline(repriced: i128, simulated: i128, parts: &[(Kind, &str, i128, i128)]) -> Baseline {
+pub(crate) fn baseline(repriced: i128, simulated: i128, parts: &[(Kind, &str, i128, i128)]) -> Baseline {
     let recorded = Recorded { requests: 3, with_cost: 3, cost: Money(repriced), calls: 3, rate_limited: 1, p95: None, elsewhere: 0 };
     let part = |(kind, name, repriced, simulated): &(Kind, &str, i128, i128)| Part {
         kind: *kind,

@@ -3,12 +3,13 @@ use crate::report::sample;
 
 #[test]
 fn the_first_screen() {
-    insta::assert_snapshot!(render(&sample::report()), @r#"
+    insta::assert_snapshot!(render(&sample::report()), @r"
     Fallback escalation!: three.csv, 3 requests in 2 min, recorded
     TRUST D: not checked against a bill. Compare the variants; don't budget with the dollars.
 
                    $ trace  $/hour  change  answered    p95  other model  retries  429s
     as configured  0.00371   0.111            66.7 %  2.0 s       50.0 %        0     1
+    as configured costs $0.00371 on this traffic; one variant, nothing to compare it with.
     $/hour: the trace's dollars spread over its 2 min; too short to speak of days.
 
     $ by cause        base  premium of place  prompt cache  wasted  undelivered    total
@@ -22,7 +23,7 @@ fn the_first_screen() {
     Ledger: the gateway's own books equal the bill in every variant, all of it confirmed
     Prices: built-in list of 2026-11-22
     Assumed: prompt cache visible at arrival [preset ledger]
-    "#);
+    ");
 }
 
 #[test]
