@@ -15,6 +15,7 @@ use crate::gateway::rate_card::Usage;
 use crate::gateway::time::{Span, Time};
 use crate::price::Reserved;
 use crate::price::tokens::{End, TokenTable};
+use crate::report::budget_line::BudgetLine;
 use crate::report::crossing::TokenEnds;
 use crate::report::fold::{About, Billed, Fold};
 use crate::report::numbers::count;
@@ -242,7 +243,17 @@ fn report(job: Job, runs: Vec<experiment::Run<Listener>>, roles: &[(usize, End)]
 /// A variant that has not been run yet.
 fn empty(variant: &driver::Variant) -> Variant {
     let names = Names::of(&variant.plan, vec![], vec![]);
-    Variant { name: variant.name.clone(), names, worst_case: None, crossings: Vec::new(), token_ends: None, stability: None, runs: Vec::new() }
+    let budgets = variant.plan.budgets.iter().map(BudgetLine::of).collect();
+    Variant {
+        name: variant.name.clone(),
+        names,
+        worst_case: None,
+        crossings: Vec::new(),
+        token_ends: None,
+        budgets,
+        stability: None,
+        runs: Vec::new(),
+    }
 }
 
 /// What a run was folded into, held against what the run counted itself, with what its time costs beside its calls.

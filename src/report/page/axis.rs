@@ -79,9 +79,8 @@ pub(super) fn rounded_up(low: f64, high: f64, most: usize) -> f64 {
 }
 
 /// Distances of ticks in time, in seconds.
-const TIMES_S: [u64; 22] = [
-    1, 2, 5, 10, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800, 1_209_600, 2_592_000, 7_776_000,
-];
+const TIMES_S: [u64; 22] =
+    [1, 2, 5, 10, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800, 1_209_600, 2_592_000, 7_776_000];
 
 /// Instants from here on are dates; a trace with earlier ones counts from its own beginning.
 const DATES_FROM: Time = Time(946_684_800_000_000_000);

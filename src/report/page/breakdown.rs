@@ -41,7 +41,8 @@ fn supplies(rows: &[Supply], names: &[String]) -> Amounts {
 
 /// One table; nothing if there is but one name to put it down to.
 fn by(title: &str, page: &Page, amounts: impl Fn(&Entry) -> Amounts) -> String {
-    let columns: Vec<Amounts> = page.entries.iter().map(|entry| amounts(entry).into_iter().map(|(name, sum)| (name, entry.mean(sum))).collect()).collect();
+    let columns: Vec<Amounts> =
+        page.entries.iter().map(|entry| amounts(entry).into_iter().map(|(name, sum)| (name, entry.mean(sum))).collect()).collect();
     let mut largest: BTreeMap<&str, Money> = BTreeMap::new();
     for (name, amount) in columns.iter().flatten() {
         let known = largest.entry(name).or_default();
@@ -54,11 +55,14 @@ fn by(title: &str, page: &Page, amounts: impl Fn(&Entry) -> Amounts) -> String {
     let mut names: Vec<(&str, Money)> = largest.into_iter().collect();
     names.sort_by_key(|(name, amount)| (std::cmp::Reverse(*amount), *name));
     let (shown, others) = names.split_at(names.len().min(ROWS_MAX));
-    let sums: Vec<Vec<Money>> = columns.iter().map(|column| {
-        let get = |name: &str| column.get(name).copied().unwrap_or_default();
-        let rest: Money = others.iter().map(|(name, _)| get(name)).sum();
-        shown.iter().map(|(name, _)| get(name)).chain([rest]).collect()
-    }).collect();
+    let sums: Vec<Vec<Money>> = columns
+        .iter()
+        .map(|column| {
+            let get = |name: &str| column.get(name).copied().unwrap_or_default();
+            let rest: Money = others.iter().map(|(name, _)| get(name)).sum();
+            shown.iter().map(|(name, _)| get(name)).chain([rest]).collect()
+        })
+        .collect();
     let mut rows: Vec<String> = shown.iter().map(|(name, _)| (*name).to_owned()).collect();
     if !others.is_empty() {
         rows.push(format!("{} others", count(others.len() as u64)));
@@ -122,7 +126,8 @@ pub(super) fn undelivered(page: &Page) -> String {
         let (tokens, runs) = (&entry.totals.tokens, entry.variant.runs.len() as u64);
         let lost = tokens.output.saturating_sub(tokens.output_delivered);
         let counts = [tokens.output, tokens.output_delivered, lost].map(|number| count(number / runs));
-        let money = [entry.totals.causes.undelivered, entry.totals.causes.wasted_total()].map(|sum| dollars(rounded(entry.mean(sum), decimals), decimals));
+        let money =
+            [entry.totals.causes.undelivered, entry.totals.causes.wasted_total()].map(|sum| dollars(rounded(entry.mean(sum), decimals), decimals));
         table.row(&entry.variant.name, counts.into_iter().chain([share(lost, tokens.output)]).chain(money));
     }
     let told = "Wasted calls delivered no answer: they failed after the input was processed, timed out, or their client had left. Undelivered is what was billed beyond what reached the client.";

@@ -25,7 +25,8 @@ pub(super) fn figures(page: &Page) -> String {
         (Mode::Grid, [axis]) => curve(page, sweep, (0, axis), None),
         (Mode::Grid, [first, second, ..]) => {
             // The axis with a scale runs across; the other one makes charts.
-            let (across, beside) = if first.numbers.is_none() && second.numbers.is_some() { ((1, second), (0, first)) } else { ((0, first), (1, second)) };
+            let (across, beside) =
+                if first.numbers.is_none() && second.numbers.is_some() { ((1, second), (0, first)) } else { ((0, first), (1, second)) };
             let values = 0..beside.1.values.len();
             let mut html: String = values.clone().take(CHARTS_MAX).map(|value| curve(page, sweep, across, Some((beside.0, value)))).collect();
             if values.len() > CHARTS_MAX {
@@ -85,15 +86,19 @@ fn ends(places: &[f64]) -> (f64, f64) {
 fn curve(page: &Page, sweep: &Sweep, (number, axis): (usize, &Axis), beside: Option<(usize, usize)>) -> String {
     let cells = along(sweep, number, beside);
     let places = places(axis);
-    let lines: Vec<Line> = page.entries.iter().map(|entry| {
-        let mut spots: Vec<(f64, Spread)> =
-            cells.iter().filter_map(|(value, cell)| Some((places[*value], bill(cell.variants.get(entry.index)?)))).collect();
-        spots.sort_by(|(a, _), (b, _)| a.total_cmp(b));
-        let points = spots.iter().map(|(place, bill)| (*place, Some(picture_of(bill.mean)))).collect();
-        let varies = spots.iter().any(|(_, bill)| bill.min != bill.max);
-        let band = spots.iter().filter(|_| varies).map(|(place, bill)| (*place, picture_of(bill.min), picture_of(bill.max))).collect();
-        Line { name: entry.variant.name.clone(), index: entry.index, points, band }
-    }).collect();
+    let lines: Vec<Line> = page
+        .entries
+        .iter()
+        .map(|entry| {
+            let mut spots: Vec<(f64, Spread)> =
+                cells.iter().filter_map(|(value, cell)| Some((places[*value], bill(cell.variants.get(entry.index)?)))).collect();
+            spots.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+            let points = spots.iter().map(|(place, bill)| (*place, Some(picture_of(bill.mean)))).collect();
+            let varies = spots.iter().any(|(_, bill)| bill.min != bill.max);
+            let band = spots.iter().filter(|_| varies).map(|(place, bill)| (*place, picture_of(bill.min), picture_of(bill.max))).collect();
+            Line { name: entry.variant.name.clone(), index: entry.index, points, band }
+        })
+        .collect();
     let at = beside.map_or_else(String::new, |(other, value)| format!(" at {} = {}", sweep.axes[other].path, sweep.axes[other].values[value]));
     let title = format!("Cost by {}{at}", axis.path);
     let mut reading = "Dollars on this traffic.".to_owned();
@@ -116,7 +121,10 @@ fn table(page: &Page, title: &str, what: &str, rows: &[(String, &Cell)]) -> (Tab
     let results = || rows.iter().flat_map(|(_, cell)| &cell.variants);
     let decimals = decimals(results().map(|result| bill(result).max).max().unwrap_or_default());
     for (name, cell) in rows.iter().take(ROWS_MAX) {
-        let cells = cell.variants.iter().flat_map(|result| [dollars(rounded(bill(result).mean, decimals), decimals), share(result.answered.0, result.answered.1)]);
+        let cells = cell
+            .variants
+            .iter()
+            .flat_map(|result| [dollars(rounded(bill(result).mean, decimals), decimals), share(result.answered.0, result.answered.1)]);
         table.row(name, cells.collect::<Vec<_>>());
     }
     let more = rows.len().saturating_sub(ROWS_MAX);
@@ -137,14 +145,18 @@ fn tornados(page: &Page, sweep: &Sweep, axes: &[Axis]) -> String {
     let mut html = String::new();
     for entry in &page.entries {
         let Some(start) = own.variants.get(entry.index).map(|result| bill(result).mean) else { continue };
-        let mut swings: Vec<Swing> = axes.iter().enumerate().filter_map(|(number, axis)| {
-            let bills = along(sweep, number, None).into_iter();
-            let mut bills: Vec<(Money, String)> =
-                bills.filter_map(|(value, cell)| Some((bill(cell.variants.get(entry.index)?).mean, axis.values[value].clone()))).collect();
-            bills.sort();
-            let (least, most) = (bills.first()?.clone(), bills.last()?.clone());
-            Some(Swing { name: axis.path.clone(), least, most })
-        }).collect();
+        let mut swings: Vec<Swing> = axes
+            .iter()
+            .enumerate()
+            .filter_map(|(number, axis)| {
+                let bills = along(sweep, number, None).into_iter();
+                let mut bills: Vec<(Money, String)> =
+                    bills.filter_map(|(value, cell)| Some((bill(cell.variants.get(entry.index)?).mean, axis.values[value].clone()))).collect();
+                bills.sort();
+                let (least, most) = (bills.first()?.clone(), bills.last()?.clone());
+                Some(Swing { name: axis.path.clone(), least, most })
+            })
+            .collect();
         swings.sort_by_key(|swing| std::cmp::Reverse(swing.most.0.max(start) - swing.least.0.min(start)));
         let title = format!("What {} hangs on", entry.variant.name);
         let mut table = Table::new(&format!("{title}, dollars on this traffic"), ["", "least $", "at", "most $", "at"]).texts(&[2, 4]);
@@ -205,7 +217,12 @@ mod tests {
     use super::*;
 
     fn axis(values: &[&str], numbers: Option<&[f64]>, is_log: bool) -> Axis {
-        Axis { path: "cache.ttl".into(), values: values.iter().map(|value| (*value).to_owned()).collect(), numbers: numbers.map(<[f64]>::to_vec), is_log }
+        Axis {
+            path: "cache.ttl".into(),
+            values: values.iter().map(|value| (*value).to_owned()).collect(),
+            numbers: numbers.map(<[f64]>::to_vec),
+            is_log,
+        }
     }
 
     #[test]

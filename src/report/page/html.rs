@@ -90,7 +90,9 @@ impl Table {
     /// The table in a box that scrolls sideways where it is too wide for the screen.
     pub(super) fn render(&self) -> String {
         let caption = escape(&self.caption);
-        let mut html = format!("<div class=\"scroll\" role=\"region\" aria-label=\"{caption}\" tabindex=\"0\"><table>\n<caption>{caption}</caption>\n<thead><tr>");
+        let mut html = format!(
+            "<div class=\"scroll\" role=\"region\" aria-label=\"{caption}\" tabindex=\"0\"><table>\n<caption>{caption}</caption>\n<thead><tr>"
+        );
         let class = |column: usize| if self.texts.contains(&column) { " class=\"text\"" } else { "" };
         for (at, column) in self.columns.iter().enumerate() {
             match column.as_str() {

@@ -12,7 +12,7 @@ struct Kind {
     id: &'static str,
     title: &'static str,
     reading: &'static str,
-    histogram: fn(&Entry) -> &Histogram,
+    histogram: for<'a> fn(&'a Entry) -> &'a Histogram,
 }
 
 const KINDS: [Kind; 2] = [
@@ -80,7 +80,9 @@ fn paint(title: &str, seen: &[(&Entry, &Histogram)], is_wide: bool) -> String {
     let row = if is_wide { 34.0 } else { 50.0 };
     let (width, top) = (if is_wide { 920.0 } else { 350.0 }, 28.0);
     let height = top + row * seen.len() as f64 + 8.0;
-    let spans = || seen.iter().filter(|(_, histogram)| histogram.seen() > 0).flat_map(|(_, histogram)| QUANTILES.map(|quantile| histogram.quantile(quantile)));
+    let spans = || {
+        seen.iter().filter(|(_, histogram)| histogram.seen() > 0).flat_map(|(_, histogram)| QUANTILES.map(|quantile| histogram.quantile(quantile)))
+    };
     let (low, high) = spans().flatten().map(log).fold((f64::MAX, f64::MIN), |(low, high), at| (low.min(at), high.max(at)));
     let (low, high) = ((low - 0.15).max(SHORTEST_S.log10()), high + 0.1);
     let left = if is_wide { seen.iter().map(|(entry, _)| width_of(&entry.variant.name)).fold(0.0, f64::max).min(260.0) + 14.0 } else { 2.0 };
@@ -105,7 +107,8 @@ fn paint(title: &str, seen: &[(&Entry, &Histogram)], is_wide: bool) -> String {
             canvas.bar((from, middle - 5.0), (until, middle + 5.0), Ink::Band(entry.index));
             canvas.line(&[(from, middle), (end, middle)], Ink::Whisker(entry.index));
             canvas.dot((from, middle), 5.0, Ink::Fill(entry.index));
-            let label = if is_wide { format!("p50 {}, p95 {}", latency(half), latency(most)) } else { format!("{}, p95 {}", latency(half), latency(most)) };
+            let label =
+                if is_wide { format!("p50 {}, p95 {}", latency(half), latency(most)) } else { format!("{}, p95 {}", latency(half), latency(most)) };
             canvas.text((end + 8.0, middle), Side::Right, Ink::Text, &label);
         }
     })

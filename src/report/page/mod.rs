@@ -90,7 +90,7 @@ pub fn render(report: &Report) -> String {
         ("why", "Why: from one bill to the other, cause by cause", waterfall::figures(&page)),
         ("spend", "Over time", over_time::figures(&page)),
         ("sweep", "What it hangs on: the sweep", curves::figures(&page)),
-        ("success", "Cost against success", pareto::figure(&page)),
+        ("success", "Cheaper, or only fewer answers?", pareto::figure(&page)),
         ("money", "Where the money goes", breakdown::tables(&page)),
         ("waiting", "How long clients wait", latency::figures(&page)),
         ("undelivered", "Paid for and not delivered", breakdown::undelivered(&page)),

@@ -1,7 +1,7 @@
 //! What happened when: the money spent so far, 429s, the share of fallbacks, attempts for each request. Decides how finely time is cut: every step is an
 //! exact sum of the buckets of a run's series.
 
-use super::axis::{Clock, Tick, Unit};
+use super::axis::{Tick, Unit};
 use super::html::{Figure, Table};
 use super::lines::{Across, Chart, Limit, Line, key};
 use super::{Entry, Page};
@@ -210,7 +210,7 @@ const RATES: [Rate; 3] = [
     Rate {
         id: "attempts",
         title: "Attempts for each request",
-        reading: "Calls sent for each request that arrived. Below 1 where answers come from the cache or requests are refused.",
+        reading: "Calls sent by requests that arrived, step by step. Below 1 where requests are answered or refused without a call; a retry counts when it is sent, so the step after a rush can show many.",
         of: "calls for each request",
         unit: Unit::Plain,
         share: |step| (step.calls, Some(step.requests)),

@@ -26,18 +26,23 @@ pub(super) fn figure(page: &Page) -> String {
     }
     let (title, costs) = page.costs();
     let shares: Vec<(u64, u64)> = page.entries.iter().map(|entry| entry.totals.answered_of()).collect();
-    let spots: Vec<Spot> = page.entries.iter().enumerate().map(|(i, entry)| {
-        let (answered, asked) = shares[i];
-        let beats = |j: usize| beats((costs[j], shares[j]), (costs[i], shares[i]));
-        Spot {
-            index: entry.index,
-            name: entry.variant.name.clone(),
-            cost: costs[i],
-            answered: 100.0 * answered as f64 / asked.max(1) as f64,
-            p95: entry.totals.waited().quantile(950).map_or_else(|| "-".to_owned(), latency),
-            is_beaten: (0..costs.len()).any(beats),
-        }
-    }).collect();
+    let spots: Vec<Spot> = page
+        .entries
+        .iter()
+        .enumerate()
+        .map(|(i, entry)| {
+            let (answered, asked) = shares[i];
+            let beats = |j: usize| beats((costs[j], shares[j]), (costs[i], shares[i]));
+            Spot {
+                index: entry.index,
+                name: entry.variant.name.clone(),
+                cost: costs[i],
+                answered: 100.0 * answered as f64 / asked.max(1) as f64,
+                p95: entry.totals.waited().quantile(950).map_or_else(|| "-".to_owned(), latency),
+                is_beaten: (0..costs.len()).any(beats),
+            }
+        })
+        .collect();
     let name = "Cost against success".to_owned();
     let mut table = Table::new(&name, ["", title, "answered", "p95", "cheaper and as good"]).texts(&[4]);
     let decimals = decimals(costs.iter().copied().max().unwrap_or_default());
@@ -48,7 +53,9 @@ pub(super) fn figure(page: &Page) -> String {
     Figure {
         id: "pareto".to_owned(),
         title: name.clone(),
-        reading: "Up and to the left is better. A ring is a variant that another one beats: it answers as many requests for less, or more for as much.".to_owned(),
+        reading:
+            "Up and to the left is better. A ring is a variant that another one beats: it answers as many requests for less, or more for as much."
+                .to_owned(),
         drawings: [true, false].map(|is_wide| paint(&name, title, &spots, is_wide)).concat(),
         key: key(page.names()),
         table,

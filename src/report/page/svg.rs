@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use plotters::prelude::{Circle, DrawingArea, DrawingBackend, IntoDrawingArea, PathElement, Polygon, RGBColor, Rectangle, SVGBackend};
+use plotters::prelude::{Circle, DrawingArea, IntoDrawingArea, PathElement, Polygon, RGBColor, Rectangle, SVGBackend};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, IntoFont, TextStyle};
 
@@ -95,7 +95,8 @@ impl Ink {
             _ => 0,
         };
         let index = u8::try_from(index).expect("fewer pairs of colours and dashes than 256");
-        let kind = Self::ALL.iter().position(|ink| std::mem::discriminant(&ink(0)) == std::mem::discriminant(&self)).expect("every ink is in the list");
+        let kind =
+            Self::ALL.iter().position(|ink| std::mem::discriminant(&ink(0)) == std::mem::discriminant(&self)).expect("every ink is in the list");
         RGBColor(u8::try_from(kind).expect("few inks"), index, 0)
     }
 
@@ -187,9 +188,15 @@ impl Canvas<'_> {
     }
 }
 
-/// About how wide a text is in a drawing, in pixels: letters of the system's fonts are a little over half as wide as high.
+/// About how wide a text is in a drawing, in pixels, in the widest of the system's usual fonts: what has room then has room in all of them.
 pub(super) fn width_of(text: &str) -> f64 {
-    text.chars().map(|letter| if matches!(letter, 'i' | 'l' | 'j' | 'f' | 't' | '.' | ',' | ' ' | ':' | '|') { 3.9 } else { 7.0 }).sum()
+    let width = |letter: char| match letter {
+        'i' | 'l' | 'j' | 'f' | 't' | 'r' | '.' | ',' | ' ' | ':' | ';' | '|' | '-' | '\'' | '(' | ')' => 4.8,
+        'm' | 'w' | 'M' | 'W' | '%' | '@' => 11.6,
+        letter if letter.is_ascii_uppercase() => 9.0,
+        _ => 7.7,
+    };
+    text.chars().map(width).sum()
 }
 
 /// `text`, cut to about `width` pixels.

@@ -61,7 +61,10 @@ pub(super) fn figures(page: &Page) -> String {
     let mut html = String::new();
     for entry in others {
         if entry.variant.is_identical(reference.variant) {
-            html.push_str(&super::html::paragraph(&format!("{} did exactly what {} did: there is nothing to split.", entry.variant.name, reference.variant.name)));
+            html.push_str(&super::html::paragraph(&format!(
+                "{} did exactly what {} did: there is nothing to split.",
+                entry.variant.name, reference.variant.name
+            )));
             continue;
         }
         let causes = |entry: &Entry| (entry.totals.causes, entry.variant.runs.len());
@@ -89,14 +92,24 @@ fn figure(waterfall: &Waterfall, reference: &Entry, entry: &Entry) -> Figure {
         table.row(name, [signed(*amount, *units, decimals)]);
     }
     table.sum(to, [dollars(rounded(*now, decimals), decimals)]);
-    let mut bars = vec![Bar { name: from.clone(), ends: (0.0, picture_of(*before)), label: format!("${}", dollars(rounded(*before, decimals), decimals)), ink: Ink::Whole }];
+    let mut bars = vec![Bar {
+        name: from.clone(),
+        ends: (0.0, picture_of(*before)),
+        label: format!("${}", dollars(rounded(*before, decimals), decimals)),
+        ink: Ink::Whole,
+    }];
     let mut at = *before;
     for ((name, amount), units) in steps.iter().zip(&shown) {
         let (ink, ends) = (if *amount > Money::ZERO { Ink::More } else { Ink::Less }, (picture_of(at), picture_of(at + *amount)));
         bars.push(Bar { name: (*name).to_owned(), ends, label: signed(*amount, *units, decimals), ink });
         at += *amount;
     }
-    bars.push(Bar { name: to.clone(), ends: (0.0, picture_of(*now)), label: format!("${}", dollars(rounded(*now, decimals), decimals)), ink: Ink::Whole });
+    bars.push(Bar {
+        name: to.clone(),
+        ends: (0.0, picture_of(*now)),
+        label: format!("${}", dollars(rounded(*now, decimals), decimals)),
+        ink: Ink::Whole,
+    });
     let drawings = [true, false].map(|is_wide| paint(&title, &bars, is_wide)).concat();
     Figure {
         id: format!("waterfall-{}", entry.index),
@@ -124,7 +137,12 @@ fn unserved(reference: &Entry, entry: &Entry) -> String {
             count(now),
             count(before)
         ),
-        _ => format!("{} more requests are answered ({} instead of {}): what they cost is in these steps.", count(now - before), count(now), count(before)),
+        _ => format!(
+            "{} more requests are answered ({} instead of {}): what they cost is in these steps.",
+            count(now - before),
+            count(now),
+            count(before)
+        ),
     }
 }
 
@@ -144,8 +162,10 @@ fn paint(title: &str, bars: &[Bar], is_wide: bool) -> String {
     let (row, thick) = if is_wide { (34.0, 20.0) } else { (46.0, 16.0) };
     let (width, top) = (if is_wide { 920.0 } else { 350.0 }, 26.0);
     let height = top + row * bars.len() as f64 + 8.0;
-    let widest = bars.iter().map(|bar| width_of(&bar.label)).fold(0.0, f64::max);
-    let left = if is_wide { bars.iter().map(|bar| width_of(&bar.name)).fold(0.0, f64::max).min(280.0) + 14.0 } else { 2.0 };
+    // Wholes are in bold, which is wider.
+    let bold = |bar: &Bar| if bar.ink == Ink::Whole { 1.15 } else { 1.0 };
+    let widest = bars.iter().map(|bar| bold(bar) * width_of(&bar.label)).fold(0.0, f64::max);
+    let left = if is_wide { bars.iter().map(|bar| bold(bar) * width_of(&bar.name)).fold(0.0, f64::max).min(280.0) + 14.0 } else { 2.0 };
     let low = bars.iter().map(|bar| bar.ends.0.min(bar.ends.1)).fold(0.0, f64::min);
     let high = bars.iter().map(|bar| bar.ends.0.max(bar.ends.1)).fold(low, f64::max);
     let x = Scale::new((low, if high > low { high } else { low + 1.0 }), (left, width - widest - 14.0));
@@ -160,15 +180,16 @@ fn paint(title: &str, bars: &[Bar], is_wide: bool) -> String {
         for (number, bar) in bars.iter().enumerate() {
             let middle = top + row * number as f64 + if is_wide { row / 2.0 } else { row - thick / 2.0 - 6.0 };
             let (from, to) = (x.at(bar.ends.0), x.at(bar.ends.1));
-            if let Some((end, below)) = before {
+            // On a narrow screen names stand where the lines between bars would be.
+            if let Some((end, below)) = before.filter(|_| is_wide) {
                 canvas.line(&[(end, below), (end, middle - thick / 2.0)], Ink::Axis);
             }
             canvas.bar((from, middle - thick / 2.0), (to, middle + thick / 2.0), bar.ink);
             let strength = if bar.ink == Ink::Whole { Ink::Strong } else { Ink::Text };
             if is_wide {
-                canvas.text((left - 12.0, middle), Side::Left, strength, &super::svg::cut(&bar.name, 280.0));
+                canvas.text((left - 12.0, middle), Side::Left, strength, &super::svg::cut(&bar.name, 280.0 / bold(bar)));
             } else {
-                canvas.text((left, middle - thick / 2.0 - 11.0), Side::Right, strength, &super::svg::cut(&bar.name, 330.0));
+                canvas.text((left, middle - thick / 2.0 - 11.0), Side::Right, strength, &super::svg::cut(&bar.name, 330.0 / bold(bar)));
             }
             canvas.text((from.max(to) + 7.0, middle), Side::Right, strength, &bar.label);
             before = Some((to, middle + thick / 2.0));
@@ -185,13 +206,15 @@ mod tests {
 
     fn any_causes() -> impl Strategy<Value = Causes> {
         let amount = || (-10_i128.pow(20)..10_i128.pow(20)).prop_map(Money);
-        (prop::collection::vec(amount(), 16), prop::array::uniform5(amount())).prop_map(|(wasted, [undelivered, base, premium, prompt_cache, reserved])| {
-            let mut causes = Causes { undelivered, base, premium, prompt_cache, reserved, ..Causes::default() };
-            for (index, amount) in wasted.into_iter().enumerate() {
-                causes.wasted[index / POSITIONS.len()][index % POSITIONS.len()] = amount;
-            }
-            causes
-        })
+        (prop::collection::vec(amount(), 16), prop::array::uniform5(amount())).prop_map(
+            |(wasted, [undelivered, base, premium, prompt_cache, reserved])| {
+                let mut causes = Causes { undelivered, base, premium, prompt_cache, reserved, ..Causes::default() };
+                for (index, amount) in wasted.into_iter().enumerate() {
+                    causes.wasted[index / POSITIONS.len()][index % POSITIONS.len()] = amount;
+                }
+                causes
+            },
+        )
     }
 
     proptest! {
