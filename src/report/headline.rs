@@ -96,6 +96,7 @@ pub fn unknown(why: &Unknown) -> String {
         Unknown::TraceTooShort { blocks, needed, block } => {
             format!("trace too short: {blocks} blocks of {}, {needed} needed", length(*block))
         }
+        Unknown::FewBlocksDiffer => "what differs is in too few stretches of time".to_owned(),
         Unknown::NothingToCompareWith => "the reference costs nothing".to_owned(),
     }
 }

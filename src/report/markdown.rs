@@ -7,6 +7,7 @@ use super::change::changes;
 use super::headline::{self, Headline};
 use super::numbers::{decimals, dollars, rounded_parts};
 use super::period;
+use super::stability::Stability;
 use super::table::{facts, summary};
 use super::totals::Totals;
 use super::trust;
@@ -25,6 +26,15 @@ pub fn render(report: &Report) -> String {
     if !could_be_wrong.is_empty() {
         text.push_str("\nCould be wrong:\n");
         could_be_wrong.iter().for_each(|doubt| list(&mut text, doubt));
+    }
+    let stability = report.variants.iter().flat_map(|variant| {
+        let verdicts = variant.stability.iter().flat_map(Stability::words);
+        verdicts.map(|words| format!("{}: {words}", variant.name))
+    });
+    let stability: Vec<String> = stability.collect();
+    if !stability.is_empty() {
+        text.push('\n');
+        stability.iter().for_each(|verdict| list(&mut text, verdict));
     }
     folded(&mut text, "Dollars by cause", &causes(&merged));
     let mut rests = String::new();

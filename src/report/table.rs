@@ -12,6 +12,7 @@ use super::change::{Change, changes};
 use super::headline::{self, Headline, relative};
 use super::numbers::{change, count, counted, decimals, dollars, latency, length, rounded, rounded_parts, share, usd};
 use super::period::{self, periods};
+use super::stability;
 use super::totals::{DENIAL_NAMES, Totals, Users};
 use super::{Origin, Report, Variant};
 use crate::gateway::failure::FailureClass;
@@ -29,6 +30,7 @@ pub fn render(report: &Report) -> String {
     text.push_str(&replay::baseline(report));
     text.push_str(&verdict_table(report, &merged, &changes));
     text.push_str(&headline_lines(report, &changes));
+    text.push_str(&stability_lines(report));
     text.push_str(&interval_lines(report, &changes));
     if let Some(note) = period::note(report.traffic.span) {
         line(&mut text, "", &note);
@@ -124,6 +126,16 @@ fn headline_lines(report: &Report, changes: &[Option<Change>]) -> String {
     line(&mut text, "", &sentence);
     if !could_be_wrong.is_empty() {
         line(&mut text, "Could be wrong", &format!("{}.", could_be_wrong.join("; ")));
+    }
+    text
+}
+
+/// Which variants do not stand their load or do not come back after a trigger, and which do.
+fn stability_lines(report: &Report) -> String {
+    let mut text = String::new();
+    for variant in &report.variants {
+        let verdicts = variant.stability.iter().flat_map(stability::Stability::words);
+        verdicts.for_each(|words| line(&mut text, &variant.name, &words));
     }
     text
 }
