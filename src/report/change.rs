@@ -140,10 +140,11 @@ impl Measured {
         measured
     }
 
-    /// What is the same needs no decision, and what was not measured can have none.
+    /// What is the same needs no decision; what was not measured can have none, nor what a few moments of the trace decide.
     fn can_be_decided(&self) -> bool {
-        let is_known = |part: Part| part.half_width().is_some();
-        self.change.relative.is_some() && !self.change.is_identical && (is_known(self.change.luck) || is_known(self.change.traffic))
+        let Change { relative, is_identical, luck, traffic, .. } = &self.change;
+        let is_measured = luck.half_width().is_some() || traffic.half_width().is_some();
+        relative.is_some() && !is_identical && is_measured && *traffic != Part::Unknown(Unknown::FewBlocksDiffer)
     }
 
     fn excludes_nothing(&self, alpha: f64) -> bool {
@@ -172,3 +173,6 @@ fn traffic(blocks: &Blocks, alpha: f64) -> Part {
         _ => Part::Unknown(Unknown::FewBlocksDiffer),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! The shape of `report.json`: twins of the report's types that may be written. What a field means is told at its original.
 
+mod change;
 mod replay;
 
 use std::collections::BTreeMap;
@@ -7,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Serialize, Serializer};
 
 use super::cause::{POSITIONS, Waste, position_name};
+use super::change::{Change, changes};
 use super::histogram::Histogram;
 use super::totals::{DENIAL_NAMES, Demand, Incidents, Ledger, Supply, Tokens, Totals, Users};
 use super::{Names, Origin, Report, Run, Spread, Variant, write};
@@ -71,6 +73,8 @@ struct VerdictJson<'a> {
 struct VariantJson<'a> {
     name: &'a str,
     bill: SpreadJson,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    change: Option<change::ChangeJson>,
     worst_case_of_a_request: Option<WorstCaseJson<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     bill_at_ends_of_token_counts: Option<EndsJson>,
@@ -303,7 +307,7 @@ impl<'a> ReportJson<'a> {
             assumptions: report.assumptions.iter().map(assumption).collect(),
             figures: report.figures.iter().map(assumption).collect(),
             seeds: report.variants.first().map_or_else(Vec::new, |variant| variant.runs.iter().map(|run| run.seed).collect()),
-            variants: report.variants.iter().map(VariantJson::of).collect(),
+            variants: report.variants.iter().zip(changes(report)).map(|(variant, change)| VariantJson::of(variant, change.as_ref())).collect(),
             baseline: report.baseline.as_ref().map(replay::BaselineJson::of),
             coverage: report.coverage.as_ref().map(replay::coverage),
             imputed: report.imputed.as_ref().map(replay::ImputedJson::of),
@@ -313,7 +317,7 @@ impl<'a> ReportJson<'a> {
 }
 
 impl<'a> VariantJson<'a> {
-    fn of(variant: &'a Variant) -> Self {
+    fn of(variant: &'a Variant, change: Option<&Change>) -> Self {
         let bill = spread(variant.bill());
         let bill_at_ends_of_token_counts = variant.token_ends.as_ref().map(|ends| EndsJson { low: spread(ends.low()), high: spread(ends.high()) });
         let crossings = variant.crossings.iter().map(|crossing| CrossingJson {
@@ -331,7 +335,8 @@ impl<'a> VariantJson<'a> {
             calls: worst.most.calls,
             cost: Usd(worst.most.cost),
         });
-        Self { name: &variant.name, bill, worst_case_of_a_request, bill_at_ends_of_token_counts, answered_by_other_model, runs }
+        let change = change.map(change::ChangeJson::of);
+        Self { name: &variant.name, bill, change, worst_case_of_a_request, bill_at_ends_of_token_counts, answered_by_other_model, runs }
     }
 }
 

@@ -4,6 +4,7 @@ mod clients;
 mod closed_forms;
 mod hits;
 mod limiting;
+mod paired;
 mod run;
 mod tokens;
 

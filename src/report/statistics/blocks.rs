@@ -188,3 +188,20 @@ impl Pair {
         Self { reference: self.reference * factor, difference: self.difference * factor }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A wave of its own frequency is one value of the spectrum, exactly; a constant is none, and neither is a wave of another frequency.
+    #[test]
+    fn waves_neither_see_the_mean_nor_each_other() {
+        let blocks = 40;
+        let wave = |number: usize| move |block: usize| (PI * number as f64 * (block as f64 + 0.5) / blocks as f64).cos();
+        let of = |values: &dyn Fn(usize) -> f64| Waves::new(blocks).long_run_variance((0..blocks).map(values));
+        assert!(of(&|_| 5.0).abs() < 1e-20);
+        // Its sum of squares is half the blocks; one wave of eight.
+        assert!((of(&wave(3)) - 20.0 / 8.0).abs() < 1e-12);
+        assert!(of(&wave(9)).abs() < 1e-20, "faster than what is looked at");
+    }
+}

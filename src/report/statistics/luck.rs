@@ -35,8 +35,8 @@ impl Paired {
         for (a, difference) in references.iter().zip(&differences) {
             let of_reference = a - mean_reference;
             let of_difference = difference - mean_difference;
-            residual_squares += (of_difference - fraction * of_reference).powi(2);
-            unpaired_squares += (of_reference + of_difference).powi(2) + ((1.0 + fraction) * of_reference).powi(2);
+            residual_squares += square(of_difference - fraction * of_reference);
+            unpaired_squares += square(of_reference + of_difference) + square((1.0 + fraction) * of_reference);
         }
         Self { seeds, mean_reference, relative, residual_squares, unpaired_squares }
     }
@@ -67,7 +67,7 @@ impl Paired {
     pub fn own_half_width(bills: &[Money], alpha: f64) -> f64 {
         let seeds = bills.len() as f64;
         let mean = bills.iter().map(|bill| bill.0 as f64).sum::<f64>() / seeds;
-        let squares: f64 = bills.iter().map(|bill| (bill.0 as f64 - mean).powi(2)).sum();
+        let squares: f64 = bills.iter().map(|bill| square(bill.0 as f64 - mean)).sum();
         if mean == 0.0 || squares == 0.0 {
             return 0.0;
         }
@@ -77,4 +77,9 @@ impl Paired {
     fn standard_error(&self) -> f64 {
         (self.residual_squares / (self.seeds - 1.0) / self.seeds).sqrt() / self.mean_reference
     }
+}
+
+/// Written out: how exactly a power is computed is left to the compiler, and a report has the same bytes from all of them.
+fn square(value: f64) -> f64 {
+    value * value
 }

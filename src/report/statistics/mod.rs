@@ -24,3 +24,6 @@ pub const NEGLIGIBLE: f64 = 1e-9;
 pub fn t_quantile(alpha: f64, degrees: f64) -> f64 {
     StudentsT::new(0.0, 1.0, degrees).expect("a positive number of degrees of freedom").inverse_cdf(1.0 - alpha / 2.0)
 }
+
+#[cfg(test)]
+mod tests;
