@@ -7,9 +7,9 @@ use crate::gateway::money::Money;
 use crate::report::baseline::Baseline;
 use crate::report::coverage::Coverage;
 use crate::report::headline;
-use crate::report::numbers::{count, counted, decimals, difference, dollars, latency, length, rounded, share, usd};
+use crate::report::numbers::{count, counted, decimals, difference, dollars, latency, rounded, share, usd};
 use crate::report::period;
-use crate::report::stability::{Aftermath, Metastable, Undecided};
+use crate::report::stability::Stability;
 
 /// The recorded configuration three times, and what the log has.
 pub(super) fn log(page: &Page) -> String {
@@ -62,45 +62,11 @@ pub(super) fn certainty(page: &Page) -> String {
 
 /// Whether variants stand their load.
 pub(super) fn stability(page: &Page) -> String {
-    let mut told = Vec::new();
-    for entry in &page.entries {
-        let Some(stability) = &entry.variant.stability else { continue };
-        let name = &entry.variant.name;
-        if let Some(saturated) = &stability.saturated {
-            told.push(format!(
-                "{name} is saturated for {}, from {} on: {} of {} calls found no capacity.",
-                length(saturated.lasts),
-                length(saturated.from),
-                count(saturated.turned_away),
-                count(saturated.calls)
-            ));
-        }
-        let after = |aftermath: &Aftermath| {
-            let (low, high) = aftermath.interval;
-            let more = 100.0 * aftermath.more_attempts;
-            format!(
-                "{more:+.0} % attempts for each request at the end ({:+.0} to {:+.0}) against the same run without the trigger; {} since the trigger's end",
-                100.0 * low,
-                100.0 * high,
-                usd(aftermath.tail)
-            )
-        };
-        match &stability.metastable {
-            Metastable::NoTrigger => {}
-            Metastable::Recovers(aftermath) => told.push(format!("{name} recovers: {}.", after(aftermath))),
-            Metastable::Metastable(aftermath) => told.push(format!("METASTABLE: {name} keeps itself down: {}.", after(aftermath))),
-            Metastable::NotDecided(Undecided::TooShort { after, needed }) => {
-                told.push(format!("{name}: not decided whether it recovers: {} after the trigger, {} needed.", length(*after), length(*needed)));
-            }
-            Metastable::NotDecided(Undecided::StillFalling(aftermath)) => {
-                told.push(format!("{name}: not decided whether it recovers, still falling: {}.", after(aftermath)));
-            }
-            Metastable::NotDecided(Undecided::Overloaded(aftermath)) => {
-                told.push(format!("{name}: not decided whether it recovers, the load alone is above capacity: {}.", after(aftermath)));
-            }
-        }
-    }
-    list(&told)
+    let verdicts = page.entries.iter().flat_map(|entry| {
+        let words = entry.variant.stability.iter().flat_map(Stability::words);
+        words.map(|words| format!("{}: {words}", entry.variant.name))
+    });
+    list(&verdicts.collect::<Vec<_>>())
 }
 
 /// What was expected, and whether it came out so.
