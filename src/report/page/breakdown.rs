@@ -21,11 +21,11 @@ pub(super) fn tables(page: &Page) -> String {
     let deployment = |entry: &Entry| supplies(&entry.totals.deployments, &entry.variant.names.deployments);
     let team = |entry: &Entry| demands(&entry.totals.teams, &entry.variant.names.teams);
     let key = |entry: &Entry| demands(&entry.totals.keys, &entry.variant.names.keys);
-    html.push_str(&by("Dollars by model asked for", page, asked));
-    html.push_str(&by("Dollars by model called", page, called));
-    html.push_str(&by("Dollars by deployment", page, deployment));
-    html.push_str(&by("Dollars by team", page, team));
-    html.push_str(&by("Dollars by key", page, key));
+    html.push_str(&by("Dollars by model asked for", "reserved capacity", page, asked));
+    html.push_str(&by("Dollars by model called", "reserved capacity", page, called));
+    html.push_str(&by("Dollars by deployment", "no deployment", page, deployment));
+    html.push_str(&by("Dollars by team", "no team", page, team));
+    html.push_str(&by("Dollars by key", "no key", page, key));
     html
 }
 
@@ -39,8 +39,8 @@ fn supplies(rows: &[Supply], names: &[String]) -> Amounts {
     names.iter().zip(rows).map(|(name, row)| (name.clone(), row.bill)).collect()
 }
 
-/// One table; nothing if there is but one name to put it down to.
-fn by(title: &str, page: &Page, amounts: impl Fn(&Entry) -> Amounts) -> String {
+/// One table; nothing if there is but one name to put it down to. What no name has is in a row `without`, so that every table adds up to the bill.
+fn by(title: &str, without: &str, page: &Page, amounts: impl Fn(&Entry) -> Amounts) -> String {
     let columns: Vec<Amounts> =
         page.entries.iter().map(|entry| amounts(entry).into_iter().map(|(name, sum)| (name, entry.mean(sum))).collect()).collect();
     let mut largest: BTreeMap<&str, Money> = BTreeMap::new();
@@ -55,17 +55,25 @@ fn by(title: &str, page: &Page, amounts: impl Fn(&Entry) -> Amounts) -> String {
     let mut names: Vec<(&str, Money)> = largest.into_iter().collect();
     names.sort_by_key(|(name, amount)| (std::cmp::Reverse(*amount), *name));
     let (shown, others) = names.split_at(names.len().min(ROWS_MAX));
-    let sums: Vec<Vec<Money>> = columns
+    let mut sums: Vec<Vec<Money>> = columns
         .iter()
         .map(|column| {
             let get = |name: &str| column.get(name).copied().unwrap_or_default();
             let rest: Money = others.iter().map(|(name, _)| get(name)).sum();
-            shown.iter().map(|(name, _)| get(name)).chain([rest]).collect()
+            shown.iter().map(|(name, _)| get(name)).chain((!others.is_empty()).then_some(rest)).collect()
         })
         .collect();
     let mut rows: Vec<String> = shown.iter().map(|(name, _)| (*name).to_owned()).collect();
     if !others.is_empty() {
         rows.push(format!("{} others", count(others.len() as u64)));
+    }
+    // Means are rounded by less than a picodollar a row: that is nobody's.
+    let nobodys = |(column, entry): (&Vec<Money>, &Entry)| entry.variant.bill().mean - column.iter().copied().sum::<Money>();
+    let rests: Vec<Money> = sums.iter().zip(&page.entries).map(nobodys).collect();
+    let is_rounding = |rest: &Money| rest.0.unsigned_abs() <= rows.len() as u128 + ROWS_MAX as u128 + others.len() as u128;
+    if !rests.iter().all(is_rounding) {
+        rows.push(without.to_owned());
+        sums.iter_mut().zip(rests).for_each(|(column, rest)| column.push(rest));
     }
     of_money(title, page, &rows, &sums)
 }

@@ -4,6 +4,7 @@
 use super::html::{Table, escape, list, note, paragraph};
 use super::{Entry, Page};
 use crate::gateway::money::Money;
+use crate::report::Assumption;
 use crate::report::baseline::Baseline;
 use crate::report::coverage::Coverage;
 use crate::report::headline;
@@ -62,11 +63,21 @@ pub(super) fn certainty(page: &Page) -> String {
 
 /// Whether variants stand their load.
 pub(super) fn stability(page: &Page) -> String {
-    let verdicts = page.entries.iter().flat_map(|entry| {
-        let words = entry.variant.stability.iter().flat_map(Stability::words);
-        words.map(|words| format!("{}: {words}", entry.variant.name))
+    // Variants of which the same is said share a line.
+    let mut verdicts: Vec<(String, Vec<&str>)> = Vec::new();
+    for entry in &page.entries {
+        for words in entry.variant.stability.iter().flat_map(Stability::words) {
+            match verdicts.iter_mut().find(|(known, _)| *known == words) {
+                Some((_, names)) => names.push(&entry.variant.name),
+                None => verdicts.push((words, vec![&entry.variant.name])),
+            }
+        }
+    }
+    let told = verdicts.into_iter().map(|(words, names)| match names.len() {
+        all if all == page.entries.len() && all > 1 => format!("all variants: {words}"),
+        _ => format!("{}: {words}", names.join(", ")),
     });
-    list(&verdicts.collect::<Vec<_>>())
+    list(&told.collect::<Vec<_>>())
 }
 
 /// What was expected, and whether it came out so.
@@ -93,12 +104,17 @@ pub(super) fn assumptions(page: &Page) -> String {
         let which = format!("{} to {} if all were short or long", usd(imputed.low), usd(imputed.high));
         table.row("output length", [taken, "log".to_owned(), usd(imputed.dollars), which]);
     }
-    for assumption in &report.assumptions {
-        let (hanging, which) = hanging(&assumption.what, page).map_or_else(
-            || ("-".to_owned(), "no dollars of their own".to_owned()),
-            |(amount, which)| (if amount == Money::ZERO { "0".to_owned() } else { usd(amount) }, which.to_owned()),
-        );
-        table.row(&assumption.what, [assumption.value.clone(), assumption.source.clone(), hanging, which]);
+    let mut rows: Vec<(Option<(Money, &str)>, &Assumption)> =
+        report.assumptions.iter().map(|assumption| (hanging(&assumption.what, page), assumption)).collect();
+    // The most dollars first; those without dollars of their own as they come.
+    rows.sort_by_key(|(hanging, _)| std::cmp::Reverse(hanging.map_or(Money(-1), |(amount, _)| amount)));
+    for (hanging, assumption) in rows {
+        let (amount, which) = match hanging {
+            Some((Money::ZERO, which)) => ("0".to_owned(), which),
+            Some((amount, which)) => (usd(amount), which),
+            None => ("-".to_owned(), "no dollars of their own"),
+        };
+        table.row(&assumption.what, [assumption.value.clone(), assumption.source.clone(), amount, which.to_owned()]);
     }
     let told = "P: the provider says so. M: measured. S: secondary. U: unverified. Dollars are those of the variant where they are the most, on this traffic: what would be in question, not an error bar.";
     if table.is_empty() { String::new() } else { format!("{}{}", table.render(), note(told)) }

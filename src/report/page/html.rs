@@ -53,11 +53,19 @@ pub(super) struct Table {
     rows: Vec<Row>,
 }
 
+/// What a row is beside others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Plain,
+    Sum,
+    Best,
+}
+
 #[derive(Debug, Clone)]
 struct Row {
     name: String,
     cells: Vec<String>,
-    is_sum: bool,
+    kind: Kind,
 }
 
 impl Table {
@@ -74,12 +82,20 @@ impl Table {
 
     /// Adds a row.
     pub(super) fn row(&mut self, name: &str, cells: impl IntoIterator<Item = String>) {
-        self.rows.push(Row { name: name.to_owned(), cells: cells.into_iter().collect(), is_sum: false });
+        self.rows.push(Row { name: name.to_owned(), cells: cells.into_iter().collect(), kind: Kind::Plain });
     }
 
     /// Adds a row that sums up those above it.
     pub(super) fn sum(&mut self, name: &str, cells: impl IntoIterator<Item = String>) {
-        self.rows.push(Row { name: name.to_owned(), cells: cells.into_iter().collect(), is_sum: true });
+        self.rows.push(Row { name: name.to_owned(), cells: cells.into_iter().collect(), kind: Kind::Sum });
+    }
+
+    /// Makes the row of that number stand out, and says why after its name.
+    pub(super) fn mark(&mut self, number: usize, why: &str) {
+        if let Some(row) = self.rows.get_mut(number) {
+            row.kind = Kind::Best;
+            row.name = format!("{} ({why})", row.name);
+        }
     }
 
     /// Whether there is no row.
@@ -103,8 +119,13 @@ impl Table {
             }
         }
         html.push_str("</tr></thead>\n<tbody>\n");
-        for Row { name, cells, is_sum } in &self.rows {
-            let _ = write!(html, "<tr{}><th scope=\"row\">{}</th>", if *is_sum { " class=\"sum\"" } else { "" }, escape(name));
+        for Row { name, cells, kind } in &self.rows {
+            let class_of_row = match kind {
+                Kind::Plain => "",
+                Kind::Sum => " class=\"sum\"",
+                Kind::Best => " class=\"best\"",
+            };
+            let _ = write!(html, "<tr{}><th scope=\"row\">{}</th>", class_of_row, escape(name));
             for (at, cell) in (1..).zip(cells) {
                 let _ = write!(html, "<td{}>{}</td>", class(at), escape(cell));
             }

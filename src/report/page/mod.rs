@@ -18,7 +18,7 @@ use std::fmt::Write;
 use self::axis::Clock;
 use self::html::{Table, escape, list, note, paragraph, section};
 use super::change::{Change, changes};
-use super::headline::headline;
+use super::headline::{Headline, headline};
 use super::period::periods;
 use super::table::{facts, summary};
 use super::totals::Totals;
@@ -33,6 +33,7 @@ struct Page<'a> {
     report: &'a Report,
     entries: Vec<Entry<'a>>,
     changes: Vec<Option<Change>>,
+    headline: Headline,
 }
 
 /// A variant with its counters over all seeds.
@@ -81,7 +82,9 @@ impl Page<'_> {
 /// Renders the page.
 pub fn render(report: &Report) -> String {
     let entries = report.variants.iter().enumerate().map(|(index, variant)| Entry { index, variant, totals: variant.merged() }).collect();
-    let page = Page { report, entries, changes: changes(report) };
+    let changes = changes(report);
+    let headline = headline(report, &changes);
+    let page = Page { report, entries, changes, headline };
     let mut html = head(&page);
     html.push_str(&top(&page));
     html.push_str("<main>\n");
@@ -122,11 +125,16 @@ fn head(page: &Page) -> String {
 /// What to know before anything else: the grade, the headline, what could be wrong with it.
 fn top(page: &Page) -> String {
     let report = page.report;
-    let headline = headline(report, &page.changes);
+    let headline = &page.headline;
     let class = if trust::of(report) == Trust::Missed { "trust bad" } else { "trust" };
     let mut html = String::from("<header>\n");
     let _ = writeln!(html, "<h1>{}</h1>\n<p class=\"facts\">{}</p>", escape(&report.name), escape(&facts(report)));
     let _ = writeln!(html, "<p class=\"{class}\">{}</p>", escape(&trust::sentence(report)));
+    if trust::of(report) == Trust::Missed {
+        // The headline would only say it again.
+        html.push_str("</header>\n");
+        return html;
+    }
     let _ = writeln!(html, "<p class=\"headline\">{}</p>", escape(&headline.sentence));
     if !headline.could_be_wrong.is_empty() {
         let _ = write!(html, "<p class=\"doubts\">Could be wrong:</p>\n{}", list(&headline.could_be_wrong));
@@ -142,6 +150,9 @@ fn variants(page: &Page) -> String {
     for (index, (name, cells)) in rows.into_iter().enumerate() {
         let cells = cells.into_iter().map(|cell| if cell.is_empty() && index == page.report.reference { "reference".to_owned() } else { cell });
         table.row(name, cells);
+    }
+    if let Some(best) = page.headline.variant {
+        table.mark(best, "cheapest at equal success");
     }
     let told = "change: against the reference, with its 95 % interval where one is known. answered: of all that was asked for. other model: of the answers, those by another model than asked.";
     let parts = [table.render(), note(told), foundations::certainty(page), foundations::stability(page), foundations::expectations(page)];

@@ -2,8 +2,8 @@
 
 use super::axis::{Scale, Unit, rounded_up};
 use super::html::{Figure, Table};
-use super::lines::{apart, key, letter};
-use super::svg::{Canvas, Ink, Point, Side, cut, draw, width_of};
+use super::lines::{key, letter};
+use super::svg::{Ink, Point, Side, cut, draw, width_of};
 use super::{Page, picture_of};
 use crate::gateway::money::Money;
 use crate::report::numbers::{decimals, dollars, latency, rounded, share};
@@ -99,26 +99,61 @@ fn paint(title: &str, money: &str, spots: &[Spot], is_wide: bool) -> String {
             let ink = if spot.is_beaten { Ink::Ring(spot.index) } else { Ink::Fill(spot.index) };
             canvas.dot((x.at(picture_of(spot.cost)), y.at(spot.answered)), 6.0, ink);
         }
-        // Names stand on the side where there is more room; those of one side keep apart.
-        for to_the_right in [true, false] {
-            let side = spots.iter().filter(|spot| (x.at(picture_of(spot.cost)) < f64::midpoint(left, right)) == to_the_right);
-            let mut placed: Vec<(Point, &Spot)> = side.map(|spot| ((x.at(picture_of(spot.cost)), y.at(spot.answered)), spot)).collect();
-            placed.sort_by(|(a, _), (b, _)| a.1.total_cmp(&b.1));
-            let wanted: Vec<f64> = placed.iter().map(|(at, _)| at.1).collect();
-            for (height, (at, spot)) in apart(&wanted, 17.0, (top - 12.0, bottom - 8.0)).into_iter().zip(placed) {
-                name(canvas, at, height, spot, (to_the_right, is_wide));
+        let dots: Vec<Point> = spots.iter().map(|spot| (x.at(picture_of(spot.cost)), y.at(spot.answered))).collect();
+        let says = |spot: &Spot| {
+            let who = if is_wide { cut(&spot.name, 250.0) } else { letter(spot.index) };
+            format!("{who}, p95 {}", spot.p95)
+        };
+        let texts: Vec<String> = spots.iter().map(says).collect();
+        let widths: Vec<f64> = texts.iter().map(|text| width_of(text)).collect();
+        for ((place, dot), text) in labels(&dots, &widths, (left, right, top - 14.0, bottom - 4.0)).into_iter().zip(&dots).zip(&texts) {
+            if place.is_far {
+                let away = if place.side == Side::Right { 1.0 } else { -1.0 };
+                canvas.line(&[(dot.0 + away * 7.0, dot.1), (place.at.0 - away * 3.0, place.at.1)], Ink::Axis);
             }
+            canvas.text(place.at, place.side, Ink::Text, text);
         }
     })
 }
 
-fn name(canvas: &Canvas, at: Point, height: f64, spot: &Spot, (to_the_right, is_wide): (bool, bool)) {
-    let who = if is_wide { cut(&spot.name, 250.0) } else { letter(spot.index) };
-    let (away, side) = if to_the_right { (1.0, Side::Right) } else { (-1.0, Side::Left) };
-    if (height - at.1).abs() > 2.0 {
-        canvas.line(&[(at.0 + away * 7.0, at.1), (at.0 + away * 18.0, height)], Ink::Axis);
+/// Where the name of a dot stands.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    at: Point,
+    side: Side,
+    /// So far off that a line has to lead there.
+    is_far: bool,
+}
+
+/// Left, top, right, bottom.
+type Rectangle = (f64, f64, f64, f64);
+
+/// Places for names of such widths beside their dots, one after the other, each the nearest that is upon no dot and no name before it.
+fn labels(dots: &[Point], widths: &[f64], (left, right, top, bottom): (f64, f64, f64, f64)) -> Vec<Place> {
+    let mut taken: Vec<Rectangle> = dots.iter().map(|dot| (dot.0 - 8.0, dot.1 - 8.0, dot.0 + 8.0, dot.1 + 8.0)).collect();
+    let mut places = Vec::new();
+    for (dot, width) in dots.iter().zip(widths) {
+        let candidates = (0_u32..24).flat_map(|number| {
+            let off = f64::from(number.div_ceil(2)) * if number % 2 == 0 { -9.0 } else { 9.0 };
+            [Side::Right, Side::Left].map(|side| {
+                let is_far = off != 0.0;
+                let gap = if is_far { 22.0 } else { 11.0 };
+                let at = (if side == Side::Right { dot.0 + gap } else { dot.0 - gap }, dot.1 + off);
+                let from = if side == Side::Right { at.0 } else { at.0 - width };
+                (Place { at, side, is_far }, (from, at.1 - 8.0, from + width, at.1 + 8.0))
+            })
+        });
+        let fits = |(_, name): &(Place, Rectangle)| {
+            let is_apart = |other: &Rectangle| name.2 <= other.0 || other.2 <= name.0 || name.3 <= other.1 || other.3 <= name.1;
+            name.0 >= left && name.2 <= right && name.1 >= top - 8.0 && name.3 <= bottom && taken.iter().all(is_apart)
+        };
+        let candidates: Vec<(Place, Rectangle)> = candidates.collect();
+        // With no room anywhere it stands where it would like to.
+        let (place, name) = candidates.iter().copied().find(fits).unwrap_or(candidates[0]);
+        taken.push(name);
+        places.push(place);
     }
-    canvas.text((at.0 + away * if (height - at.1).abs() > 2.0 { 21.0 } else { 12.0 }, height), side, Ink::Text, &format!("{who}, p95 {}", spot.p95));
+    places
 }
 
 #[cfg(test)]
@@ -132,5 +167,18 @@ mod tests {
         assert!(!beats((cheap, (39, 100)), (dear, (100, 100))) && !beats((dear, (100, 100)), (cheap, (39, 100))));
         assert!(beats((cheap, (57, 100)), (cheap, (390, 1_000))));
         assert!(!beats((cheap, (57, 100)), (cheap, (57, 100))), "a twin does not beat");
+    }
+
+    #[test]
+    fn the_names_of_dots_that_are_close_keep_apart() {
+        let dots: Vec<Point> = (0..8).map(|number| (300.0 + f64::from(number) * 9.0, 100.0 + f64::from(number % 2))).collect();
+        let places = labels(&dots, &[120.0; 8], (0.0, 900.0, 0.0, 300.0));
+        let boxes: Vec<(f64, f64)> =
+            places.iter().map(|place| (if place.side == Side::Right { place.at.0 } else { place.at.0 - 120.0 }, place.at.1)).collect();
+        for (number, one) in boxes.iter().enumerate() {
+            for other in &boxes[number + 1..] {
+                assert!((one.0 - other.0).abs() >= 120.0 || (one.1 - other.1).abs() >= 16.0, "{boxes:?}");
+            }
+        }
     }
 }
