@@ -26,6 +26,7 @@ pub mod sweep;
 pub mod table;
 pub mod totals;
 pub mod trust;
+pub mod unserved;
 pub mod write;
 
 mod frame;
@@ -152,6 +153,8 @@ pub struct Variant {
     pub crossings: Vec<crossing::Crossing>,
     /// The bills at the ends of token ratios, if calls may go by one that is a range.
     pub token_ends: Option<crossing::TokenEnds>,
+    /// What the reference answered and this one did not; `None` at the reference, and where the traffic has too many rows to tell.
+    pub unserved: Option<unserved::Unserved>,
     /// Its budgets over everything.
     pub budgets: Vec<budget_line::BudgetLine>,
     /// Whether it stands its load, where that was looked at.

@@ -38,6 +38,8 @@ pub(super) enum Ink {
     More,
     /// A bar that takes away.
     Less,
+    /// A bar that takes away what is no saving.
+    Apart,
     /// A limit.
     Limit,
 }
@@ -50,7 +52,7 @@ const DASHES: usize = 5;
 const UNITS: f64 = 10.0;
 
 impl Ink {
-    const ALL: [fn(usize) -> Self; 14] = [
+    const ALL: [fn(usize) -> Self; 15] = [
         |_| Self::Grid,
         |_| Self::Axis,
         |_| Self::Text,
@@ -64,6 +66,7 @@ impl Ink {
         |_| Self::Whole,
         |_| Self::More,
         |_| Self::Less,
+        |_| Self::Apart,
         |_| Self::Limit,
     ];
 
@@ -84,6 +87,7 @@ impl Ink {
             Self::Whole => "whole".to_owned(),
             Self::More => "more".to_owned(),
             Self::Less => "less".to_owned(),
+            Self::Apart => "apart".to_owned(),
             Self::Limit => "limit".to_owned(),
         }
     }

@@ -5,8 +5,9 @@ use super::html::{Figure, Table};
 use super::svg::{Canvas, Ink, Side, draw, width_of};
 use super::{Entry, Page, picture_of};
 use crate::gateway::money::Money;
-use crate::report::cause::{Causes, Waste};
-use crate::report::numbers::{count, decimals, dollars, rounded, rounded_parts};
+use crate::report::cause::Causes;
+use crate::report::numbers::{count, counted, decimals, dollars, rounded, rounded_parts};
+use crate::report::unserved::{CAUSES, Unserved, by_cause};
 
 /// The way from one bill to another.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,31 +20,20 @@ pub(super) struct Waterfall {
     pub(super) to: Money,
 }
 
-/// The names of causes in a waterfall, in the order of [`parts`].
-const CAUSES: [&str; 9] = [
-    "base: what was delivered",
-    "premium of place",
-    "prompt cache",
-    "wasted: timed out",
-    "wasted: failed after prefill",
-    "wasted: cancelled",
-    "wasted: discarded",
-    "undelivered",
-    "reserved capacity",
-];
-
-fn parts(causes: &Causes) -> [Money; 9] {
-    let [timed_out, failed, cancelled, discarded] = Waste::ALL.map(|waste| causes.wasted_by(waste));
-    [causes.base, causes.premium, causes.prompt_cache, timed_out, failed, cancelled, discarded, causes.undelivered, causes.reserved]
-}
+/// What the step is called that is no cause: traffic that only the reference answered.
+const APART: &str = "no longer answered: what that had cost";
 
 impl Waterfall {
-    /// From `reference`, the sum over so many seeds, to `variant`, likewise.
-    pub(super) fn between((reference, seeds): (&Causes, usize), (variant, variant_seeds): (&Causes, usize)) -> Self {
+    /// From `reference`, the sum over so many seeds, to `variant`, likewise. What only the reference answered is a step of its own, at the
+    /// reference's cost, and in none of the others.
+    pub(super) fn between((reference, seeds): (&Causes, usize), (variant, variant_seeds): (&Causes, usize), unserved: Unserved) -> Self {
         let mean = |amount: Money, seeds: usize| Money(amount.0 / i128::try_from(seeds).expect("few seeds").max(1));
         let (from, to) = (mean(reference.total(), seeds), mean(variant.total(), variant_seeds));
-        let differences = parts(reference).into_iter().zip(parts(variant)).map(|(before, now)| mean(now, variant_seeds) - mean(before, seeds));
-        let mut steps: Vec<(&'static str, Money)> = CAUSES.into_iter().zip(differences).collect();
+        let apart = unserved.cost.map(|amount| mean(amount, seeds));
+        let differences = by_cause(reference).into_iter().zip(by_cause(variant)).zip(apart);
+        let differences = differences.map(|((before, now), apart)| mean(now, variant_seeds) - mean(before, seeds) + apart);
+        let mut steps: Vec<(&'static str, Money)> =
+            std::iter::once((APART, -apart.into_iter().sum::<Money>())).chain(CAUSES.into_iter().zip(differences)).collect();
         // Means are rounded: the few picodollars that this leaves over go to the largest step.
         let left = to - from - steps.iter().map(|(_, amount)| *amount).sum::<Money>();
         if let Some((_, largest)) = steps.iter_mut().max_by_key(|(_, amount)| amount.0.abs()) {
@@ -69,7 +59,7 @@ pub(super) fn figures(page: &Page) -> String {
         }
         let causes = |entry: &Entry| (entry.totals.causes, entry.variant.runs.len());
         let (before, now) = (causes(reference), causes(entry));
-        let waterfall = Waterfall::between((&before.0, before.1), (&now.0, now.1));
+        let waterfall = Waterfall::between((&before.0, before.1), (&now.0, now.1), entry.variant.unserved.unwrap_or_default());
         html.push_str(&figure(&waterfall, reference, entry).render());
     }
     html
@@ -100,7 +90,12 @@ fn figure(waterfall: &Waterfall, reference: &Entry, entry: &Entry) -> Figure {
     }];
     let mut at = *before;
     for ((name, amount), units) in steps.iter().zip(&shown) {
-        let (ink, ends) = (if *amount > Money::ZERO { Ink::More } else { Ink::Less }, (picture_of(at), picture_of(at + *amount)));
+        let ink = match *name {
+            APART => Ink::Apart,
+            _ if *amount > Money::ZERO => Ink::More,
+            _ => Ink::Less,
+        };
+        let ends = (picture_of(at), picture_of(at + *amount));
         bars.push(Bar { name: (*name).to_owned(), ends, label: signed(*amount, *units, decimals), ink });
         at += *amount;
     }
@@ -124,25 +119,18 @@ fn figure(waterfall: &Waterfall, reference: &Entry, entry: &Entry) -> Figure {
 
 /// How the answered requests differ: what is not answered is not paid, and that is no saving.
 fn unserved(reference: &Entry, entry: &Entry) -> String {
-    let (before, asked_before) = reference.totals.answered_of();
-    let (now, asked) = entry.totals.answered_of();
-    let (before, now) = (before / reference.variant.runs.len() as u64, now / entry.variant.runs.len() as u64);
-    if (before, asked_before / reference.variant.runs.len() as u64) == (now, asked / entry.variant.runs.len() as u64) {
-        return "Both answer the same number of requests.".to_owned();
-    }
-    match before.checked_sub(now) {
-        Some(fewer @ 1..) => format!(
-            "{} fewer requests are answered ({} instead of {}): what they cost before is in these steps, and not paying for them is no saving.",
-            count(fewer),
-            count(now),
-            count(before)
-        ),
-        _ => format!(
-            "{} more requests are answered ({} instead of {}): what they cost is in these steps.",
-            count(now - before),
-            count(now),
-            count(before)
-        ),
+    let mean = |answered: u64, entry: &Entry| answered / entry.variant.runs.len() as u64;
+    let (before, now) = (mean(reference.totals.answered_of().0, reference), mean(entry.totals.answered_of().0, entry));
+    let answered = format!("{} requests are answered, before {}.", count(now), count(before));
+    match entry.variant.unserved {
+        Some(Unserved { rows: 0, .. }) if now == before => "The same requests are answered.".to_owned(),
+        Some(Unserved { rows: 0, .. }) => format!("{answered} Those that were answered before all are; what the others cost is in the steps."),
+        Some(Unserved { rows, .. }) => {
+            let lost = counted(mean(rows, entry), "request");
+            format!("{answered} {lost} got an answer before and get none now: what they had cost is a step of its own (dashed), and no saving.")
+        }
+        None if now < before => format!("{answered} What the others had cost is in the steps, and not paying for it is no saving."),
+        None => answered,
     }
 }
 
@@ -220,9 +208,10 @@ mod tests {
     proptest! {
         #[test]
         fn the_steps_lead_from_one_bill_to_the_other_to_the_picodollar(
-            before in any_causes(), now in any_causes(), seeds in 1_usize..20, variant_seeds in 1_usize..20,
+            before in any_causes(), now in any_causes(), lost in prop::array::uniform9(-10_i128.pow(20)..10_i128.pow(20)), rows in any::<u64>(), seeds in 1_usize..20, variant_seeds in 1_usize..20,
         ) {
-            let waterfall = Waterfall::between((&before, seeds), (&now, variant_seeds));
+            let unserved = Unserved { rows, cost: lost.map(Money) };
+            let waterfall = Waterfall::between((&before, seeds), (&now, variant_seeds), unserved);
             prop_assert_eq!(waterfall.from, Money(before.total().0 / seeds as i128));
             prop_assert_eq!(waterfall.to, Money(now.total().0 / variant_seeds as i128));
             prop_assert_eq!(waterfall.from + waterfall.steps.iter().map(|(_, amount)| *amount).sum::<Money>(), waterfall.to);
@@ -233,7 +222,18 @@ mod tests {
     fn a_cause_that_changed_nothing_has_no_step() {
         let before = Causes { base: Money(5), premium: Money(7), ..Causes::default() };
         let now = Causes { base: Money(5), premium: Money(2), ..Causes::default() };
-        let waterfall = Waterfall::between((&before, 1), (&now, 1));
+        let waterfall = Waterfall::between((&before, 1), (&now, 1), Unserved::default());
         assert_eq!(waterfall, Waterfall { from: Money(12), steps: vec![("premium of place", Money(-5))], to: Money(7) });
+    }
+
+    #[test]
+    fn what_is_refused_is_no_saving_of_any_cause() {
+        // 100 for an answer at home and 900 for one from elsewhere, which the variant refuses.
+        let before = Causes { base: Money(150), premium: Money(850), ..Causes::default() };
+        let now = Causes { base: Money(100), ..Causes::default() };
+        let mut unserved = Unserved { rows: 1, ..Unserved::default() };
+        (unserved.cost[0], unserved.cost[1]) = (Money(50), Money(850));
+        let waterfall = Waterfall::between((&before, 1), (&now, 1), unserved);
+        assert_eq!(waterfall.steps, [(APART, Money(-900))]);
     }
 }
