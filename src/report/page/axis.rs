@@ -55,6 +55,8 @@ impl Unit {
     /// A value as it stands beside others that are `step` apart.
     fn label(self, value: f64, step: f64) -> String {
         let decimals = (-step.log10().floor()).clamp(0.0, 9.0) as u32;
+        // Nobody writes $2.5.
+        let decimals = if self == Self::Dollars && decimals == 1 { 2 } else { decimals };
         let number = dollars((value * 10_f64.powi(decimals.try_into().unwrap_or(0))).round() as i128, decimals);
         match (self, number.strip_prefix('-')) {
             (Self::Dollars, Some(number)) => format!("-${number}"),
@@ -172,6 +174,7 @@ mod tests {
         assert_eq!(labels(Unit::Dollars.ticks(0.0, 31.0, 5)), ["$0", "$10", "$20", "$30"]);
         assert_eq!(labels(Unit::Dollars.ticks(-0.004, 0.011, 4)), ["$0.000", "$0.005", "$0.010"]);
         assert_eq!(labels(Unit::Dollars.ticks(-2_000.0, 2_500.0, 5)), ["-$2,000", "-$1,000", "$0", "$1,000", "$2,000"]);
+        assert_eq!(labels(Unit::Dollars.ticks(0.0, 1.0, 2)), ["$0.00", "$0.50", "$1.00"]);
         assert_eq!(labels(Unit::Percent.ticks(98.6, 100.0, 4)), ["99.0 %", "99.5 %", "100.0 %"]);
         assert_eq!(labels(Unit::Plain.ticks(0.0, 0.0, 4)).len(), 1);
     }

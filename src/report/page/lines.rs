@@ -65,7 +65,7 @@ struct Format {
     has_letters: bool,
 }
 
-const WIDE: Format = Format { class: "wide", size: (920.0, 330.0), names: 190.0, ticks: (9, 6), has_letters: false };
+const WIDE: Format = Format { class: "wide", size: (920.0, 330.0), names: 226.0, ticks: (9, 6), has_letters: false };
 const NARROW: Format = Format { class: "narrow", size: (350.0, 280.0), names: 22.0, ticks: (4, 5), has_letters: true };
 
 /// Names stand at least so far apart, in pixels.

@@ -121,7 +121,7 @@ fn figure(waterfall: &Waterfall, reference: &Entry, entry: &Entry) -> Figure {
 fn unserved(reference: &Entry, entry: &Entry) -> String {
     let mean = |answered: u64, entry: &Entry| answered / entry.variant.runs.len() as u64;
     let (before, now) = (mean(reference.totals.answered_of().0, reference), mean(entry.totals.answered_of().0, entry));
-    let answered = format!("{} requests are answered, before {}.", count(now), count(before));
+    let answered = format!("{} answered, {} before.", counted(now, "request"), count(before));
     match entry.variant.unserved {
         Some(Unserved { rows: 0, .. }) if now == before => "The same requests are answered.".to_owned(),
         Some(Unserved { rows: 0, .. }) => format!("{answered} Those that were answered before all are; what the others cost is in the steps."),
