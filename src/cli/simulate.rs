@@ -19,6 +19,7 @@ use crate::gateway::rate_card::Usage;
 use crate::gateway::time::{Span, Time};
 use crate::price::Reserved;
 use crate::price::tokens::TokenTable;
+use crate::report::budget_line::BudgetLine;
 use crate::report::crossing::TokenEnds;
 use crate::report::fold::{About, Billed, Directory, Fold};
 use crate::report::numbers::count;
@@ -26,6 +27,7 @@ use crate::report::series::Series;
 use crate::report::stability::{self, Metastable, Stability};
 use crate::report::statistics::stopping::{self, Decision};
 use crate::report::totals::Totals;
+use crate::report::unserved::{Rows, Unserved};
 use crate::report::{Assumption, Input, Names, Origin, Report, RequestWorstCase, Run, Traffic, Variant};
 use crate::sim::client::ClientError;
 use crate::sim::driver;
@@ -106,6 +108,7 @@ struct Done {
     role: Role,
     seed: u64,
     fold: Fold,
+    unserved: Option<Unserved>,
     outputs_unrecorded: u64,
 }
 
@@ -132,9 +135,14 @@ impl Pass<'_> {
         let recorded_under = job.experiment.variants.get(job.baseline.variant).ok_or_else(|| Failure::usage("a scenario without variants"))?;
         let mut feed = Feed::open(&job.traffic, recorded_under, first_seed)?;
         let experiment = Experiment { variants: self.lanes.configurations.clone(), seeds: seeds.to_vec(), threads: job.experiment.threads };
+        let rows_max = BYTES_OF_ROWS_MAX / Rows::BYTES_OF_A_ROW / seeds.len().max(1);
         let observer = |lane: usize, _: u64| {
             let configuration = &experiment.variants[lane];
-            Listener(Fold::with_tokens(Arc::clone(&configuration.plan), tokens::table(configuration)))
+            let fold = Fold::with_tokens(Arc::clone(&configuration.plan), tokens::table(configuration));
+            let (variant, role) = self.lanes.roles[lane];
+            let is_compared = role == Role::AsIs && job.experiment.variants.len() > 1;
+            let rows = is_compared.then(|| Rows::new(variant == job.baseline.variant, rows_max));
+            Listener { fold, rows }
         };
         let runs = experiment::run(&experiment, || feed.next(), observer, |rows| progress.at(rows));
         progress.finish();
@@ -145,12 +153,27 @@ impl Pass<'_> {
             }
         }
         let learnt = feed.finish();
-        let done = runs.into_iter().map(|run| {
+        let unserved = self.unserved(&runs);
+        let done = runs.into_iter().zip(unserved).map(|(run, unserved)| {
             let (variant, role) = self.lanes.roles[run.variant];
-            let fold = checked(run.observer.0, &run.totals, &job.reserved[variant], learnt.seen.span());
-            Done { variant, role, seed: run.seed, fold, outputs_unrecorded: run.totals.outputs_unrecorded }
+            let fold = checked(run.observer.fold, &run.totals, &job.reserved[variant], learnt.seen.span());
+            Done { variant, role, seed: run.seed, fold, unserved, outputs_unrecorded: run.totals.outputs_unrecorded }
         });
         Ok((done.collect(), learnt))
+    }
+
+    /// For each run what the reference answered under the same seed and it did not.
+    fn unserved(&self, runs: &[experiment::Run<Listener>]) -> Vec<Option<Unserved>> {
+        let rows = |run: &experiment::Run<Listener>| (run.seed, self.lanes.roles[run.variant]);
+        let reference = (self.job.baseline.variant, Role::AsIs);
+        let told = |run: &experiment::Run<Listener>| {
+            let of_reference = runs.iter().find(|other| rows(other) == (run.seed, reference))?;
+            if self.lanes.roles[run.variant] == reference {
+                return None;
+            }
+            of_reference.observer.rows.as_ref()?.unserved_by(run.observer.rows.as_ref()?)
+        };
+        runs.iter().map(told).collect()
     }
 }
 
@@ -248,8 +271,9 @@ fn variants(job: &Job, done: Vec<Done>, seen: &Seen) -> (Vec<Variant>, Option<Di
     let configurations = &job.experiment.variants;
     let mut variants: Vec<Variant> = configurations.iter().map(empty).collect();
     let mut twins: Vec<Vec<Series>> = vec![Vec::new(); variants.len()];
+    let mut unserved = vec![Some(Unserved::default()); variants.len()];
     let mut who = None;
-    for Done { variant: index, role, seed, fold, .. } in done {
+    for Done { variant: index, role, seed, fold, unserved: under_seed, .. } in done {
         let Fold { totals, series, directory, .. } = fold;
         let variant = &mut variants[index];
         let ends = || TokenEnds { low: Vec::new(), high: Vec::new() };
@@ -262,9 +286,13 @@ fn variants(job: &Job, done: Vec<Done>, seen: &Seen) -> (Vec<Variant>, Option<Di
                 variant.names.teams = directory.teams.names().to_vec();
                 variant.worst_case = worst_case(&configurations[index].plan, &tokens::table(&configurations[index]), &totals, seen);
                 variant.runs.push(Run { seed, totals, series });
+                unserved[index] = unserved[index].zip(under_seed).map(|(all, one)| all + one);
                 who = who.or_else(|| (index == job.baseline.variant).then_some(directory));
             }
         }
+    }
+    for (variant, unserved) in variants.iter_mut().zip(unserved) {
+        variant.unserved = unserved;
     }
     for ((variant, simulated), twins) in variants.iter_mut().zip(configurations).zip(&twins) {
         variant.crossings = tokens::crossings(&tokens::table(simulated), &variant.merged(), variant.runs.len());
@@ -287,7 +315,18 @@ fn stability(variant: &Variant, simulated: &driver::Variant, twins: &[Series], s
 /// A variant that has not been run yet.
 fn empty(variant: &driver::Variant) -> Variant {
     let names = Names::of(&variant.plan, vec![], vec![]);
-    Variant { name: variant.name.clone(), names, worst_case: None, crossings: Vec::new(), token_ends: None, stability: None, runs: Vec::new() }
+    let budgets = variant.plan.budgets.iter().map(BudgetLine::of).collect();
+    Variant {
+        name: variant.name.clone(),
+        names,
+        worst_case: None,
+        crossings: Vec::new(),
+        token_ends: None,
+        unserved: None,
+        budgets,
+        stability: None,
+        runs: Vec::new(),
+    }
 }
 
 /// What a run was folded into, held against what the run counted itself, with what its time costs beside its calls.
@@ -321,7 +360,14 @@ fn worst_case(plan: &Plan, tokens: &TokenTable, totals: &Totals, seen: &Seen) ->
 
 /// The fold as an observer of the simulator.
 #[derive(Debug)]
-struct Listener(Fold);
+struct Listener {
+    fold: Fold,
+    /// What became of each row, where variants are compared by it.
+    rows: Option<Rows>,
+}
+
+/// What the costs of the reference's rows may take in memory over all seeds that run at one time: four million rows under one seed.
+const BYTES_OF_ROWS_MAX: usize = 256 << 20;
 
 impl Observer for Listener {
     #[inline]
@@ -331,27 +377,36 @@ impl Observer for Listener {
 
     #[inline]
     fn arrived(&mut self, now: Time, context: &Context) {
-        self.0.arrived(now, &about(context));
+        self.fold.arrived(now, &about(context));
     }
 
     #[inline]
     fn fact(&mut self, now: Time, context: Option<&Context>, fact: &Fact) {
-        self.0.fact(now, context.map(about).as_ref(), fact);
+        self.fold.fact(now, context.map(about).as_ref(), fact);
+        if let (Some(rows), Some(context), Fact::Answered { outcome }) = (&mut self.rows, context, fact) {
+            rows.ended(context.row(), outcome);
+        }
     }
 
     #[inline]
     fn call(&mut self, now: Time, context: &Context, closed: &CallClosed, bill: &Bill) {
-        self.0.call(now, &about(context), closed, Billed { usage: bill.usage, amount: bill.cost, shared: bill.shared });
+        let parts = self.fold.call(now, &about(context), closed, Billed { usage: bill.usage, amount: bill.cost, shared: bill.shared });
+        if let Some(rows) = &mut self.rows {
+            rows.call(context.row(), parts);
+        }
     }
 
     #[inline]
     fn short_of_capacity(&mut self, now: Time, is_turned_away: bool, wait: Span) {
-        self.0.short_of_capacity(now, is_turned_away, wait);
+        self.fold.short_of_capacity(now, is_turned_away, wait);
     }
 
     #[inline]
-    fn user(&mut self, now: Time, _context: &Context, end: &UserEnd) {
-        self.0.user(now, &end.outcome, end.retries, end.sent_at);
+    fn user(&mut self, now: Time, context: &Context, end: &UserEnd) {
+        if let Some(rows) = &mut self.rows {
+            rows.ended(context.row(), &end.outcome);
+        }
+        self.fold.user(now, &end.outcome, end.retries, end.sent_at);
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::cause;
+use super::cause::{self, Parts};
 use super::series::Series;
 use super::totals::{Demand, Totals, denial_index, row};
 use crate::gateway::command::Command;
@@ -169,9 +169,9 @@ impl Fold {
         }
     }
 
-    /// Counts a closed call with the world's bill for it.
+    /// Counts a closed call with the world's bill for it, and gives the bill's parts.
     #[inline]
-    pub fn call(&mut self, now: Time, about: &About, closed: &CallClosed, billed: Billed) {
+    pub fn call(&mut self, now: Time, about: &About, closed: &CallClosed, billed: Billed) -> Parts {
         let called = self.plan.deployment(closed.deployment).rates.at(closed.since);
         let reference = self.plan.model(about.model).reference.at(closed.since);
         let tokens = &self.tokens;
@@ -231,6 +231,7 @@ impl Fold {
         let bucket = self.series.at(now);
         bucket.add_cost(billed.amount, parts);
         bucket.rate_limited += u64::from(limited);
+        parts
     }
 
     /// Counts a call that found no capacity.

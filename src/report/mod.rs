@@ -5,6 +5,7 @@
 //! [`table`] shows it, [`mod@write`] keeps it.
 
 pub mod baseline;
+pub mod budget_line;
 pub mod cause;
 pub mod change;
 pub mod compare;
@@ -18,6 +19,7 @@ pub mod headline;
 pub mod histogram;
 pub mod markdown;
 pub mod numbers;
+pub mod page;
 pub mod period;
 pub mod read;
 pub mod recorded;
@@ -30,6 +32,7 @@ pub mod table;
 pub mod threshold;
 pub mod totals;
 pub mod trust;
+pub mod unserved;
 pub mod write;
 
 mod frame;
@@ -160,6 +163,10 @@ pub struct Variant {
     pub crossings: Vec<crossing::Crossing>,
     /// The bills at the ends of token ratios, if calls may go by one that is a range.
     pub token_ends: Option<crossing::TokenEnds>,
+    /// What the reference answered and this one did not; `None` at the reference, and where the traffic has too many rows to tell.
+    pub unserved: Option<unserved::Unserved>,
+    /// Its budgets over everything.
+    pub budgets: Vec<budget_line::BudgetLine>,
     /// Whether it stands its load, where that was looked at.
     pub stability: Option<stability::Stability>,
     /// One run for each seed, in the order of seeds. Never empty.

@@ -102,6 +102,8 @@ pub(crate) fn report() -> Report {
             worst_case: None,
             crossings: vec![],
             token_ends: None,
+            unserved: None,
+            budgets: vec![],
             stability: None,
             runs: vec![run],
         }],

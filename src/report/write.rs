@@ -1,4 +1,4 @@
-//! Keeps a report under `reports/NAME/`: `report.json`, `report.md`, and the time series as CSV and Parquet. The same report gives the same bytes.
+//! Keeps a report under `reports/NAME/`: `index.html`, `report.json`, `report.md`, and the time series as CSV and Parquet. The same report gives the same bytes.
 //!
 //! `report.json` has a version. Money in it is a string, dollars with 12 decimals: exact, and safe from readers that take numbers for floats.
 //! It holds no time of the run, no machine's name and no directory.
@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use super::{Report, frame, json, markdown, sweep};
+use super::{Report, frame, json, markdown, page, sweep};
 
 /// The version of `report.json` that is written; it changes when a field changes its meaning or goes.
 pub const VERSION: u32 = 2;
@@ -93,6 +93,7 @@ pub fn write(report: &Report, reports: &Path) -> Result<PathBuf, WriteError> {
     };
     let mut series = frame::build(&report.variants).map_err(|error| failed(&directory)(error.to_string()))?;
     keep("report.json", &mut |file| write_json(report, file).map_err(|error| error.to_string()))?;
+    keep("index.html", &mut |file| file.write_all(page::render(report).as_bytes()).map_err(|error| error.to_string()))?;
     keep("report.md", &mut |file| file.write_all(markdown::render(report).as_bytes()).map_err(|error| error.to_string()))?;
     keep("series.csv", &mut |file| frame::write_csv(&mut series, file).map_err(|error| error.to_string()))?;
     keep("series.parquet", &mut |file| frame::write_parquet(&mut series, file).map_err(|error| error.to_string()))?;

@@ -1,5 +1,6 @@
 //! How reports listen to a run, and what a run asserts about itself. Decides nothing that a request could notice.
 
+use super::client::callers::row_of;
 use super::places::Waits;
 use crate::gateway::id::{DeploymentId, KeyId, ModelId, RequestId};
 use crate::gateway::journal::{CallClosed, Fact, Outcome};
@@ -68,6 +69,14 @@ pub struct Context {
     pub output_tokens: u32,
     /// Whether `output_tokens` is from the traffic, not a stand-in.
     pub output_is_recorded: bool,
+}
+
+impl Context {
+    /// The row of the traffic that it stands for, counted from 0; a client's retries stand for the same.
+    #[inline]
+    pub fn row(&self) -> u64 {
+        row_of(self.id)
+    }
 }
 
 /// The world's own bill of a call, beside the ledger's amount in [`CallClosed`].

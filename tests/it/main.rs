@@ -9,6 +9,7 @@ mod compare;
 mod dollars;
 mod explain;
 mod golden;
+mod page;
 mod prices;
 mod readme;
 mod realistic;

@@ -32,6 +32,11 @@ pub(in crate::sim) fn id(row: u64, nth: u32) -> RequestId {
     RequestId(row | u64::from(nth) << ROW_BITS)
 }
 
+/// The row of the traffic that a request stands for, counted from 0.
+pub(in crate::sim) fn row_of(id: RequestId) -> u64 {
+    id.0 & ((1 << ROW_BITS) - 1)
+}
+
 /// Whether a request is what the traffic has, and no retry of it.
 pub(in crate::sim) fn is_first_try(id: RequestId) -> bool {
     id.0 >> ROW_BITS == 0
