@@ -11,12 +11,13 @@ use crate::report::numbers::counted;
 /// # Errors
 /// If it is not: all of its errors.
 pub fn check(arguments: &CheckArguments, printer: &mut Printer) -> Result<Exit, Failure> {
-    let options = Options { sets: arguments.set.clone(), prices: arguments.prices.clone() };
+    let options = Options { sets: arguments.set.clone(), prices: arguments.prices.clone(), ..Options::default() };
     let path = &arguments.file;
     let facts = match loaded(config::load_either(path, &options), printer)? {
         Checked::Scenario(scenario) => {
             let (variants, seeds) = (scenario.variants.len() as u64, scenario.seeds.len() as u64);
-            format!("a scenario of {} under {}", counted(variants, "variant"), counted(seeds, "seed"))
+            let sweep = scenario.sweep.map(|sweep| format!(", and a sweep of {}", counted(sweep.count(), "cell"))).unwrap_or_default();
+            format!("a scenario of {} under {}{sweep}", counted(variants, "variant"), counted(seeds, "seed"))
         }
         Checked::Gateway(gateway) => {
             let (models, deployments) = (gateway.plan.models.len() as u64, gateway.plan.deployments.len() as u64);

@@ -25,7 +25,7 @@ const BUILT_IN: &str = "built-in";
 /// # Errors
 /// If the configuration is wrong.
 pub fn list(arguments: &PricesListArguments, printer: &mut Printer) -> Result<Exit, Failure> {
-    let options = Options { sets: arguments.set.clone(), prices: arguments.prices.clone() };
+    let options = Options { sets: arguments.set.clone(), prices: arguments.prices.clone(), ..Options::default() };
     let mut text = String::new();
     match loaded(config::load_either(&arguments.file, &options), printer)? {
         Checked::Gateway(gateway) => text.push_str(&of_gateway(&gateway)),

@@ -34,7 +34,7 @@ pub fn run(arguments: &RunArguments, printer: &mut Printer) -> Result<Exit, Fail
 }
 
 fn resolve(arguments: &RunArguments, printer: &Printer) -> Result<(Job, Vec<Expectation>), Failure> {
-    let options = Options { sets: arguments.set.clone(), prices: arguments.prices.clone() };
+    let options = Options { sets: arguments.set.clone(), prices: arguments.prices.clone(), ..Options::default() };
     let loaded_with = config::load_scenario(&arguments.scenario, &options);
     let texts = loaded_with.as_ref().map(|loaded| digest::of_sources(&loaded.warnings)).unwrap_or_default();
     let scenario = loaded(loaded_with, printer)?;

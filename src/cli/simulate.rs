@@ -12,7 +12,7 @@ use crate::gateway::id::ModelId;
 use crate::gateway::journal::{CallClosed, Fact};
 use crate::gateway::plan::Plan;
 use crate::gateway::rate_card::Usage;
-use crate::gateway::time::Time;
+use crate::gateway::time::{Span, Time};
 use crate::price::Reserved;
 use crate::price::tokens::{End, TokenTable};
 use crate::report::crossing::TokenEnds;
@@ -228,9 +228,13 @@ fn report(job: Job, runs: Vec<experiment::Run<Listener>>, roles: &[(usize, End)]
         figures: job.figures,
         variants,
         reference: job.baseline.variant,
+        memory: Span::ZERO,
+        scripted: Vec::new(),
+        precision: None,
         baseline,
         coverage: replay.covered,
         imputed: replay.drawn,
+        sweep: None,
         expectations: Vec::new(),
     }
 }
@@ -238,7 +242,7 @@ fn report(job: Job, runs: Vec<experiment::Run<Listener>>, roles: &[(usize, End)]
 /// A variant that has not been run yet.
 fn empty(variant: &driver::Variant) -> Variant {
     let names = Names::of(&variant.plan, vec![], vec![]);
-    Variant { name: variant.name.clone(), names, worst_case: None, crossings: Vec::new(), token_ends: None, runs: Vec::new() }
+    Variant { name: variant.name.clone(), names, worst_case: None, crossings: Vec::new(), token_ends: None, stability: None, runs: Vec::new() }
 }
 
 /// What a run was folded into, held against what the run counted itself, with what its time costs beside its calls.

@@ -48,7 +48,7 @@ pub fn convert(arguments: &ConvertArguments, printer: &mut Printer) -> Result<Ex
 /// # Errors
 /// If the scenario is wrong, or its trace is, or the output can't be written.
 pub fn synth(arguments: &SynthArguments, printer: &mut Printer) -> Result<Exit, Failure> {
-    let options = config::Options { sets: arguments.set.clone(), prices: None };
+    let options = config::Options { sets: arguments.set.clone(), ..config::Options::default() };
     let traffic = loaded(config::load_scenario(&arguments.scenario, &options), printer)?.traffic;
     let base = traffic.base(traffic.options.order);
     let open = || stream::open(&base, &traffic.changes).map_err(Failure::usage);

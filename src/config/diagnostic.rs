@@ -117,6 +117,12 @@ impl Diagnostics {
         SourceId(u32::try_from(self.sources.len() - 1).expect("fewer than 2^32 sources"))
     }
 
+    /// The same texts, about which nothing has been said yet.
+    #[must_use]
+    pub fn without_problems(&self) -> Self {
+        Self { sources: self.sources.clone(), problems: RefCell::default() }
+    }
+
     /// The source of that name, if there is one.
     pub fn find_source(&self, name: &str) -> Option<SourceId> {
         self.sources.iter().zip(0..).find(|(source, _)| source.name == name).map(|(_, number)| SourceId(number))

@@ -28,6 +28,8 @@ use self::tree::{Node, Value};
 pub struct Options {
     /// `--set PATH=VALUE`, in order; later ones win.
     pub sets: Vec<String>,
+    /// `--sweep PATH=VALUES`, in order: the axes of a sweep in place of the scenario's.
+    pub sweeps: Vec<String>,
     /// `--prices FILE`: a price list (gwsim's CSV or LiteLLM's JSON) in place of the one that the file names.
     pub prices: Option<PathBuf>,
 }
@@ -110,7 +112,7 @@ fn parse(path: &Path, options: &Options, diagnostics: &mut Diagnostics) -> (Opti
     } else {
         files::read(path, None, diagnostics).and_then(|(source, _)| tree::parse(diagnostics, source))
     };
-    let sets = options.sets.iter().flat_map(|argument| set::command_line(argument, diagnostics)).collect();
+    let sets = options.sets.iter().flat_map(|argument| set::command_line("--set", argument, diagnostics)).collect();
     (root, sets)
 }
 
@@ -140,8 +142,7 @@ fn scenario(mut root: Node, path: &Path, options: &Options, sets: Vec<Assignment
         diagnostics.report(problem::gateway_for_scenario(root.place));
         return None;
     }
-    let is_for_scenario = |set: &Assignment| set.path.first().is_some_and(|(key, _)| scenario::KEYS.contains(&key.as_str()));
-    let (own, for_gateway): (Vec<_>, Vec<_>) = sets.into_iter().partition(is_for_scenario);
+    let (own, for_gateway): (Vec<_>, Vec<_>) = sets.into_iter().partition(scenario::is_own);
     for assignment in &own {
         set::apply(&mut root, assignment, diagnostics);
     }

@@ -117,9 +117,38 @@ pub fn gateway_for_scenario(place: Place) -> Problem {
         .help("write a scenario that names both: gateway = \"gateway.toml\" and [traffic] trace = \"trace.csv\"")
 }
 
-/// An argument of `--set` without a value.
-pub fn set_without_value(place: Place) -> Problem {
-    Problem::error(place, "`--set` needs PATH=VALUE").why("the value is missing").help("for example: --set cache.ttl=5m")
+/// An argument of `--set` or `--sweep` without a value.
+pub fn set_without_value(place: Place, argument: &str) -> Problem {
+    let example = if argument == "--set" { "cache.ttl=5m" } else { "'cache.ttl=[\"0s\", \"5m\", \"1h\"]'" };
+    let needed = if argument == "--set" { "VALUE" } else { "VALUES" };
+    Problem::error(place, format!("`{argument}` needs PATH={needed}")).why("the value is missing").help(format!("for example: {argument} {example}"))
+}
+
+/// A path in a sweep that changes what is asked, not what happens.
+pub fn not_swept(place: Place, key: &str) -> Problem {
+    Problem::error(place, format!("`{key}` can't be swept"))
+        .why("it changes nothing that happens")
+        .help("a sweep varies the gateway, `world`, `traffic`, `clients` or `tokens`")
+}
+
+/// A variant that sets what a sweep varies.
+pub fn swept_over(place: Place, variant: &str, path: &str) -> Problem {
+    Problem::warning(place, format!("the sweep varies `{path}`, which variant `{variant}` sets"))
+        .why("the value of the sweep takes its place in every cell")
+}
+
+/// More axes than a grid can be drawn with.
+pub fn too_many_axes(place: Place, count: usize) -> Problem {
+    Problem::error(place, format!("a grid of {count} paths; at most 2"))
+        .why("the third")
+        .help("vary them one at a time, for a tornado: mode = \"one-at-a-time\"")
+}
+
+/// Two answers to how many seeds there are.
+pub fn seeds_twice(place: Place) -> Problem {
+    Problem::error(place, "`seeds` and `precision` both say how many seeds there are")
+        .why("`precision` adds seeds until it is reached")
+        .help("remove one; `seeds_max` is the most that `precision` may take")
 }
 
 /// Something stated twice.

@@ -102,6 +102,14 @@ pub fn per_million(text: &str) -> Result<u32, String> {
     u32::try_from(millionths).map_err(|_| "it is too large".into())
 }
 
+/// A number such as `-0.25`, in millionths.
+///
+/// # Errors
+/// Why the text is none; more than six decimals are one reason.
+pub fn millionths(text: &str) -> Result<i128, String> {
+    parts(text, 1_000_000)
+}
+
 /// `1.5h30m` as `1.5`, `h`, `30m`.
 fn number_and_unit(text: &str) -> (&str, &str, &str) {
     let number_end = text.find(|letter: char| !matches!(letter, '0'..='9' | '.' | '_' | '+' | '-')).unwrap_or(text.len());

@@ -32,12 +32,12 @@ pub fn assignments(table: &Table, diagnostics: &Diagnostics) -> Vec<Assignment> 
     found
 }
 
-/// The changes that one `--set PATH=VALUE` states. The value is TOML; plain words need no quotes.
-pub fn command_line(argument: &str, diagnostics: &mut Diagnostics) -> Vec<Assignment> {
+/// The changes that one `--set PATH=VALUE` states, or whatever `option` it is that is written so. The value is TOML; plain words need no quotes.
+pub fn command_line(option: &str, argument: &str, diagnostics: &mut Diagnostics) -> Vec<Assignment> {
     let quoted = quoted_value(argument).filter(|quoted| DeTable::parse(argument).is_err() && DeTable::parse(quoted).is_ok());
-    let source = diagnostics.add_source("--set", quoted.unwrap_or_else(|| argument.to_owned()));
+    let source = diagnostics.add_source(option, quoted.unwrap_or_else(|| argument.to_owned()));
     if argument.split_once('=').is_none_or(|(_, value)| value.trim().is_empty()) {
-        diagnostics.report(problem::set_without_value(Place::new(source, 0..argument.len())));
+        diagnostics.report(problem::set_without_value(Place::new(source, 0..argument.len()), option));
         return Vec::new();
     }
     let Some(Node { value: Value::Table(table), .. }) = tree::parse(diagnostics, source) else {

@@ -112,6 +112,11 @@ pub fn name_tables(node: &mut Node, path: &str) {
     }
 }
 
+/// Keys as a path, as messages and `set` have it.
+pub fn path_of<'a>(keys: impl Iterator<Item = &'a str>) -> String {
+    keys.map(quoted).collect::<Vec<_>>().join(".")
+}
+
 /// A key as a part of a path: quoted unless TOML lets it stand bare.
 fn quoted(key: &str) -> String {
     let is_bare = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));

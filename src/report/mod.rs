@@ -1,11 +1,12 @@
 //! What a run is reported as. Folds over what a driver observes, and writes the result; knows neither the drivers nor the configuration's text.
 //!
 //! Reading order: [`cause`] splits one call's bill; [`fold`] counts calls and requests into [`totals`] and a [`series`];
-//! [`Report`] gathers the runs of all variants; [`recorded`] folds what a log says, and [`baseline`] holds the run against it;
+//! [`Report`] gathers the runs of all variants; [`change`] says how they differ and how sure that is; [`recorded`] folds what a log says, and [`baseline`] holds the run against it;
 //! [`table`] shows it, [`mod@write`] keeps it.
 
 pub mod baseline;
 pub mod cause;
+pub mod change;
 pub mod coverage;
 pub mod crossing;
 pub mod expect;
@@ -14,6 +15,9 @@ pub mod histogram;
 pub mod numbers;
 pub mod recorded;
 pub mod series;
+pub mod stability;
+pub mod sweep;
+pub mod statistics;
 pub mod table;
 pub mod totals;
 pub mod write;
@@ -46,12 +50,20 @@ pub struct Report {
     pub variants: Vec<Variant>,
     /// The variant that the others are compared with; an index.
     pub reference: usize,
+    /// The longest time that anything in a variant's gateway or world remembers, of what the runs made use of.
+    pub memory: Span,
+    /// The times, from and until, in which the scenario itself makes something happen, such as an outage: conditions, not luck. In order of time.
+    pub scripted: Vec<(Time, Time)>,
+    /// The precision at which no more seeds were run; `None` where their number was given.
+    pub precision: Option<f64>,
     /// The log held against that variant, where the traffic is a log that says how requests ended.
     pub baseline: Option<baseline::Baseline>,
     /// What the log covers, if it is one.
     pub coverage: Option<coverage::Coverage>,
     /// What was drawn because the traffic lacks it.
     pub imputed: Option<Imputed>,
+    /// What its sweep found, if it has one.
+    pub sweep: Option<sweep::Sweep>,
     /// How the scenario's expectations came out.
     pub expectations: Vec<expect::Verdict>,
 }
@@ -134,6 +146,8 @@ pub struct Variant {
     pub crossings: Vec<crossing::Crossing>,
     /// The bills at the ends of token ratios, if calls may go by one that is a range.
     pub token_ends: Option<crossing::TokenEnds>,
+    /// Whether it stands its load, where that was looked at.
+    pub stability: Option<stability::Stability>,
     /// One run for each seed, in the order of seeds. Never empty.
     pub runs: Vec<Run>,
 }

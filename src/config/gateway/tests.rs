@@ -102,7 +102,7 @@ pub(super) fn check(sets: &[&str], text: &str, expected: &str) {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("gateway.toml");
     fs::write(&path, text).expect("a file");
-    let options = Options { sets: sets.iter().map(|set| (*set).to_owned()).collect(), prices: None };
+    let options = Options { sets: sets.iter().map(|set| (*set).to_owned()).collect(), ..Options::default() };
     let said = match load_gateway(&path, &options) {
         Ok(loaded) => loaded.warnings.render(false),
         Err(diagnostics) => diagnostics.render(false),

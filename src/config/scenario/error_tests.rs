@@ -178,8 +178,6 @@ fn what_comes_later_is_refused_and_not_ignored() {
 litellm = "config.yaml"
 [traffic]
 trace = "trace.csv"
-[sweep]
-'cache.ttl' = ["0s", "1m"]
 "#,
         r#"error: a LiteLLM config is not supported yet
  --> scenario.toml:2:1
@@ -189,15 +187,7 @@ trace = "trace.csv"
   |
   = help: write the gateway as gateway.toml: gateway = "gateway.toml"
 
-error: [sweep] is not supported yet
- --> scenario.toml:5:2
-  |
-5 | [sweep]
-  |  ^^^^^
-  |
-  = help: write one [[variant]] with a `set` for each value
-
-2 errors
+1 error
 "#,
     );
 }

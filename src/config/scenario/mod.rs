@@ -10,6 +10,8 @@ mod expect;
 #[cfg(test)]
 mod expect_tests;
 mod overlay;
+mod seeds;
+mod sweep;
 mod synthetic;
 #[cfg(test)]
 mod tests;
@@ -28,6 +30,8 @@ use crate::sim::client::Clients;
 use crate::sim::world::World;
 
 pub use self::baseline::BaselineSpec;
+pub use self::seeds::Precision;
+pub use self::sweep::SweepSpec;
 pub use self::traffic::TrafficSpec;
 
 use super::Options;
@@ -39,11 +43,24 @@ use super::tree::{self, Node, Value};
 use super::{files, problem};
 
 /// The keys that only a scenario has. By them a file is told from a gateway.toml, and a `--set` for the scenario from one for its gateway.
-pub const KEYS: [&str; 14] =
-    ["baseline", "name", "gateway", "litellm", "seed", "seeds", "traffic", "clients", "world", "tokens", "variant", "sweep", "expect", "description"];
-
-/// Seeds that one run may take.
-const SEEDS_MAX: u64 = 1000;
+pub const KEYS: [&str; 16] = [
+    "baseline",
+    "name",
+    "gateway",
+    "litellm",
+    "precision",
+    "seed",
+    "seeds",
+    "seeds_max",
+    "traffic",
+    "clients",
+    "world",
+    "tokens",
+    "variant",
+    "sweep",
+    "expect",
+    "description",
+];
 
 /// A scenario, ready to run.
 #[derive(Debug, Clone)]
@@ -52,8 +69,10 @@ pub struct Scenario {
     pub name: String,
     /// What it shows; may be empty.
     pub description: String,
-    /// The seeds that each variant is run under.
+    /// The seeds that each variant is run under; with `precision`, the first ones.
     pub seeds: Vec<u64>,
+    /// How precise the changes are to be, if seeds are to be added until they are.
+    pub precision: Option<Precision>,
     /// What is replayed.
     pub traffic: TrafficSpec,
     /// At least one, in the order of the file.
@@ -62,6 +81,8 @@ pub struct Scenario {
     pub baseline: BaselineSpec,
     /// What must hold of the results.
     pub expectations: Vec<Expectation>,
+    /// What is varied beside the variants.
+    pub sweep: Option<SweepSpec>,
 }
 
 /// One configuration of the gateway, and the world and clients around it.
@@ -83,8 +104,23 @@ struct Draft {
     sets: Vec<Assignment>,
 }
 
+/// Whether a change is for the scenario, not for its gateway.
+pub fn is_own(set: &Assignment) -> bool {
+    set.path.first().is_some_and(|(key, _)| KEYS.contains(&key.as_str()))
+}
+
 /// Resolves a parsed scenario. `None` if there were errors, which are all in `diagnostics` then.
 pub fn resolve(mut root: Node, path: &Path, options: &Options, sets: &[Assignment], diagnostics: &mut Diagnostics) -> Option<Scenario> {
+    let stated = options.sweeps.iter().flat_map(|argument| set::command_line("--sweep", argument, diagnostics)).collect();
+    tree::name_tables(&mut root, "");
+    let sweep = sweep::take(&mut root, stated, diagnostics);
+    let scenario = resolve_one(root.clone(), path, options, sets, diagnostics);
+    let sweep = sweep.map(|sweep| sweep.resolve(root, (path, options), sets, diagnostics));
+    scenario.map(|scenario| Scenario { sweep, ..scenario })
+}
+
+/// The scenario without its sweep.
+fn resolve_one(mut root: Node, path: &Path, options: &Options, sets: &[Assignment], diagnostics: &mut Diagnostics) -> Option<Scenario> {
     let directory = path.parent().unwrap_or(Path::new(""));
     tree::name_tables(&mut root, "");
     let base = gateway_tree(&root, directory, diagnostics);
@@ -108,8 +144,8 @@ pub fn resolve(mut root: Node, path: &Path, options: &Options, sets: &[Assignmen
 }
 
 fn read(root: &Section<'_>, path: &Path, resolved: Vec<(&Draft, GatewayConfig)>, complete: bool) -> Option<Scenario> {
-    // Read before by `gateway_tree` and `drafts`.
-    for key in ["gateway", "variant"] {
+    // Read before by `gateway_tree`, `drafts` and `sweep`.
+    for key in ["gateway", "variant", "sweep"] {
         root.item(key);
     }
     refuse_what_comes_later(root);
@@ -117,8 +153,7 @@ fn read(root: &Section<'_>, path: &Path, resolved: Vec<(&Draft, GatewayConfig)>,
     let stem = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
     let name = root.read("name", Item::name).unwrap_or(stem);
     let description = root.read("description", Item::text).unwrap_or_default().to_owned();
-    let first = root.read("seed", |item| item.whole(0, u64::MAX / 2)).unwrap_or(1);
-    let count = root.read("seeds", |item| item.whole(1, SEEDS_MAX)).unwrap_or(1);
+    let (seeds, precision) = seeds::read(root);
     let names: Vec<&str> = resolved.iter().map(|(draft, _)| draft.name.as_str()).collect();
     // With a variant missing, a name that looks unknown may be one of its own.
     let expectations = root.read("expect", |item| expect::read(item, &names, complete)).unwrap_or_default();
@@ -149,15 +184,12 @@ fn read(root: &Section<'_>, path: &Path, resolved: Vec<(&Draft, GatewayConfig)>,
             gateway,
         })
         .collect();
-    complete.then(|| Scenario { name, description, seeds: (first..first + count).collect(), traffic, variants, baseline, expectations })
+    complete.then_some(Scenario { name, description, seeds, precision, traffic, variants, baseline, expectations, sweep: None })
 }
 
 fn refuse_what_comes_later(root: &Section<'_>) {
     if let Some(item) = root.item("litellm") {
         item.report(problem::not_supported_yet(item.key_place, "a LiteLLM config", "write the gateway as gateway.toml: gateway = \"gateway.toml\""));
-    }
-    if let Some(item) = root.item("sweep") {
-        item.report(problem::not_supported_yet(item.key_place, "[sweep]", "write one [[variant]] with a `set` for each value"));
     }
 }
 

@@ -19,12 +19,12 @@ pub(super) const GATEWAY: &str = r#"[models.mini]
 deployments = [{ id = "mini-1", provider = "openai", model = "gpt-4o-mini" }]
 "#;
 
-fn load(directory: &Path, sets: &[&str], gateway: &str, text: &str) -> Result<Loaded<Scenario>, Diagnostics> {
+pub(super) fn load(directory: &Path, sets: &[&str], gateway: &str, text: &str) -> Result<Loaded<Scenario>, Diagnostics> {
     fs::write(directory.join("gateway.toml"), gateway).expect("a file");
     fs::write(directory.join("trace.csv"), "").expect("a file");
     let path = directory.join("scenario.toml");
     fs::write(&path, text).expect("a file");
-    load_scenario(&path, &Options { sets: sets.iter().map(|set| (*set).to_owned()).collect(), prices: None })
+    load_scenario(&path, &Options { sets: sets.iter().map(|set| (*set).to_owned()).collect(), ..Options::default() })
 }
 
 pub(super) fn loaded(sets: &[&str], gateway: &str, text: &str) -> Scenario {

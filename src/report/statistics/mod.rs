@@ -1,0 +1,20 @@
+//! How sure a difference between two bills is, as arithmetic on plain numbers. Decides what varies, by how much and when it is known well enough;
+//! knows no report and no words.
+//!
+//! [`luck`] is what seeds tell, [`stopping`] when there are enough of them.
+
+pub mod luck;
+pub mod stopping;
+
+use statrs::distribution::{ContinuousCDF, StudentsT};
+
+/// What 95 % leaves out.
+pub const ALPHA: f64 = 0.05;
+
+/// How many standard errors to either side leave out `alpha` of Student's t with so many degrees of freedom.
+///
+/// # Panics
+/// If `degrees` is not above 0, or `alpha` not between 0 and 1.
+pub fn t_quantile(alpha: f64, degrees: f64) -> f64 {
+    StudentsT::new(0.0, 1.0, degrees).expect("a positive number of degrees of freedom").inverse_cdf(1.0 - alpha / 2.0)
+}
