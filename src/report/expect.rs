@@ -1,6 +1,7 @@
 //! Bounds that a scenario states about its variants, and whether they hold. Knows numbers, not how they were written.
 
 mod quantity;
+mod stability;
 #[cfg(test)]
 mod tests;
 
@@ -17,15 +18,22 @@ pub enum Side {
     AtMost,
 }
 
-/// A bound on one quantity. It holds if it does under every seed.
+/// What has to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bound {
-    /// What is bounded.
-    pub quantity: Quantity,
-    /// Which way.
-    pub side: Side,
-    /// By how much, in the quantity's [unit](Unit).
-    pub value: i128,
+pub enum Bound {
+    /// A quantity stays on one side of a value. It holds if it does under every seed.
+    Quantity {
+        /// What is bounded.
+        quantity: Quantity,
+        /// Which way.
+        side: Side,
+        /// By how much, in the quantity's [unit](Unit).
+        value: i128,
+    },
+    /// More is asked of the deployments than they can do, or not. Holds neither way if nobody looked.
+    Saturated(bool),
+    /// The variant keeps itself down after what the scenario has scripted, or comes back. Holds neither way if that is not decided.
+    Metastable(bool),
 }
 
 /// A bound on the results of one variant, or of each.
@@ -73,16 +81,30 @@ fn judge_all(report: &Report, expectation: &Expectation) -> Vec<Verdict> {
 }
 
 fn judge(report: &Report, variant: &Variant, bound: Bound) -> Verdict {
-    let quantity = bound.quantity;
-    let figures = quantity.of(variant, report.variants.get(report.reference).unwrap_or(variant));
-    let (holds, furthest) = match bound.side {
-        Side::AtLeast => {
-            (figures.iter().all(|figure| figure.compared_with(bound.value).is_ge()), figures.iter().min_by_key(|figure| figure.rounded()))
+    let (found, holds) = match bound {
+        Bound::Quantity { quantity, side, value } => {
+            let figures = quantity.of(variant, report.variants.get(report.reference).unwrap_or(variant));
+            let (all, furthest) = match side {
+                Side::AtLeast => (figures.iter().all(|it| it.compared_with(value).is_ge()), figures.iter().min_by_key(|it| it.rounded())),
+                Side::AtMost => (figures.iter().all(|it| it.compared_with(value).is_le()), figures.iter().max_by_key(|it| it.rounded())),
+            };
+            (furthest.map_or_else(|| quantity.absent().to_owned(), |figure| quantity.shown(*figure)), all && !figures.is_empty())
         }
-        Side::AtMost => {
-            (figures.iter().all(|figure| figure.compared_with(bound.value).is_le()), figures.iter().max_by_key(|figure| figure.rounded()))
-        }
+        Bound::Saturated(expected) => stability::saturated(variant.stability.as_ref(), expected),
+        Bound::Metastable(expected) => stability::metastable(variant.stability.as_ref(), expected),
     };
-    let found = furthest.map_or_else(|| quantity.absent().to_owned(), |figure| quantity.shown(*figure));
-    Verdict { variant: variant.name.clone(), expected: bound.words(), found, holds: holds && !figures.is_empty() }
+    Verdict { variant: variant.name.clone(), expected: bound.words(), found, holds }
+}
+
+impl Bound {
+    /// What is expected, in words.
+    fn words(self) -> String {
+        match self {
+            Self::Quantity { quantity, side, value } => quantity.words(side, value),
+            Self::Saturated(true) => "saturated".to_owned(),
+            Self::Saturated(false) => "not saturated".to_owned(),
+            Self::Metastable(true) => "metastable".to_owned(),
+            Self::Metastable(false) => "recovers".to_owned(),
+        }
+    }
 }

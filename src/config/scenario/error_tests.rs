@@ -349,8 +349,8 @@ error: unknown key `p95_ms` in `expect`
    | ^^^^^^ it would have no effect
    |
    = help: known here: answered, calls_of_one_request, calls_per_request, change, cost_usd,
-           other_model, overspend_usd, p95, rate_limited, retries, undelivered_usd, variant,
-           wasted_usd
+           metastable, other_model, overspend_usd, p95, rate_limited, retries, saturated,
+           undelivered_usd, variant, wasted_usd
 
 17 errors
 "#,

@@ -6,6 +6,10 @@ use crate::report::expect::{Bound, Expectation, Quantity, Side, Unit};
 use super::super::read::{Item, Section};
 use super::super::{problem, quantity};
 
+/// The verdicts on stability, as keys.
+const SATURATED: &str = "saturated";
+const METASTABLE: &str = "metastable";
+
 /// Any count of calls or retries: more than a run has.
 const COUNT_MAX: u64 = 1_000_000_000_000;
 
@@ -32,7 +36,10 @@ fn one(section: &Section<'_>, variants: &[&str], complete: bool) -> Vec<Expectat
     for (key, quantity) in Quantity::ALL {
         bounds.extend(section.read(key, |item| range(item, quantity)).unwrap_or_default());
     }
-    if Quantity::ALL.iter().all(|(key, _)| section.place_of(key).is_none()) {
+    bounds.extend(section.read(SATURATED, Item::boolean).map(Bound::Saturated));
+    bounds.extend(section.read(METASTABLE, Item::boolean).map(Bound::Metastable));
+    let mut keys = Quantity::ALL.iter().map(|(key, _)| *key).chain([SATURATED, METASTABLE]);
+    if keys.all(|key| section.place_of(key).is_none()) {
         section.report(problem::missing_key(section.place(), Quantity::ALL[0].0, "an expectation", "{ at_most = 3.00 }"));
     }
     bounds.into_iter().map(|bound| Expectation { variant: variant.clone(), bound }).collect()
@@ -60,7 +67,7 @@ fn range(item: Item<'_>, quantity: Quantity) -> Option<Vec<Bound>> {
         let example = format!("{{ at_most = {example} }}");
         section.report(problem::malformed(section.place(), item.key, "a range", "at_least is above at_most", &example));
     }
-    let bound = |side, value: Option<i128>| value.map(|value| Bound { quantity, side, value });
+    let bound = |side, value: Option<i128>| value.map(|value| Bound::Quantity { quantity, side, value });
     Some([bound(Side::AtLeast, least), bound(Side::AtMost, most)].into_iter().flatten().collect())
 }
 

@@ -1,7 +1,7 @@
 //! `[[expect]]` as users write it: every bound by its key, and what they see when one is wrong.
 
 use super::tests::{GATEWAY, check, loaded};
-use crate::report::expect::{Quantity, Side};
+use crate::report::expect::{Bound, Quantity, Side};
 
 #[test]
 fn every_quantity_can_be_bounded_in_its_own_unit() {
@@ -20,9 +20,11 @@ calls_per_request = { at_most = 1.25 }
 calls_of_one_request = { at_most = 4 }
 retries = { at_least = 1000 }
 p95 = { at_most = "1.5s" }
+saturated = false
+metastable = true
 "#;
     let scenario = loaded(&[], GATEWAY, text);
-    let bounds: Vec<_> = scenario.expectations.iter().map(|it| (it.bound.quantity, it.bound.side, it.bound.value)).collect();
+    let bounds: Vec<Bound> = scenario.expectations.iter().map(|it| it.bound).collect();
     let (least, most) = (Side::AtLeast, Side::AtMost);
     let expected = [
         (Quantity::Cost, least, 1_000_000_000_000),
@@ -40,7 +42,8 @@ p95 = { at_most = "1.5s" }
         (Quantity::Retries, least, 1000),
         (Quantity::P95, most, 1_500_000_000),
     ];
-    assert_eq!(bounds, expected);
+    let expected = expected.map(|(quantity, side, value)| Bound::Quantity { quantity, side, value });
+    assert_eq!(bounds, [&expected[..], &[Bound::Saturated(false), Bound::Metastable(true)]].concat());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::{Bound, Side};
+use super::Side;
 use crate::gateway::money::Money;
 use crate::gateway::time::Span;
 use crate::report::totals::Totals;
@@ -149,6 +149,36 @@ impl Quantity {
             Unit::Time => numbers::latency(Span(part as u64)),
         }
     }
+
+    /// A bound in words.
+    pub(super) fn words(self, side: Side, value: i128) -> String {
+        let side = match side {
+            Side::AtLeast => "at least",
+            Side::AtMost => "at most",
+        };
+        let amount = match self.unit() {
+            Unit::Dollars => Money(value).to_string(),
+            Unit::Share => percent(value, ""),
+            Unit::Change => percent(value, "+"),
+            Unit::Mean => decimal(value),
+            Unit::Count => numbers::count(value as u64),
+            Unit::Time => numbers::latency(Span(value as u64)),
+        };
+        match self {
+            Self::Cost => format!("a cost of {side} {amount}"),
+            Self::Wasted => format!("{side} {amount} wasted"),
+            Self::Undelivered => format!("{side} {amount} undelivered"),
+            Self::Overspend => format!("{side} {amount} above budgets"),
+            Self::Change => format!("a change of {side} {amount}"),
+            Self::Answered => format!("{side} {amount} answered"),
+            Self::OtherModel => format!("{side} {amount} of answers by another model"),
+            Self::RateLimited => format!("{side} {amount} of calls rate limited"),
+            Self::CallsPerRequest => format!("{side} {amount} calls a request"),
+            Self::CallsOfOneRequest => format!("{side} {amount} calls for one request"),
+            Self::Retries => format!("{side} {amount} retries"),
+            Self::P95 => format!("a p95 of {side} {amount}"),
+        }
+    }
 }
 
 impl Figure {
@@ -175,38 +205,6 @@ impl Figure {
 
     pub(super) fn compared_with(&self, value: i128) -> Ordering {
         self.part.cmp(&(value * self.whole))
-    }
-}
-
-impl Bound {
-    /// What is expected, in words.
-    pub(super) fn words(self) -> String {
-        let side = match self.side {
-            Side::AtLeast => "at least",
-            Side::AtMost => "at most",
-        };
-        let amount = match self.quantity.unit() {
-            Unit::Dollars => Money(self.value).to_string(),
-            Unit::Share => percent(self.value, ""),
-            Unit::Change => percent(self.value, "+"),
-            Unit::Mean => decimal(self.value),
-            Unit::Count => numbers::count(self.value as u64),
-            Unit::Time => numbers::latency(Span(self.value as u64)),
-        };
-        match self.quantity {
-            Quantity::Cost => format!("a cost of {side} {amount}"),
-            Quantity::Wasted => format!("{side} {amount} wasted"),
-            Quantity::Undelivered => format!("{side} {amount} undelivered"),
-            Quantity::Overspend => format!("{side} {amount} above budgets"),
-            Quantity::Change => format!("a change of {side} {amount}"),
-            Quantity::Answered => format!("{side} {amount} answered"),
-            Quantity::OtherModel => format!("{side} {amount} of answers by another model"),
-            Quantity::RateLimited => format!("{side} {amount} of calls rate limited"),
-            Quantity::CallsPerRequest => format!("{side} {amount} calls a request"),
-            Quantity::CallsOfOneRequest => format!("{side} {amount} calls for one request"),
-            Quantity::Retries => format!("{side} {amount} retries"),
-            Quantity::P95 => format!("a p95 of {side} {amount}"),
-        }
     }
 }
 

@@ -4,12 +4,13 @@ use super::*;
 use crate::gateway::money::Money;
 use crate::gateway::time::Span;
 use crate::report::crossing::TokenEnds;
+use crate::report::stability::{Aftermath, Metastable, Saturated, Stability, Undecided};
 use crate::report::{Report, sample};
 
 #[track_caller]
 fn judged(report: &mut Report, quantity: Quantity, side: Side, value: i128) -> (bool, String) {
     let variant = report.variants.last().map(|variant| variant.name.clone());
-    report.judge(&[Expectation { variant, bound: Bound { quantity, side, value } }]);
+    report.judge(&[Expectation { variant, bound: Bound::Quantity { quantity, side, value } }]);
     let [verdict] = &report.expectations[..] else { panic!("one verdict") };
     (verdict.holds, format!("expected {}, found {}", verdict.expected, verdict.found))
 }
@@ -109,7 +110,49 @@ fn what_was_not_measured_holds_no_bound() {
 #[test]
 fn a_variant_that_does_not_exist_holds_nothing() {
     let mut report = sample::report();
-    let bound = Bound { quantity: Quantity::Cost, side: Side::AtLeast, value: 0 };
+    let bound = Bound::Quantity { quantity: Quantity::Cost, side: Side::AtLeast, value: 0 };
     report.judge(&[Expectation { variant: Some("capped".to_owned()), bound }]);
     assert!(!report.is_as_expected());
+}
+
+/// Whether `metastable = true` and `metastable = false` hold, and what was found.
+fn metastable(report: &mut Report, found: Option<Metastable>) -> (bool, bool, String) {
+    report.variants[0].stability = found.map(|metastable| Stability { saturated: None, metastable });
+    report.judge(&[true, false].map(|expected| Expectation { variant: None, bound: Bound::Metastable(expected) }));
+    let [yes, no] = &report.expectations[..] else { panic!("two verdicts") };
+    (yes.holds, no.holds, no.found.clone())
+}
+
+#[test]
+fn only_a_verdict_that_was_reached_is_as_expected() {
+    let report = &mut sample::report();
+    let after = Aftermath {
+        trigger_ended: Span::from_secs(60),
+        window: Span::from_secs(120),
+        more_attempts: 0.2,
+        interval: (0.15, 0.25),
+        more_attempts_before: 0.3,
+        tail: Money::usd(1),
+    };
+    let words = "+20.0 % attempts a request in the last 2 min (+15.0 to +25.0 %)";
+    assert_eq!(metastable(report, Some(Metastable::Metastable(after))), (true, false, format!("metastable: {words}")));
+    assert_eq!(metastable(report, Some(Metastable::Recovers(after))), (false, true, format!("recovers: {words}")));
+    let falling = Metastable::NotDecided(Undecided::StillFalling(after));
+    assert_eq!(metastable(report, Some(falling)), (false, false, format!("not decided: still falling: {words}")));
+    assert_eq!(metastable(report, Some(Metastable::NoTrigger)), (false, false, "no trigger in the scenario".to_owned()));
+    assert_eq!(metastable(report, None), (false, false, "nobody looked".to_owned()));
+}
+
+#[test]
+fn saturation_is_expected_or_not() {
+    let mut report = sample::report();
+    let (from, lasts) = (Span::from_secs(60), Span::from_secs(300));
+    let saturated = Saturated { from, lasts, calls: 1_000, turned_away: 400, admitted_per_second: 2.0 };
+    for (found, holds) in [(Some(saturated), [true, false]), (None, [false, true])] {
+        report.variants[0].stability = Some(Stability { saturated: found, metastable: Metastable::NoTrigger });
+        report.judge(&[true, false].map(|expected| Expectation { variant: None, bound: Bound::Saturated(expected) }));
+        assert_eq!(report.expectations.iter().map(|verdict| verdict.holds).collect::<Vec<_>>(), holds);
+    }
+    assert_eq!(report.expectations[0].expected, "saturated");
+    assert_eq!(report.expectations[0].found, "not saturated");
 }
