@@ -12,6 +12,7 @@ pub mod trace;
 
 mod assumptions;
 mod digest;
+mod memory;
 mod progress;
 mod replay;
 mod tokens;

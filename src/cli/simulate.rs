@@ -6,13 +6,13 @@ use std::thread;
 
 use super::progress::Progress;
 use super::replay::{Replay, Replayed};
-use super::{Failure, Printer, assumptions, tokens};
+use super::{Failure, Printer, assumptions, memory, tokens};
 use crate::config::scenario::{BaselineSpec, TrafficSpec};
 use crate::gateway::id::ModelId;
 use crate::gateway::journal::{CallClosed, Fact};
 use crate::gateway::plan::Plan;
 use crate::gateway::rate_card::Usage;
-use crate::gateway::time::{Span, Time};
+use crate::gateway::time::Time;
 use crate::price::Reserved;
 use crate::price::tokens::{End, TokenTable};
 use crate::report::crossing::TokenEnds;
@@ -219,6 +219,7 @@ fn report(job: Job, runs: Vec<experiment::Run<Listener>>, roles: &[(usize, End)]
     assumptions.extend(job.experiment.variants.first().and_then(|variant| assumptions::of_links(links, &variant.clients.habits)));
     let is_a_log = traffic.origin == Origin::Recorded && job.traffic.changes.keep_the_log() && replay.log.can_be_checked();
     let baseline = who.filter(|_| job.baseline.is_checked && is_a_log).map(|who| replay.held_against(&variants[job.baseline.variant], &who));
+    let memory = memory::longest(&job.experiment.variants, &variants);
     Report {
         name: job.name,
         inputs: job.inputs,
@@ -228,8 +229,8 @@ fn report(job: Job, runs: Vec<experiment::Run<Listener>>, roles: &[(usize, End)]
         figures: job.figures,
         variants,
         reference: job.baseline.variant,
-        memory: Span::ZERO,
-        scripted: Vec::new(),
+        memory,
+        scripted: memory::scripted(&job.experiment.variants, first),
         precision: None,
         baseline,
         coverage: replay.covered,
@@ -297,6 +298,11 @@ impl Observer for Listener {
     #[inline]
     fn call(&mut self, now: Time, context: &Context, closed: &CallClosed, bill: &Bill) {
         self.0.call(now, &about(context), closed, Billed { usage: bill.usage, amount: bill.cost, shared: bill.shared });
+    }
+
+    #[inline]
+    fn short_of_capacity(&mut self, now: Time, is_turned_away: bool, wait: Span) {
+        self.0.short_of_capacity(now, is_turned_away, wait);
     }
 
     #[inline]

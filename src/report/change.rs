@@ -2,10 +2,16 @@
 //!
 //! What the parts mean to a reader is told in `docs/statistics.md`; the arithmetic is in [`super::statistics`].
 
-use super::statistics::{ALPHA, luck, stopping};
+mod assumptions;
+mod timeline;
+
+use super::statistics::blocks::Blocks;
+use super::statistics::luck::Paired;
+use super::statistics::{ALPHA, several, stopping};
 use super::{Report, Variant};
 use crate::gateway::money::Money;
 use crate::gateway::time::Span;
+use timeline::Timeline;
 
 /// How one variant's bill differs from the reference's. Fractions of the reference's bill: 0.01 is one per cent; at 95 % unless said otherwise.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,15 +54,17 @@ pub enum Part {
 pub enum Unknown {
     /// One seed says nothing about others.
     OneSeed,
-    /// The trace has fewer blocks than it takes.
+    /// The trace has fewer blocks of time than it takes.
     TraceTooShort {
-        /// Whole blocks in the trace, outside of scripted times.
+        /// Whole blocks in the trace in which anything was paid, outside of scripted times.
         blocks: usize,
         /// The least that say anything.
         needed: usize,
         /// How long a block is: at least as long as anything is remembered.
         block: Span,
     },
+    /// What differs is in so few blocks of time that such a day could as well have had none of them.
+    FewBlocksDiffer,
     /// The reference costs nothing: there is nothing to take a fraction of.
     NothingToCompareWith,
 }
@@ -75,36 +83,92 @@ impl Part {
 /// One change for each variant, `None` at the reference.
 pub fn changes(report: &Report) -> Vec<Option<Change>> {
     let reference = &report.variants[report.reference];
-    let alpha = if report.precision.is_some() { stopping::ALPHA } else { ALPHA };
-    let change = |(index, variant)| (index != report.reference).then(|| change(reference, variant, alpha));
-    report.variants.iter().enumerate().map(change).collect()
+    let others = report.variants.iter().enumerate().filter(|(index, _)| *index != report.reference);
+    let mut measured: Vec<Measured> = others.map(|(_, variant)| Measured::of(report, reference, variant)).collect();
+    let comparable: Vec<usize> = (0..measured.len()).filter(|index| measured[*index].can_be_decided()).collect();
+    let decided = several::decided(comparable.len(), ALPHA, |index, level| measured[comparable[index]].excludes_nothing(level));
+    for (index, is_decided) in comparable.into_iter().zip(decided) {
+        measured[index].change.is_decided = is_decided;
+    }
+    let mut changes: Vec<Option<Change>> = measured.into_iter().map(|measured| Some(measured.change)).collect();
+    changes.insert(report.reference, None);
+    changes
 }
 
-fn change(reference: &Variant, variant: &Variant, alpha: f64) -> Change {
-    let bills = |variant: &Variant| variant.runs.iter().map(|run| run.totals.bill).collect::<Vec<_>>();
-    let paired = luck::Paired::of(&bills(reference), &bills(variant));
-    let difference = variant.bill().mean - reference.bill().mean;
-    let is_identical = variant.is_identical(reference);
-    let Some(relative) = paired.relative() else {
-        let nothing = Part::Unknown(Unknown::NothingToCompareWith);
-        let (luck, traffic) = if is_identical { (Part::Nothing, Part::Nothing) } else { (nothing, nothing) };
-        return Change {
-            difference,
-            relative: None,
-            is_identical,
-            luck,
-            traffic,
+/// A change, and what it takes to ask for it at another level.
+struct Measured {
+    change: Change,
+    paired: Paired,
+    /// What a level of 95 % is for luck, if the seeds were stopped when there were enough.
+    luck_alpha: f64,
+    blocks: Option<Blocks>,
+}
+
+impl Measured {
+    fn of(report: &Report, reference: &Variant, variant: &Variant) -> Self {
+        let bills = |variant: &Variant| variant.runs.iter().map(|run| run.totals.bill).collect::<Vec<_>>();
+        let paired = Paired::of(&bills(reference), &bills(variant));
+        let luck_alpha = if report.precision.is_some() { stopping::ALPHA } else { ALPHA };
+        let mut change = Change {
+            difference: variant.bill().mean - reference.bill().mean,
+            relative: paired.relative(),
+            is_identical: variant.is_identical(reference),
+            luck: Part::Nothing,
+            traffic: Part::Nothing,
             assumptions: None,
             low: 0.0,
             high: 0.0,
             is_decided: false,
-            pairing: None,
+            pairing: paired.pairing(),
         };
-    };
-    let luck = if is_identical { Part::Nothing } else { paired.part(alpha) };
-    let half_width = luck.half_width().unwrap_or_default();
-    let (low, high) = (relative - half_width, relative + half_width);
-    let is_decided = luck.half_width().is_some() && (low > 0.0 || high < 0.0);
-    let traffic = Part::Nothing;
-    Change { difference, relative: Some(relative), is_identical, luck, traffic, assumptions: None, low, high, is_decided, pairing: paired.pairing() }
+        let mut measured = Self { change: change.clone(), paired, luck_alpha, blocks: None };
+        if change.is_identical {
+            return measured;
+        }
+        if change.relative.is_none() {
+            let nothing = Part::Unknown(Unknown::NothingToCompareWith);
+            (measured.change.luck, measured.change.traffic) = (nothing, nothing);
+            return measured;
+        }
+        change.luck = measured.paired.part(luck_alpha);
+        let blocks = Timeline::of(report, reference, variant).blocks(report.memory);
+        change.traffic = blocks.as_ref().map_or_else(|unknown| Part::Unknown(*unknown), |blocks| traffic(blocks, ALPHA));
+        change.assumptions = assumptions::reach(report, reference, variant);
+        measured.blocks = blocks.ok();
+        measured.change = change;
+        (measured.change.low, measured.change.high) = measured.interval(ALPHA);
+        measured
+    }
+
+    /// What is the same needs no decision, and what was not measured can have none.
+    fn can_be_decided(&self) -> bool {
+        let is_known = |part: Part| part.half_width().is_some();
+        self.change.relative.is_some() && !self.change.is_identical && (is_known(self.change.luck) || is_known(self.change.traffic))
+    }
+
+    fn excludes_nothing(&self, alpha: f64) -> bool {
+        let (low, high) = self.interval(alpha);
+        low > 0.0 || high < 0.0
+    }
+
+    /// All known parts: luck and traffic have nothing to do with each other, so their squares add up; an assumption is either true or not, so its
+    /// reach is added as it is.
+    fn interval(&self, alpha: f64) -> (f64, f64) {
+        let luck = self.paired.part(alpha * self.luck_alpha / ALPHA).half_width().unwrap_or_default();
+        let traffic = match (self.change.traffic, &self.blocks) {
+            (Part::HalfWidth(_), Some(blocks)) => blocks.half_width(alpha),
+            _ => 0.0,
+        };
+        let (relative, chance) = (self.change.relative.unwrap_or_default(), luck.hypot(traffic));
+        let (below, above) = self.change.assumptions.unwrap_or_default();
+        (relative - chance - below, relative + chance + above)
+    }
+}
+
+fn traffic(blocks: &Blocks, alpha: f64) -> Part {
+    match blocks.half_width(alpha) {
+        0.0 => Part::Nothing,
+        half_width if half_width.is_finite() => Part::HalfWidth(half_width),
+        _ => Part::Unknown(Unknown::FewBlocksDiffer),
+    }
 }

@@ -14,7 +14,7 @@ use crate::gateway::journal::{Alert, BreakerState, CallClosed, Certainty, Ended,
 use crate::gateway::money::Money;
 use crate::gateway::plan::Plan;
 use crate::gateway::rate_card::Usage;
-use crate::gateway::time::Time;
+use crate::gateway::time::{Span, Time};
 use crate::price::tokens::{TokenCounts, TokenTable};
 
 /// The request that something is about.
@@ -231,6 +231,14 @@ impl Fold {
         let bucket = self.series.at(now);
         bucket.add_cost(billed.amount, parts);
         bucket.rate_limited += u64::from(limited);
+    }
+
+    /// Counts a call that found no capacity.
+    #[inline]
+    pub fn short_of_capacity(&mut self, now: Time, is_turned_away: bool, wait: Span) {
+        let bucket = self.series.at(now);
+        bucket.turned_away += u64::from(is_turned_away);
+        bucket.waits_ms += wait.0 / 1_000_000;
     }
 
     /// Counts a user's end, after so many requests beyond the first, which was sent at `sent_at`.

@@ -35,6 +35,10 @@ pub struct Bucket {
     pub fallbacks: u64,
     /// Calls that ended with a 429.
     pub rate_limited: u64,
+    /// Calls that were turned away for want of capacity, by a limiter or a full queue, by the time when they were made.
+    pub turned_away: u64,
+    /// How long calls were told to wait for a place of their provider, in milliseconds, by the time when they were made.
+    pub waits_ms: u64,
     /// Dollars, by the time when the call was closed.
     pub cost: Money,
     /// Of these, paid for calls that delivered no answer.
@@ -77,6 +81,8 @@ impl AddAssign for Bucket {
         self.retries += other.retries;
         self.fallbacks += other.fallbacks;
         self.rate_limited += other.rate_limited;
+        self.turned_away += other.turned_away;
+        self.waits_ms += other.waits_ms;
         self.cost += other.cost;
         self.wasted += other.wasted;
         self.undelivered += other.undelivered;

@@ -461,6 +461,9 @@ impl<O: Observer> Driver<O> {
             block_ratio: ratio.input,
         };
         let fate = self.upstream.call(self.now, call.deployment, call.nth, call.max_tokens, &prompt);
+        if fate.is_turned_away || fate.begins_at != self.now {
+            self.observer.short_of_capacity(self.now, fate.is_turned_away, fate.begins_at.since(self.now));
+        }
         entry.context.called = Some(call.deployment);
         entry.open =
             Some(Open { call, fate, output_ratio: ratio.output, has_opened: false, has_ended: false, drained_at: Time::MAX, has_timed_out: false });

@@ -21,6 +21,8 @@ pub struct Fate {
     pub chunk_tokens: u32,
     /// Whether it has, or waits for, one of the deployment's places.
     pub has_place: bool,
+    /// Refused for want of capacity: by the limiter, or because no place came free.
+    pub is_turned_away: bool,
     /// A stream: its tokens arrive one chunk after the other.
     pub stream: bool,
     /// What it uses in all. The output of a cut stream is what came before the cut.
@@ -140,6 +142,7 @@ mod tests {
         Fate {
             begins_at: Time(0),
             has_place: false,
+            is_turned_away: false,
             opens_at: Time(1_000),
             ends_at: Time(1_900),
             gap: Span(100),

@@ -5,7 +5,7 @@ use crate::gateway::id::{DeploymentId, KeyId, ModelId, RequestId};
 use crate::gateway::journal::{CallClosed, Fact, Outcome};
 use crate::gateway::money::Money;
 use crate::gateway::rate_card::Usage;
-use crate::gateway::time::Time;
+use crate::gateway::time::{Span, Time};
 use crate::traffic::trace::NameId;
 
 /// Listens to one variant. All of it is inlined into the loop: what it doesn't want costs nothing.
@@ -27,6 +27,10 @@ pub trait Observer {
     /// A call was closed: what the ledger has for it and what the world bills for it.
     #[inline]
     fn call(&mut self, _now: Time, _context: &Context, _closed: &CallClosed, _bill: &Bill) {}
+
+    /// A call finds no capacity at its deployment: it is turned away, or it is told to wait for so long.
+    #[inline]
+    fn short_of_capacity(&mut self, _now: Time, _is_turned_away: bool, _wait: Span) {}
 
     /// A user has an end: the answer, or the last try's. Only where clients retry or wait for each other's answers.
     #[inline]

@@ -212,6 +212,7 @@ mod tests {
             gap: Span::ZERO,
             chunk_tokens: 1,
             has_place: true,
+            is_turned_away: false,
             stream: true,
             usage,
             ending: Ending::Whole,

@@ -163,7 +163,7 @@ impl Provider {
             && let Err(retry_after) = limits.admit(now, counts)
         {
             let refused = Step::of(Answer::Status { status: 429, retry_after, reason: Reason::Plain });
-            return self.fate(now, max_tokens, answered(refused), prompt);
+            return Fate { is_turned_away: true, ..self.fate(now, max_tokens, answered(refused), prompt) };
         }
         let begins_at = match self.places.as_mut().map(|places| places.door(now)) {
             None => now,
@@ -242,6 +242,7 @@ impl Provider {
             gap: Span::ZERO,
             chunk_tokens: 1,
             has_place: false,
+            is_turned_away: true,
             stream: prompt.stream,
             usage,
             ending,
@@ -270,7 +271,7 @@ impl Provider {
             Answer::Broken | Answer::Cut { .. } => (Time::MAX, first_at, 0, Ending::Failed(Failure::new(FailureClass::Connect))),
         };
         let usage = Usage { output, ..self.process(now, first_at + answered.wait, &step, ending, prompt) };
-        Fate { begins_at: now, opens_at, ends_at, gap, chunk_tokens, has_place: false, stream: prompt.stream, usage, ending }
+        Fate { begins_at: now, opens_at, ends_at, gap, chunk_tokens, has_place: false, is_turned_away: false, stream: prompt.stream, usage, ending }
     }
 
     /// How fast this call is.

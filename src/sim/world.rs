@@ -20,6 +20,27 @@ pub struct World {
     pub deployments: Vec<DeploymentWorld>,
 }
 
+impl World {
+    /// From when until when something happens that is scripted, counted from the first arrival: from the first beginning to the last end.
+    pub fn trigger(&self) -> Option<(Span, Span)> {
+        let incidents = self.deployments.iter().flat_map(|deployment| &deployment.incidents);
+        let scripted = incidents.filter_map(|incident| incident.when.scripted()).filter(|(from, until)| from < until);
+        scripted.reduce(|(from, until), other| (from.min(other.0), until.max(other.1)))
+    }
+
+    /// The same world in which nothing that is scripted happens. What is drawn is drawn alike.
+    #[must_use]
+    pub fn without_trigger(&self) -> Self {
+        let mut world = self.clone();
+        for incident in world.deployments.iter_mut().flat_map(|deployment| &mut deployment.incidents) {
+            if incident.when.scripted().is_some() {
+                *incident = incident.that_never_comes();
+            }
+        }
+        world
+    }
+}
+
 /// What one deployment is like.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeploymentWorld {

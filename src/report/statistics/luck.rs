@@ -1,6 +1,6 @@
 //! What luck does to the difference of two bills: both run under the same seeds, so that what hits both cancels. Knows no time.
 
-use super::t_quantile;
+use super::{NEGLIGIBLE, t_quantile};
 use crate::gateway::money::Money;
 use crate::report::change::{Part, Unknown};
 
@@ -54,15 +54,13 @@ impl Paired {
         if self.seeds < 2.0 {
             return Part::Unknown(Unknown::OneSeed);
         }
-        if self.residual_squares == 0.0 {
-            return Part::Nothing;
-        }
-        Part::HalfWidth(t_quantile(alpha, self.seeds - 1.0) * self.standard_error())
+        let half_width = t_quantile(alpha, self.seeds - 1.0) * self.standard_error();
+        if half_width > NEGLIGIBLE { Part::HalfWidth(half_width) } else { Part::Nothing }
     }
 
     /// The variance of the difference if the two shared no luck, by what it is; `None` with one seed, or if nothing varies.
     pub fn pairing(&self) -> Option<f64> {
-        (self.residual_squares > 0.0).then(|| self.unpaired_squares / self.residual_squares)
+        (self.relative.is_some() && self.seeds > 1.0 && self.standard_error() > NEGLIGIBLE).then(|| self.unpaired_squares / self.residual_squares)
     }
 
     /// How far the reference's own mean bill is known, by luck, as a fraction of it; 0 if it costs nothing.

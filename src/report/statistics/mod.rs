@@ -1,15 +1,21 @@
 //! How sure a difference between two bills is, as arithmetic on plain numbers. Decides what varies, by how much and when it is known well enough;
 //! knows no report and no words.
 //!
-//! [`luck`] is what seeds tell, [`stopping`] when there are enough of them.
+//! [`luck`] is what seeds tell, [`stopping`] when there are enough of them; [`blocks`] is what the time tells that was seen;
+//! [`several`] looks at more than one difference.
 
+pub mod blocks;
 pub mod luck;
+pub mod several;
 pub mod stopping;
 
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
 /// What 95 % leaves out.
 pub const ALPHA: f64 = 0.05;
+
+/// A fraction of a bill that is none: below a billionth, which is the rounding of arithmetic.
+pub const NEGLIGIBLE: f64 = 1e-9;
 
 /// How many standard errors to either side leave out `alpha` of Student's t with so many degrees of freedom.
 ///

@@ -56,7 +56,23 @@ pub enum When {
 /// Calls in a million that are all calls.
 pub const ALL_CALLS: u32 = 1_000_000;
 
+impl When {
+    /// From when until when it is, counted from the first arrival, if the scenario says so.
+    pub fn scripted(&self) -> Option<(Span, Span)> {
+        match self {
+            Self::Once { from, lasts } => Some((*from, *from + *lasts)),
+            Self::Drawn { .. } => None,
+        }
+    }
+}
+
 impl Incident {
+    /// The same, but it never happens. The luck of the others stays what it is.
+    #[must_use]
+    pub fn that_never_comes(&self) -> Self {
+        Self { when: When::Once { from: Span::ZERO, lasts: Span::ZERO }, ..self.clone() }
+    }
+
     /// A time in which every call meets the same error.
     pub fn outage(from: Span, lasts: Span, step: Step) -> Self {
         Self { kind: Kind::Outage, when: When::Once { from, lasts }, per_million: ALL_CALLS, step, slower_per_mille: 1000, luck_of: "".into() }
