@@ -12,7 +12,7 @@ use crate::gateway::id::ModelId;
 use crate::gateway::journal::{CallClosed, Fact};
 use crate::gateway::plan::Plan;
 use crate::gateway::rate_card::Usage;
-use crate::gateway::time::Time;
+use crate::gateway::time::{Span, Time};
 use crate::price::Reserved;
 use crate::price::tokens::{End, TokenTable};
 use crate::report::crossing::TokenEnds;

@@ -34,6 +34,7 @@ pub(super) fn metastable(stability: Option<&Stability>, expected: bool) -> (Stri
 
 fn undecided(why: Undecided) -> String {
     match why {
+        Undecided::NoCalls => "no calls to compare".to_owned(),
         Undecided::TooShort { after, needed } => {
             format!("the run goes on for {} after the trigger, less than {}", numbers::length(after), numbers::length(needed))
         }
