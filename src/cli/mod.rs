@@ -11,10 +11,14 @@ pub mod simulate;
 pub mod trace;
 
 mod assumptions;
+mod capacity;
 mod digest;
+mod feed;
+mod lanes;
 mod memory;
 mod progress;
 mod replay;
+mod sweep;
 mod tokens;
 
 use std::fmt::Display;

@@ -34,12 +34,14 @@ pub fn run(arguments: &RunArguments, printer: &mut Printer) -> Result<Exit, Fail
 }
 
 fn resolve(arguments: &RunArguments, printer: &Printer) -> Result<(Job, Vec<Expectation>), Failure> {
-    let options = Options { sets: arguments.set.clone(), prices: arguments.prices.clone(), ..Options::default() };
+    let options = Options { sets: arguments.set.clone(), sweeps: arguments.sweep.clone(), prices: arguments.prices.clone() };
     let loaded_with = config::load_scenario(&arguments.scenario, &options);
     let texts = loaded_with.as_ref().map(|loaded| digest::of_sources(&loaded.warnings)).unwrap_or_default();
     let scenario = loaded(loaded_with, printer)?;
     let seeds = seeds(arguments, &scenario);
-    let Scenario { name, traffic, variants, baseline, expectations, .. } = scenario;
+    // So many seeds as are asked for, or as many as it takes: not both.
+    let precision = scenario.precision.filter(|_| arguments.seeds.is_none());
+    let Scenario { name, traffic, variants, baseline, expectations, sweep, .. } = scenario;
     let unreadable = |error: std::io::Error| Failure::usage(format!("{}: can't read it: {error}", traffic.trace.display()));
     let mut inputs = texts;
     if traffic.made.is_none() {
@@ -50,11 +52,25 @@ fn resolve(arguments: &RunArguments, printer: &Printer) -> Result<(Job, Vec<Expe
     let figures = assumptions::figures(&variants);
     let prices = variants.first().map(|variant| variant.gateway.price_list.clone()).unwrap_or_default();
     let reserved = variants.iter().map(|variant| variant.gateway.reserved.clone()).collect();
-    let variants = variants.into_iter().map(variant).collect();
-    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let variants = variants.into_iter().map(configuration).collect();
+    let threads = arguments.threads.map_or_else(|| thread::available_parallelism().map_or(1, usize::from), |threads| threads as usize);
     let origin = if traffic.synthetic { Origin::Synthetic } else { Origin::Recorded };
     let experiment = Experiment { variants, seeds, threads };
-    let job = Job { name, experiment, traffic, origin, baseline, inputs, prices, assumptions, figures, reserved };
+    let job = Job {
+        name,
+        experiment,
+        traffic,
+        origin,
+        baseline,
+        inputs,
+        prices,
+        assumptions,
+        figures,
+        reserved,
+        precision,
+        sweep,
+        is_agreed: arguments.yes,
+    };
     Ok((job, expectations))
 }
 
@@ -65,7 +81,8 @@ fn seeds(arguments: &RunArguments, scenario: &Scenario) -> Vec<u64> {
     (0..count).map(|i| first.saturating_add(i)).collect()
 }
 
-fn variant(variant: ScenarioVariant) -> Variant {
+/// A variant as the simulator has it.
+pub(super) fn configuration(variant: ScenarioVariant) -> Variant {
     let ScenarioVariant { name, gateway, world, clients } = variant;
     Variant { name, plan: Arc::new(gateway.plan), setup: gateway.commands.into(), world: Arc::new(world), clients: Arc::new(clients) }
 }

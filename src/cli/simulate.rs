@@ -4,30 +4,35 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
+use super::capacity::{self, Kept};
+use super::feed::{self, Feed, Learnt, Seen};
+use super::lanes::{Lanes, Role};
 use super::progress::Progress;
-use super::replay::{Replay, Replayed};
+use super::sweep::Planned;
 use super::{Failure, Printer, assumptions, memory, tokens};
-use crate::config::scenario::{BaselineSpec, TrafficSpec};
+use crate::config::scenario::{BaselineSpec, Precision, SweepSpec, TrafficSpec};
 use crate::gateway::id::ModelId;
 use crate::gateway::journal::{CallClosed, Fact};
+use crate::gateway::money::Money;
 use crate::gateway::plan::Plan;
 use crate::gateway::rate_card::Usage;
 use crate::gateway::time::{Span, Time};
 use crate::price::Reserved;
-use crate::price::tokens::{End, TokenTable};
+use crate::price::tokens::TokenTable;
 use crate::report::crossing::TokenEnds;
-use crate::report::fold::{About, Billed, Fold};
+use crate::report::fold::{About, Billed, Directory, Fold};
 use crate::report::numbers::count;
+use crate::report::series::Series;
+use crate::report::stability::{self, Metastable, Stability};
+use crate::report::statistics::stopping::{self, Decision};
 use crate::report::totals::Totals;
 use crate::report::{Assumption, Input, Names, Origin, Report, RequestWorstCase, Run, Traffic, Variant};
 use crate::sim::client::ClientError;
 use crate::sim::driver;
 use crate::sim::experiment::{self, Experiment, RunError};
 use crate::sim::observe::{self, Bill, Context, Observer, UserEnd};
-use crate::traffic::replay::link::Links;
 use crate::traffic::scale::WHOLE;
-use crate::traffic::stream;
-use crate::traffic::trace::{Batch, Order, Trace, TraceError};
+use crate::traffic::trace::Trace;
 
 /// What is to be simulated, and what is known about it.
 pub struct Job {
@@ -51,97 +56,114 @@ pub struct Job {
     pub figures: Vec<Assumption>,
     /// The capacity that each variant pays for by the hour.
     pub reserved: Vec<Vec<Reserved>>,
+    /// How precise the changes are to be, if seeds are to be added until they are.
+    pub precision: Option<Precision>,
+    /// What is varied beside the variants.
+    pub sweep: Option<SweepSpec>,
+    /// Whether a long sweep was agreed to.
+    pub is_agreed: bool,
 }
 
-/// Runs a job to its end.
+/// Runs a job to its end: its variants and what belongs to them, more seeds if they are asked for, then its sweep.
 ///
 /// # Errors
-/// If the trace is wrong, or a variant can't take it.
+/// If the trace is wrong, a variant can't take it, or a sweep is so long that it must be agreed to.
 pub fn simulate(job: Job, printer: &Printer) -> Result<Report, Failure> {
-    let progress = Progress::new(printer.shows_progress);
-    if printer.shows_progress {
-        count_rows(&job, progress.length());
-    }
-    let mut requests = stream::open(&job.traffic.base(job.traffic.options.order), &job.traffic.changes).map_err(Failure::usage)?;
-    let mut seen = Seen::default();
-    let recorded_under = job.experiment.variants.get(job.baseline.variant).ok_or_else(|| Failure::usage("a scenario without variants"))?;
-    let mut replay = Replay::new(&job.traffic, recorded_under, job.experiment.seeds.first().copied().unwrap_or_default());
-    let next_batch = || {
-        let mut batch = requests.next_batch()?;
-        if let Some(batch) = &mut batch {
-            seen.see(batch);
-            replay.see(batch)?;
-            adapt(batch, &job.traffic);
+    let planned = job.sweep.clone().map(|sweep| Planned::of(sweep, &job, printer)).transpose()?;
+    let lanes = Lanes::of(job.experiment.variants.clone());
+    let (mut done, learnt) = Pass { job: &job, lanes: lanes.clone().with_twins() }.run(&job.experiment.seeds, printer)?;
+    if let Some(precision) = job.precision {
+        let (pass, mut seeds) = (Pass { job: &job, lanes }, job.experiment.seeds.clone());
+        while let Decision::More(until) = look(&done, &job, precision) {
+            let first = seeds.first().copied().unwrap_or_default();
+            let more: Vec<u64> = (seeds.len() as u64..until as u64).map(|number| first.saturating_add(number)).collect();
+            done.extend(pass.run(&more, printer)?.0);
+            seeds.extend(more);
         }
-        Ok::<_, TraceError>(batch.map(Arc::new))
-    };
-    let (variants, roles) = tokens::with_ends(job.experiment.variants.clone());
-    let experiment = Experiment { variants, ..job.experiment.clone() };
-    let observer = |variant: usize, _: u64| {
-        let variant = &experiment.variants[variant];
-        Listener(Fold::with_tokens(Arc::clone(&variant.plan), tokens::table(variant)))
-    };
-    let runs = experiment::run(&experiment, next_batch, observer, |rows| progress.at(rows));
-    progress.finish();
-    let runs = runs.map_err(|error| failure(&job.traffic, requests.trace(), &error))?;
-    for note in requests.trace().map(Trace::notes).unwrap_or_default() {
-        printer.note(format!("note: {}: {note}", job.traffic.trace.display()));
     }
-    let learnt = Learnt { seen, replay: replay.finish(), links: requests.links() };
-    Ok(report(job, runs, &roles, learnt))
+    let mut report = report(job, done, learnt);
+    report.sweep = planned.map(|planned| planned.run(&report, printer)).transpose()?;
+    Ok(report)
 }
 
-/// Counts the rows of the trace beside the run, so that the bar learns where it ends. What is wrong with the trace, the run will say.
-fn count_rows(job: &Job, length: Arc<AtomicU64>) {
-    let (base, changes) = (job.traffic.base(Order::Count), job.traffic.changes.clone());
-    thread::spawn(move || {
-        let Ok(mut requests) = stream::open(&base, &changes) else { return };
-        let mut rows = 0;
-        while let Ok(Some(batch)) = requests.next_batch() {
-            rows += batch.rows.len() as u64;
+/// Whether the seeds so far say enough.
+fn look(done: &[Done], job: &Job, precision: Precision) -> Decision {
+    let bills = |variant: usize| done.iter().filter(move |run| (run.variant, run.role) == (variant, Role::AsIs)).map(|run| run.fold.totals.bill);
+    let bills: Vec<Vec<Money>> = (0..job.experiment.variants.len()).map(|variant| bills(variant).collect()).collect();
+    stopping::enough(&bills, job.baseline.variant, precision.half_width, precision.seeds_max as usize)
+}
+
+/// Runs of some configurations over a job's traffic.
+struct Pass<'a> {
+    job: &'a Job,
+    lanes: Lanes,
+}
+
+/// One run, folded.
+struct Done {
+    variant: usize,
+    role: Role,
+    seed: u64,
+    fold: Fold,
+    outputs_unrecorded: u64,
+}
+
+impl Pass<'_> {
+    /// The runs under `seeds`, as many at one time as there is memory for, and what was learnt of the traffic.
+    fn run(&self, seeds: &[u64], printer: &Printer) -> Result<(Vec<Done>, Learnt), Failure> {
+        let lanes = &self.lanes.configurations;
+        let at_once = capacity::lanes_at_once(lanes, Kept::Series, None) / lanes.len().max(1);
+        let (mut done, mut learnt) = (Vec::new(), None);
+        for seeds in seeds.chunks(at_once.max(1)) {
+            let (runs, of_traffic) = self.at_once(seeds, printer)?;
+            done.extend(runs);
+            learnt.get_or_insert(of_traffic);
         }
-        length.store(rows, Ordering::Relaxed);
+        learnt.map(|learnt| (done, learnt)).ok_or_else(|| Failure::usage("a scenario without seeds"))
+    }
+
+    fn at_once(&self, seeds: &[u64], printer: &Printer) -> Result<(Vec<Done>, Learnt), Failure> {
+        let (job, first_seed) = (self.job, self.job.experiment.seeds.first().copied().unwrap_or_default());
+        let progress = Progress::new(printer.shows_progress);
+        if printer.shows_progress {
+            count_rows(job, progress.length());
+        }
+        let recorded_under = job.experiment.variants.get(job.baseline.variant).ok_or_else(|| Failure::usage("a scenario without variants"))?;
+        let mut feed = Feed::open(&job.traffic, recorded_under, first_seed)?;
+        let experiment = Experiment { variants: self.lanes.configurations.clone(), seeds: seeds.to_vec(), threads: job.experiment.threads };
+        let observer = |lane: usize, _: u64| {
+            let configuration = &experiment.variants[lane];
+            Listener(Fold::with_tokens(Arc::clone(&configuration.plan), tokens::table(configuration)))
+        };
+        let runs = experiment::run(&experiment, || feed.next(), observer, |rows| progress.at(rows));
+        progress.finish();
+        let runs = runs.map_err(|error| failure(&job.traffic, feed.trace(), &error))?;
+        if seeds.first() == Some(&first_seed) {
+            for note in feed.trace().map(Trace::notes).unwrap_or_default() {
+                printer.note(format!("note: {}: {note}", job.traffic.trace.display()));
+            }
+        }
+        let learnt = feed.finish();
+        let done = runs.into_iter().map(|run| {
+            let (variant, role) = self.lanes.roles[run.variant];
+            let fold = checked(run.observer.0, &run.totals, &job.reserved[variant], learnt.seen.span());
+            Done { variant, role, seed: run.seed, fold, outputs_unrecorded: run.totals.outputs_unrecorded }
+        });
+        Ok((done.collect(), learnt))
+    }
+}
+
+/// Counts the rows of the trace beside the run, so that the bar learns where it ends.
+fn count_rows(job: &Job, length: Arc<AtomicU64>) {
+    let traffic = job.traffic.clone();
+    thread::spawn(move || {
+        if let Some(rows) = feed::count_rows(&traffic) {
+            length.store(rows, Ordering::Relaxed);
+        }
     });
 }
 
-/// Carries out what the scenario says about the rows of its trace.
-pub(super) fn adapt(batch: &mut Batch, traffic: &TrafficSpec) {
-    for name in &mut batch.first_seen.models {
-        if let Some((_, here)) = traffic.models.iter().find(|(there, _)| there == name) {
-            name.clone_from(here);
-        }
-    }
-    if traffic.max_tokens.is_some() {
-        batch.rows.iter_mut().for_each(|row| row.max_tokens = row.max_tokens.or(traffic.max_tokens));
-    }
-}
-
-/// What was learnt of the traffic while it went by.
-struct Learnt {
-    seen: Seen,
-    replay: Replayed,
-    links: Links,
-}
-
-/// What the traffic was, learnt as it goes by.
-#[derive(Debug, Default)]
-struct Seen {
-    requests: u64,
-    input_tokens: u64,
-    first: Option<Time>,
-    last: Time,
-}
-
-impl Seen {
-    fn see(&mut self, batch: &Batch) {
-        self.requests += batch.rows.len() as u64;
-        self.input_tokens += batch.rows.iter().map(|row| u64::from(row.input_tokens)).sum::<u64>();
-        self.first = self.first.or_else(|| batch.rows.first().map(|row| row.at));
-        self.last = batch.rows.last().map_or(self.last, |row| self.last.max(row.at));
-    }
-}
-
-fn failure(traffic: &TrafficSpec, trace: Option<&Trace>, error: &RunError) -> Failure {
+pub(super) fn failure(traffic: &TrafficSpec, trace: Option<&Trace>, error: &RunError) -> Failure {
     match error {
         RunError::Trace(error) => Failure::usage(error),
         RunError::Client { variant, error } => {
@@ -170,7 +192,7 @@ fn hint(error: &ClientError, traffic: &TrafficSpec) -> &'static str {
     }
 }
 
-fn report(job: Job, runs: Vec<experiment::Run<Listener>>, roles: &[(usize, End)], learnt: Learnt) -> Report {
+fn report(job: Job, done: Vec<Done>, learnt: Learnt) -> Report {
     let Learnt { seen, replay, links } = learnt;
     let first = seen.first.unwrap_or_default();
     let traffic = Traffic {
@@ -180,29 +202,8 @@ fn report(job: Job, runs: Vec<experiment::Run<Listener>>, roles: &[(usize, End)]
         first,
         span: seen.last.since(first),
     };
-    let mut variants: Vec<Variant> = job.experiment.variants.iter().map(empty).collect();
-    let (mut unrecorded, mut who) = (0, None);
-    for run in runs {
-        let (index, end) = roles[run.variant];
-        let (variant, plan) = (&mut variants[index], &job.experiment.variants[index].plan);
-        unrecorded = run.totals.outputs_unrecorded;
-        let Fold { totals, series, directory, .. } = checked(run.observer.0, &run.totals, &job.reserved[index], (first, seen.last));
-        let ends = || TokenEnds { low: Vec::new(), high: Vec::new() };
-        match end {
-            End::Low => variant.token_ends.get_or_insert_with(ends).low.push(totals.bill),
-            End::High => variant.token_ends.get_or_insert_with(ends).high.push(totals.bill),
-            End::Middle => {
-                variant.names.keys = directory.keys.names().to_vec();
-                variant.names.teams = directory.teams.names().to_vec();
-                variant.worst_case = worst_case(plan, &tokens::table(&job.experiment.variants[index]), &totals, &seen);
-                variant.runs.push(Run { seed: run.seed, totals, series });
-                who = who.or_else(|| (index == job.baseline.variant).then_some(directory));
-            }
-        }
-    }
-    for (variant, simulated) in variants.iter_mut().zip(&job.experiment.variants) {
-        variant.crossings = tokens::crossings(&tokens::table(simulated), &variant.merged(), variant.runs.len());
-    }
+    let unrecorded = done.last().map_or(0, |run| run.outputs_unrecorded);
+    let (variants, who) = variants(&job, done, &seen);
     let mut assumptions = job.assumptions;
     let place = assumptions.iter().position(|assumption| assumption.what == "answer quality").unwrap_or(assumptions.len());
     assumptions.splice(place..place, tokens::assumptions(&variants));
@@ -231,13 +232,54 @@ fn report(job: Job, runs: Vec<experiment::Run<Listener>>, roles: &[(usize, End)]
         reference: job.baseline.variant,
         memory,
         scripted: memory::scripted(&job.experiment.variants, first),
-        precision: None,
+        precision: job.precision.map(|precision| precision.half_width),
         baseline,
         coverage: replay.covered,
         imputed: replay.drawn,
         sweep: None,
         expectations: Vec::new(),
     }
+}
+
+/// The variants with their runs, and who may ask in the one that a log is held against.
+fn variants(job: &Job, done: Vec<Done>, seen: &Seen) -> (Vec<Variant>, Option<Directory>) {
+    let configurations = &job.experiment.variants;
+    let mut variants: Vec<Variant> = configurations.iter().map(empty).collect();
+    let mut twins: Vec<Vec<Series>> = vec![Vec::new(); variants.len()];
+    let mut who = None;
+    for Done { variant: index, role, seed, fold, .. } in done {
+        let Fold { totals, series, directory, .. } = fold;
+        let variant = &mut variants[index];
+        let ends = || TokenEnds { low: Vec::new(), high: Vec::new() };
+        match role {
+            Role::TokensLow => variant.token_ends.get_or_insert_with(ends).low.push(totals.bill),
+            Role::TokensHigh => variant.token_ends.get_or_insert_with(ends).high.push(totals.bill),
+            Role::WithoutTrigger => twins[index].push(series),
+            Role::AsIs => {
+                variant.names.keys = directory.keys.names().to_vec();
+                variant.names.teams = directory.teams.names().to_vec();
+                variant.worst_case = worst_case(&configurations[index].plan, &tokens::table(&configurations[index]), &totals, seen);
+                variant.runs.push(Run { seed, totals, series });
+                who = who.or_else(|| (index == job.baseline.variant).then_some(directory));
+            }
+        }
+    }
+    for ((variant, simulated), twins) in variants.iter_mut().zip(configurations).zip(&twins) {
+        variant.crossings = tokens::crossings(&tokens::table(simulated), &variant.merged(), variant.runs.len());
+        variant.stability = Some(stability(variant, simulated, twins, seen));
+    }
+    (variants, who)
+}
+
+/// Whether a variant stands its load. Its `twins` were run under the first of its seeds.
+fn stability(variant: &Variant, simulated: &driver::Variant, twins: &[Series], seen: &Seen) -> Stability {
+    let series = || variant.runs.iter().map(|run| &run.series);
+    let with: Vec<&Series> = series().take(twins.len()).collect();
+    let metastable = match simulated.world.trigger() {
+        Some(trigger) if !twins.is_empty() => stability::metastable(&with, &Vec::from_iter(twins), trigger, seen.span()),
+        _ => Metastable::NoTrigger,
+    };
+    Stability { saturated: stability::saturated(series(), seen.span()), metastable }
 }
 
 /// A variant that has not been run yet.

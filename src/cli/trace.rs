@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::args::{ConvertArguments, Format, InfoArguments, ReadArguments, SynthArguments};
 use super::check::loaded;
-use super::simulate::adapt;
+use super::feed::adapt;
 use super::{Exit, Failure, Printer};
 use crate::config;
 use crate::gateway::money::Money;

@@ -1,5 +1,12 @@
 //! What a sweep found: the results of every variant at every cell. Knows neither how a cell was made nor how it is drawn.
 
+mod csv;
+mod tally;
+
+pub(super) use self::csv::write_csv;
+pub use self::tally::{Seeds, Tally};
+
+use super::Run;
 use crate::gateway::money::Money;
 use crate::gateway::time::Span;
 
@@ -64,4 +71,20 @@ pub struct CellResult {
     pub attempts: u64,
     /// Requests that users made: what clients sent again is not counted again.
     pub requests: u64,
+}
+
+impl CellResult {
+    /// What these runs of a variant are as a cell.
+    pub fn of(runs: &[Run]) -> Self {
+        let mut seeds = Seeds::default();
+        runs.iter().for_each(|run| seeds.add(&Tally::from(&run.totals)));
+        seeds.result()
+    }
+}
+
+impl Sweep {
+    /// The value of an axis in a cell, as TOML has it; `None` for the scenario's own.
+    pub fn value<'a>(&'a self, cell: &Cell, axis: usize) -> Option<&'a str> {
+        cell.at[axis].map(|value| self.axes[axis].values[value].as_str())
+    }
 }

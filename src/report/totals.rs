@@ -281,7 +281,7 @@ impl Users {
         self.outcomes.total() + self.not_sent
     }
 
-    fn merge(&mut self, other: &Self) {
+    pub(super) fn merge(&mut self, other: &Self) {
         self.outcomes += &other.outcomes;
         self.retries += other.retries;
         self.not_sent += other.not_sent;

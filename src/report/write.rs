@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use super::{Report, frame, json};
+use super::{Report, frame, json, sweep};
 
 /// The version of `report.json` that is written; it changes when a field changes its meaning or goes.
 pub const VERSION: u32 = 1;
@@ -95,6 +95,10 @@ pub fn write(report: &Report, reports: &Path) -> Result<PathBuf, WriteError> {
     keep("report.json", &mut |file| write_json(report, file).map_err(|error| error.to_string()))?;
     keep("series.csv", &mut |file| frame::write_csv(&mut series, file).map_err(|error| error.to_string()))?;
     keep("series.parquet", &mut |file| frame::write_parquet(&mut series, file).map_err(|error| error.to_string()))?;
+    if let Some(sweep) = &report.sweep {
+        let names: Vec<&str> = report.variants.iter().map(|variant| variant.name.as_str()).collect();
+        keep("sweep.csv", &mut |file| sweep::write_csv(sweep, &names, report.reference, file).map_err(|error| error.to_string()))?;
+    }
     Ok(directory)
 }
 
