@@ -6,6 +6,7 @@ mod cli;
 mod clients;
 mod dollars;
 mod golden;
+mod library;
 mod prices;
 mod readme;
 mod realistic;
