@@ -52,8 +52,8 @@ pub enum Format {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Replays the scenario's traffic through every variant, prints what each costs and why, and writes
-report.json, series.csv and series.parquet to DIR/NAME/, NAME being the scenario's name; with a
-sweep, sweep.csv too. Cells of a sweep run side by side over traffic that is read once for as many
+report.json, report.md, series.csv and series.parquet to DIR/NAME/, NAME being the scenario's name;
+with a sweep, sweep.csv too. Cells of a sweep run side by side over traffic that is read once for as many
 as half of the free memory holds: 0.3 MB a run, and 192 bytes for each answer its cache can hold.
 
 Examples:

@@ -40,7 +40,7 @@ pub fn of_file(role: &'static str, path: &Path) -> io::Result<Input> {
 fn input(role: &'static str, path: &Path, digest: &[u8], bytes: u64) -> Input {
     let sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     let file = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-    Input { role, file, sha256, bytes }
+    Input { role: role.into(), file, sha256, bytes }
 }
 
 #[cfg(test)]

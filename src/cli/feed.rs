@@ -7,6 +7,7 @@ use super::replay::{Replay, Replayed};
 use crate::config::scenario::TrafficSpec;
 use crate::gateway::time::Time;
 use crate::sim::driver::Variant;
+use crate::traffic::digest::Digest;
 use crate::traffic::replay::link::Links;
 use crate::traffic::stream::{self, Source};
 use crate::traffic::trace::{Batch, Order, Trace, TraceError};
@@ -32,6 +33,8 @@ pub struct Learnt {
 /// What the traffic was, learnt as it goes by.
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
+    /// What identifies it.
+    pub digest: Digest,
     /// Rows.
     pub requests: u64,
     /// Of all rows.
@@ -62,6 +65,7 @@ impl<'a> Feed<'a> {
             self.seen.see(batch);
             self.replay.see(batch)?;
             adapt(batch, self.traffic);
+            self.seen.digest.add(batch);
         }
         Ok(batch.map(Arc::new))
     }

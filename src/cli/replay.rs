@@ -51,7 +51,7 @@ fn covered(coverage: &Coverage, habits: &Habits) -> coverage::Coverage {
         _ => usual,
     };
     let fields = coverage.fields.iter().map(|covered| Field {
-        name: covered.field,
+        name: covered.field.into(),
         instead: instead(covered.field, covered.instead).to_owned(),
         rows: covered.rows,
         hanging: covered.dollars_without,

@@ -11,7 +11,7 @@ use crate::config::scenario::{Scenario, ScenarioVariant};
 use crate::config::{self, Options};
 use crate::report::expect::Expectation;
 use crate::report::write::Place;
-use crate::report::{Origin, Report, table, write};
+use crate::report::{Origin, Report, table, trust, write};
 use crate::sim::driver::Variant;
 use crate::sim::experiment::Experiment;
 
@@ -102,7 +102,7 @@ fn conclude(mut report: Report, expectations: &[Expectation], arguments: &RunArg
     for verdict in report.expectations.iter().filter(|verdict| !verdict.holds) {
         printer.note(format!("error: expectation failed: variant `{}`: expected {}, found {}", verdict.variant, verdict.expected, verdict.found));
     }
-    if let Some(missed) = report.baseline.as_ref().and_then(table::verdict) {
+    if let Some(missed) = report.baseline.as_ref().and_then(trust::missed) {
         printer.note(format!("error: {missed}\nhint: the first variant, or the one that [baseline] names, must be what the log was recorded under"));
         return Ok(Exit::Incomplete);
     }

@@ -198,6 +198,7 @@ fn report(job: Job, done: Vec<Done>, learnt: Learnt) -> Report {
     let traffic = Traffic {
         name: job.traffic.trace.file_name().unwrap_or(job.traffic.trace.as_os_str()).to_string_lossy().into_owned(),
         origin: job.origin,
+        digest: seen.digest.finish(),
         requests: seen.requests,
         first,
         span: seen.last.since(first),

@@ -223,4 +223,4 @@ fn date(at: Time) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,5 +1,7 @@
 //! Which fields a log has, what stands in where it lacks them, and how many dollars hang on that. Data only: the traffic counts.
 
+use std::borrow::Cow;
+
 use crate::gateway::money::Money;
 
 /// How well a log covers what a replay wants to know.
@@ -15,7 +17,7 @@ pub struct Coverage {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Field {
     /// What it is called: `output tokens`.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// What is assumed for a row that lacks it.
     pub instead: String,
     /// Rows that have it.

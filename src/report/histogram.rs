@@ -1,5 +1,7 @@
 //! Durations in log-linear buckets: quantiles of any number of requests in fixed memory, in integers. Knows nothing of what it measures.
 
+use std::fmt;
+
 use crate::gateway::time::Span;
 
 /// Bits of precision within one power of two: a quantile is off by at most one part in 128.
@@ -53,6 +55,18 @@ impl Histogram {
         None
     }
 
+    /// The histogram that was written as `text`, with its longest duration.
+    pub fn parse(text: &str, longest: Span) -> Option<Self> {
+        let mut histogram = Self { longest, ..Self::default() };
+        for pair in text.split_ascii_whitespace() {
+            let (bucket, count) = pair.split_once(':')?;
+            let count: u64 = count.parse().ok()?;
+            *histogram.counts.get_mut(bucket.parse::<usize>().ok()?)? = count;
+            histogram.seen = histogram.seen.checked_add(count)?;
+        }
+        Some(histogram)
+    }
+
     /// Counts all that `other` has counted.
     pub fn merge(&mut self, other: &Self) {
         for (mine, theirs) in self.counts.iter_mut().zip(&other.counts) {
@@ -60,6 +74,17 @@ impl Histogram {
         }
         self.seen += other.seen;
         self.longest = self.longest.max(other.longest);
+    }
+}
+
+impl fmt::Display for Histogram {
+    /// Buckets that hold anything, each with its count: `412:7 413:20`. What [`Histogram::parse`] reads.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let held = self.counts.iter().enumerate().filter(|(_, count)| **count > 0);
+        for (nth, (bucket, count)) in held.enumerate() {
+            write!(f, "{}{bucket}:{count}", if nth == 0 { "" } else { " " })?;
+        }
+        Ok(())
     }
 }
 
@@ -115,6 +140,12 @@ mod tests {
             spans.sort_unstable();
             let exact = spans[(spans.len() as u64 * q).div_ceil(1000) as usize - 1];
             prop_assert!(found.abs_diff(exact) <= exact / 128 + 1, "{found} for {exact}");
+        }
+
+        #[test]
+        fn what_is_written_is_read(spans in prop::collection::vec(any::<u64>().prop_map(|x| x >> (x % 50)), 0..50)) {
+            let histogram = of(&spans);
+            prop_assert_eq!(Histogram::parse(&histogram.to_string(), histogram.longest()), Some(histogram));
         }
 
         #[test]

@@ -1,271 +1,194 @@
-//! The shape of `report.json`: twins of the report's types that may be written. What a field means is told at its original.
+//! The shape of `report.json`, in both directions: twins of the report's types that may be written and read. What a field means is told at its
+//! original; what a reader of the file can't know without is said here too, and becomes `docs/report.schema.json`.
 
 mod replay;
+mod run;
+#[cfg(test)]
+mod schema;
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::cause::{POSITIONS, Waste, position_name};
-use super::histogram::Histogram;
-use super::totals::{DENIAL_NAMES, Demand, Incidents, Ledger, Supply, Tokens, Totals, Users};
-use super::{Names, Origin, Report, Run, Spread, Variant, write};
-use crate::gateway::failure::FailureClass;
+use super::series::Series;
+use super::{Assumption, Input, Names, Origin, Report, RequestWorstCase, Spread, Traffic, Variant, crossing, expect, write};
 use crate::gateway::money::Money;
+use crate::gateway::plan::WorstCase;
+use crate::gateway::time::{Span, Time};
+use crate::price::tokens::{ModelPair, Ratio, RatioRange, TokenRule};
 
-/// The whole file.
-#[derive(Serialize)]
+/// A text of the report: borrowed to write it, owned when it was read.
+type Text<'a> = Cow<'a, str>;
+/// A name that gwsim gives.
+type Name = Cow<'static, str>;
+
+/// What `gwsim run` found: every variant under every seed. Money is a string of dollars with 12 decimals, exact.
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "Report"))]
 pub(super) struct ReportJson<'a> {
+    /// Of this format. It changes when a field changes its meaning or goes; new fields may come without a new version.
     version: u32,
-    gwsim: &'static str,
-    name: &'a str,
-    prices: &'a str,
+    /// The version of gwsim that wrote it.
+    gwsim: Text<'a>,
+    /// The scenario's name.
+    name: Text<'a>,
+    /// Whose prices, and of what date.
+    prices: Text<'a>,
     inputs: Vec<InputJson<'a>>,
     traffic: TrafficJson<'a>,
+    /// What the numbers rest on beside the inputs.
     assumptions: Vec<AssumptionJson<'a>>,
+    /// Every single figure behind them that has a source of its own.
     figures: Vec<AssumptionJson<'a>>,
+    /// The longest time that anything in a gateway or a world remembers, of what the runs made use of.
+    memory_ns: u64,
+    /// Times, from and until, in which the scenario itself makes something happen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    scripted_ns: Vec<(u64, u64)>,
+    /// The precision at which no more seeds were run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    precision: Option<f64>,
     seeds: Vec<u64>,
+    /// The number of the variant, from 0, that the others are compared with.
+    reference: usize,
     variants: Vec<VariantJson<'a>>,
+    /// The log held against the variant that it was recorded under.
     #[serde(skip_serializing_if = "Option::is_none")]
     baseline: Option<replay::BaselineJson<'a>>,
+    /// What the log covers.
     #[serde(skip_serializing_if = "Option::is_none")]
     coverage: Option<Vec<replay::CoverageJson<'a>>>,
+    /// What was drawn because the traffic lacks it.
     #[serde(skip_serializing_if = "Option::is_none")]
     imputed: Option<replay::ImputedJson>,
     expectations: Vec<VerdictJson<'a>>,
 }
 
-#[derive(Serialize)]
+/// The part that every version has.
+#[derive(Deserialize)]
+pub(super) struct Envelope {
+    pub version: u32,
+    #[serde(default)]
+    pub gwsim: String,
+}
+
+/// A file that went into the run.
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct InputJson<'a> {
-    role: &'a str,
-    file: &'a str,
-    sha256: &'a str,
+    role: Text<'a>,
+    /// Its name, without directories.
+    file: Text<'a>,
+    sha256: Text<'a>,
     bytes: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct TrafficJson<'a> {
-    name: &'a str,
-    origin: &'static str,
+    name: Text<'a>,
+    origin: OriginJson,
+    /// Of the requests as the variants had them: equal digests are the same traffic.
+    digest: Text<'a>,
     requests: u64,
+    /// The first arrival, in nanoseconds since the Unix epoch.
     first_ns: u64,
+    /// From the first arrival to the last.
     span_ns: u64,
 }
 
-#[derive(Serialize)]
-struct AssumptionJson<'a> {
-    what: &'a str,
-    value: &'a str,
-    source: &'a str,
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+enum OriginJson {
+    Recorded,
+    Synthetic,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct AssumptionJson<'a> {
+    what: Text<'a>,
+    value: Text<'a>,
+    source: Text<'a>,
+}
+
+/// How an expectation of the scenario came out.
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct VerdictJson<'a> {
-    variant: &'a str,
-    expected: &'a str,
-    found: &'a str,
+    variant: Text<'a>,
+    expected: Text<'a>,
+    found: Text<'a>,
     holds: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct VariantJson<'a> {
-    name: &'a str,
+    name: Text<'a>,
+    /// Over the seeds.
     bill: SpreadJson,
+    /// The most that a request of the traffic's mean size can cause, whatever happens.
     worst_case_of_a_request: Option<WorstCaseJson<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     bill_at_ends_of_token_counts: Option<EndsJson>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     answered_by_other_model: Vec<CrossingJson<'a>>,
-    runs: Vec<RunJson<'a>>,
+    /// One for each seed.
+    runs: Vec<run::RunJson<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct WorstCaseJson<'a> {
-    model: &'a str,
+    model: Text<'a>,
     input_tokens: u32,
     calls: u32,
     cost: Usd,
 }
 
-#[derive(Serialize)]
+/// The bill with all ratios of token counts at the lower, and at the upper ends of their ranges.
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct EndsJson {
     low: SpreadJson,
     high: SpreadJson,
+    /// The same by seed.
+    low_by_seed: Vec<Usd>,
+    high_by_seed: Vec<Usd>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct CrossingJson<'a> {
-    asked: &'a str,
-    answered: &'a str,
+    asked: Text<'a>,
+    answered: Text<'a>,
     /// `false`: they were taken to be the same.
     token_counts_compared: bool,
+    /// The rule that compares them, with the ends of its ratios in millionths.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<RuleJson<'a>>,
     calls: u64,
     bill: Usd,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct RuleJson<'a> {
+    from: Text<'a>,
+    to: Text<'a>,
+    input_per_million: (u32, u32),
+    output_per_million: (u32, u32),
+}
+
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct SpreadJson {
     mean: Usd,
     min: Usd,
     max: Usd,
-}
-
-#[derive(Serialize)]
-struct RunJson<'a> {
-    seed: u64,
-    bill: Usd,
-    requests: RequestsJson,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    users: Option<UsersJson>,
-    calls: CallsJson,
-    cause: CauseJson,
-    by_position: BTreeMap<&'static str, Usd>,
-    ledger: LedgerJson,
-    tokens: TokensJson,
-    latency: LatencyJson,
-    first_token: LatencyJson,
-    incidents: IncidentsJson,
-    largest: LargestJson,
-    by_model_asked: Vec<DemandJson<'a>>,
-    by_team: Vec<DemandJson<'a>>,
-    by_key: Vec<DemandJson<'a>>,
-    by_model_called: Vec<SupplyJson<'a>>,
-    by_deployment: Vec<SupplyJson<'a>>,
-    series_width_s: u64,
-}
-
-#[derive(Serialize)]
-struct RequestsJson {
-    arrived: u64,
-    served: u64,
-    cached: u64,
-    shared: u64,
-    refused: u64,
-    failed: u64,
-    abandoned: u64,
-    other_model: u64,
-    refused_by: BTreeMap<&'static str, u64>,
-    failed_by: BTreeMap<&'static str, u64>,
-}
-
-#[derive(Serialize)]
-struct UsersJson {
-    calls: u64,
-    answered: u64,
-    refused: u64,
-    failed: u64,
-    abandoned: u64,
-    not_sent: u64,
-    retries: u64,
-    latency: LatencyJson,
-}
-
-#[derive(Serialize)]
-struct CallsJson {
-    sent: u64,
-    retries: u64,
-    fallbacks: u64,
-    rate_limited: u64,
-    prompt_cache_hits: u64,
-    by_position: BTreeMap<&'static str, u64>,
-    delivered: u64,
-    failed: u64,
-    timed_out: u64,
-    cancelled: u64,
-    discarded: u64,
-    failed_by: BTreeMap<&'static str, u64>,
-}
-
-#[derive(Serialize)]
-struct CauseJson {
-    base: Usd,
-    premium_of_place: Usd,
-    prompt_cache: Usd,
-    undelivered: Usd,
-    wasted: Usd,
-    wasted_by: BTreeMap<&'static str, BTreeMap<&'static str, Usd>>,
-    of_which_shared: Usd,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reserved: Option<Usd>,
-}
-
-#[derive(Serialize)]
-struct LedgerJson {
-    confirmed: Usd,
-    presumed: Usd,
-    confirmed_calls: u64,
-    presumed_calls: u64,
-    corrected_calls: u64,
-}
-
-#[derive(Serialize)]
-struct TokensJson {
-    input: u64,
-    cache_read: u64,
-    cache_write: u64,
-    output: u64,
-    reasoning: u64,
-    output_delivered: u64,
-}
-
-#[derive(Serialize)]
-struct LatencyJson {
-    seen: u64,
-    p50_us: Option<u64>,
-    p95_us: Option<u64>,
-    p99_us: Option<u64>,
-    max_us: u64,
-}
-
-#[derive(Serialize)]
-struct IncidentsJson {
-    observed_refusals: u64,
-    followed: u64,
-    queued: u64,
-    skipped: u64,
-    cooldowns: u64,
-    breakers_opened: u64,
-    budget_alerts: u64,
-    fallback_alerts: u64,
-    loop_alerts: u64,
-    recoveries: u64,
-    breaches: u64,
-    breached: Usd,
-    cache_saved: Usd,
-    calls_queued: u64,
-    calls_queued_ms: u64,
-    calls_turned_away: u64,
-}
-
-#[derive(Serialize)]
-struct LargestJson {
-    calls_of_one_request: u32,
-    worst_case_of_one_call: Usd,
-    bill_of_one_call: Usd,
-}
-
-#[derive(Serialize)]
-struct DemandJson<'a> {
-    name: &'a str,
-    requests: u64,
-    answered: u64,
-    other_model: u64,
-    refused: u64,
-    failed: u64,
-    calls: u64,
-    bill: Usd,
-}
-
-#[derive(Serialize)]
-struct SupplyJson<'a> {
-    name: &'a str,
-    calls: u64,
-    delivered: u64,
-    rate_limited: u64,
-    failed: u64,
-    input_tokens: u64,
-    output_tokens: u64,
-    bill: Usd,
 }
 
 /// Money as a string of dollars with 12 decimals.
@@ -277,220 +200,209 @@ impl Serialize for Usd {
     }
 }
 
+impl<'de> Deserialize<'de> for Usd {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Text::deserialize(deserializer)?;
+        amount(&text).map(Self).ok_or_else(|| serde::de::Error::custom(format!("`{text}` is not an amount of dollars with 12 decimals")))
+    }
+}
+
+/// The amount that [`Money::decimal`] wrote.
+pub(super) fn amount(text: &str) -> Option<Money> {
+    let (sign, digits) = text.strip_prefix('-').map_or((1, text), |digits| (-1, digits));
+    let (whole, parts) = digits.split_once('.')?;
+    let are_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if parts.len() != 12 || !are_digits(whole) || !are_digits(parts) {
+        return None;
+    }
+    let picodollars = whole.parse::<i128>().ok()?.checked_mul(Money::PER_USD)?.checked_add(parts.parse().ok()?)?;
+    Some(Money(sign * picodollars))
+}
+
 impl<'a> ReportJson<'a> {
     pub(super) fn of(report: &'a Report) -> Self {
-        let origin = match report.traffic.origin {
-            Origin::Recorded => "recorded",
-            Origin::Synthetic => "synthetic",
-        };
-        let input = |input: &'a super::Input| InputJson { role: input.role, file: &input.file, sha256: &input.sha256, bytes: input.bytes };
-        let assumption = |it: &'a super::Assumption| AssumptionJson { what: &it.what, value: &it.value, source: &it.source };
-        let verdict =
-            |it: &'a super::expect::Verdict| VerdictJson { variant: &it.variant, expected: &it.expected, found: &it.found, holds: it.holds };
         Self {
             version: write::VERSION,
-            gwsim: env!("CARGO_PKG_VERSION"),
-            name: &report.name,
-            prices: &report.prices,
-            inputs: report.inputs.iter().map(input).collect(),
-            traffic: TrafficJson {
-                name: &report.traffic.name,
-                origin,
-                requests: report.traffic.requests,
-                first_ns: report.traffic.first.0,
-                span_ns: report.traffic.span.0,
-            },
-            assumptions: report.assumptions.iter().map(assumption).collect(),
-            figures: report.figures.iter().map(assumption).collect(),
+            gwsim: env!("CARGO_PKG_VERSION").into(),
+            name: (&report.name).into(),
+            prices: (&report.prices).into(),
+            inputs: report.inputs.iter().map(InputJson::of).collect(),
+            traffic: TrafficJson::of(&report.traffic),
+            assumptions: report.assumptions.iter().map(AssumptionJson::of).collect(),
+            figures: report.figures.iter().map(AssumptionJson::of).collect(),
+            memory_ns: report.memory.0,
+            scripted_ns: report.scripted.iter().map(|(from, until)| (from.0, until.0)).collect(),
+            precision: report.precision,
             seeds: report.variants.first().map_or_else(Vec::new, |variant| variant.runs.iter().map(|run| run.seed).collect()),
+            reference: report.reference,
             variants: report.variants.iter().map(VariantJson::of).collect(),
             baseline: report.baseline.as_ref().map(replay::BaselineJson::of),
             coverage: report.coverage.as_ref().map(replay::coverage),
             imputed: report.imputed.as_ref().map(replay::ImputedJson::of),
-            expectations: report.expectations.iter().map(verdict).collect(),
+            expectations: report.expectations.iter().map(VerdictJson::of).collect(),
         }
+    }
+
+    /// The report again. `series` gives those of a variant and a seed.
+    ///
+    /// # Errors
+    /// If it contradicts itself.
+    pub(super) fn read(self, mut series: impl FnMut(&str, u64) -> Result<Series, String>) -> Result<Report, String> {
+        let variants = self.variants.into_iter().map(|variant| variant.read(&mut series)).collect::<Result<Vec<_>, _>>()?;
+        if variants.get(self.reference).is_none() || variants.iter().any(|variant| variant.runs.is_empty()) {
+            return Err("a variant is missing, or has no runs".to_owned());
+        }
+        Ok(Report {
+            name: self.name.into_owned(),
+            inputs: self.inputs.into_iter().map(InputJson::read).collect(),
+            prices: self.prices.into_owned(),
+            traffic: self.traffic.read(),
+            assumptions: self.assumptions.into_iter().map(AssumptionJson::read).collect(),
+            figures: self.figures.into_iter().map(AssumptionJson::read).collect(),
+            variants,
+            reference: self.reference,
+            memory: Span(self.memory_ns),
+            scripted: self.scripted_ns.into_iter().map(|(from, until)| (Time(from), Time(until))).collect(),
+            precision: self.precision,
+            baseline: self.baseline.map(replay::BaselineJson::read).transpose()?,
+            coverage: self.coverage.map(replay::read_coverage),
+            imputed: self.imputed.map(replay::ImputedJson::read),
+            sweep: None,
+            expectations: self.expectations.into_iter().map(VerdictJson::read).collect(),
+        })
+    }
+}
+
+impl<'a> InputJson<'a> {
+    fn of(input: &'a Input) -> Self {
+        let Input { role, file, sha256, bytes } = input;
+        Self { role: role.as_ref().into(), file: file.into(), sha256: sha256.into(), bytes: *bytes }
+    }
+
+    fn read(self) -> Input {
+        let Self { role, file, sha256, bytes } = self;
+        Input { role: Cow::Owned(role.into_owned()), file: file.into_owned(), sha256: sha256.into_owned(), bytes }
+    }
+}
+
+impl<'a> TrafficJson<'a> {
+    fn of(traffic: &'a Traffic) -> Self {
+        let Traffic { name, origin, digest, requests, first, span } = traffic;
+        let origin = match origin {
+            Origin::Recorded => OriginJson::Recorded,
+            Origin::Synthetic => OriginJson::Synthetic,
+        };
+        Self { name: name.into(), origin, digest: digest.into(), requests: *requests, first_ns: first.0, span_ns: span.0 }
+    }
+
+    fn read(self) -> Traffic {
+        let origin = match self.origin {
+            OriginJson::Recorded => Origin::Recorded,
+            OriginJson::Synthetic => Origin::Synthetic,
+        };
+        let (name, digest) = (self.name.into_owned(), self.digest.into_owned());
+        Traffic { name, origin, digest, requests: self.requests, first: Time(self.first_ns), span: Span(self.span_ns) }
+    }
+}
+
+impl<'a> AssumptionJson<'a> {
+    fn of(assumption: &'a Assumption) -> Self {
+        let Assumption { what, value, source } = assumption;
+        Self { what: what.into(), value: value.into(), source: source.into() }
+    }
+
+    fn read(self) -> Assumption {
+        Assumption { what: self.what.into_owned(), value: self.value.into_owned(), source: self.source.into_owned() }
+    }
+}
+
+impl<'a> VerdictJson<'a> {
+    fn of(verdict: &'a expect::Verdict) -> Self {
+        let expect::Verdict { variant, expected, found, holds } = verdict;
+        Self { variant: variant.into(), expected: expected.into(), found: found.into(), holds: *holds }
+    }
+
+    fn read(self) -> expect::Verdict {
+        let Self { variant, expected, found, holds } = self;
+        expect::Verdict { variant: variant.into_owned(), expected: expected.into_owned(), found: found.into_owned(), holds }
     }
 }
 
 impl<'a> VariantJson<'a> {
     fn of(variant: &'a Variant) -> Self {
-        let bill = spread(variant.bill());
-        let bill_at_ends_of_token_counts = variant.token_ends.as_ref().map(|ends| EndsJson { low: spread(ends.low()), high: spread(ends.high()) });
-        let crossings = variant.crossings.iter().map(|crossing| CrossingJson {
-            asked: &crossing.pair.asked,
-            answered: &crossing.pair.answered,
-            token_counts_compared: crossing.pair.rule.is_some(),
-            calls: crossing.calls,
-            bill: Usd(crossing.bill),
-        });
-        let answered_by_other_model = crossings.collect();
-        let runs = variant.runs.iter().map(|run| RunJson::of(run, &variant.names)).collect();
         let worst_case_of_a_request = variant.worst_case.as_ref().map(|worst| WorstCaseJson {
-            model: &worst.model,
+            model: (&worst.model).into(),
             input_tokens: worst.input_tokens,
             calls: worst.most.calls,
             cost: Usd(worst.most.cost),
         });
-        Self { name: &variant.name, bill, worst_case_of_a_request, bill_at_ends_of_token_counts, answered_by_other_model, runs }
+        Self {
+            name: (&variant.name).into(),
+            bill: spread(variant.bill()),
+            worst_case_of_a_request,
+            bill_at_ends_of_token_counts: variant.token_ends.as_ref().map(EndsJson::of),
+            answered_by_other_model: variant.crossings.iter().map(CrossingJson::of).collect(),
+            runs: variant.runs.iter().map(|run| run::RunJson::of(run, &variant.names)).collect(),
+        }
+    }
+
+    fn read(self, series: &mut impl FnMut(&str, u64) -> Result<Series, String>) -> Result<Variant, String> {
+        let name = self.name.into_owned();
+        let mut names = Names::default();
+        let runs = self.runs.into_iter().map(|run| {
+            let series = series(&name, run.seed)?;
+            run.read(&mut names, series)
+        });
+        let runs = runs.collect::<Result<_, _>>()?;
+        let worst_case = self.worst_case_of_a_request.map(|worst| {
+            let WorstCaseJson { model, input_tokens, calls, cost } = worst;
+            RequestWorstCase { model: model.into_owned(), input_tokens, most: WorstCase { calls, cost: cost.0 } }
+        });
+        let crossings = self.answered_by_other_model.into_iter().map(CrossingJson::read).collect();
+        let token_ends = self.bill_at_ends_of_token_counts.map(EndsJson::read);
+        Ok(Variant { name, names, worst_case, crossings, token_ends, stability: None, runs })
     }
 }
 
-impl<'a> RunJson<'a> {
-    fn of(run: &'a Run, names: &'a Names) -> Self {
-        let totals = &run.totals;
-        Self {
-            seed: run.seed,
-            bill: Usd(totals.bill),
-            requests: requests(totals),
-            users: totals.users.as_deref().map(users),
-            calls: calls(totals),
-            cause: cause(totals),
-            by_position: by_position(&totals.by_position),
-            ledger: ledger(&totals.ledger),
-            tokens: tokens(&totals.tokens),
-            latency: latency(&totals.latency),
-            first_token: latency(&totals.first_token),
-            incidents: incidents(&totals.incidents),
-            largest: LargestJson {
-                calls_of_one_request: totals.calls_of_one_request_max,
-                worst_case_of_one_call: Usd(totals.worst_case_of_one_call_max),
-                bill_of_one_call: Usd(totals.bill_of_one_call_max),
-            },
-            by_model_asked: demands(&totals.asked, &names.models),
-            by_team: demands(&totals.teams, &names.teams),
-            by_key: demands(&totals.keys, &names.keys),
-            by_model_called: supplies(&totals.called, &names.models),
-            by_deployment: supplies(&totals.deployments, &names.deployments),
-            series_width_s: run.series.width().0 / 1_000_000_000,
-        }
+impl EndsJson {
+    fn of(ends: &crossing::TokenEnds) -> Self {
+        let by_seed = |bills: &[Money]| bills.iter().copied().map(Usd).collect();
+        Self { low: spread(ends.low()), high: spread(ends.high()), low_by_seed: by_seed(&ends.low), high_by_seed: by_seed(&ends.high) }
+    }
+
+    fn read(self) -> crossing::TokenEnds {
+        let bills = |by_seed: Vec<Usd>| by_seed.into_iter().map(|bill| bill.0).collect();
+        crossing::TokenEnds { low: bills(self.low_by_seed), high: bills(self.high_by_seed) }
+    }
+}
+
+impl<'a> CrossingJson<'a> {
+    fn of(crossing: &'a crossing::Crossing) -> Self {
+        let ends = |range: RatioRange| (range.low.millionths(), range.high.millionths());
+        let ModelPair { asked, answered, rule } = &crossing.pair;
+        let rule = rule.as_ref().map(|TokenRule { from, to, input, output }| RuleJson {
+            from: from.into(),
+            to: to.into(),
+            input_per_million: ends(*input),
+            output_per_million: ends(*output),
+        });
+        let (asked, answered) = (asked.into(), answered.into());
+        Self { asked, answered, token_counts_compared: rule.is_some(), rule, calls: crossing.calls, bill: Usd(crossing.bill) }
+    }
+
+    fn read(self) -> crossing::Crossing {
+        let range = |(low, high): (u32, u32)| RatioRange { low: Ratio::per_million(low.max(1)), high: Ratio::per_million(high.max(1)) };
+        let rule = self.rule.map(|RuleJson { from, to, input_per_million, output_per_million }| TokenRule {
+            from: from.into_owned(),
+            to: to.into_owned(),
+            input: range(input_per_million),
+            output: range(output_per_million),
+        });
+        let pair = ModelPair { asked: self.asked.into_owned(), answered: self.answered.into_owned(), rule };
+        crossing::Crossing { pair, calls: self.calls, bill: self.bill.0 }
     }
 }
 
 fn spread(Spread { mean, min, max }: Spread) -> SpreadJson {
     SpreadJson { mean: Usd(mean), min: Usd(min), max: Usd(max) }
-}
-
-fn requests(totals: &Totals) -> RequestsJson {
-    let ends = &totals.outcomes;
-    RequestsJson {
-        arrived: totals.requests,
-        served: ends.served,
-        cached: ends.cached,
-        shared: ends.shared,
-        refused: ends.refused,
-        failed: ends.failed,
-        abandoned: ends.abandoned,
-        other_model: totals.other_model,
-        refused_by: positive(DENIAL_NAMES.into_iter().zip(totals.denials)),
-        failed_by: positive(FailureClass::ALL.iter().map(|class| class.name()).zip(totals.failures)),
-    }
-}
-
-fn users(users: &Users) -> UsersJson {
-    let ends = &users.outcomes;
-    UsersJson {
-        calls: users.total(),
-        answered: ends.answered(),
-        refused: ends.refused,
-        failed: ends.failed,
-        abandoned: ends.abandoned,
-        not_sent: users.not_sent,
-        retries: users.retries,
-        latency: latency(&users.latency),
-    }
-}
-
-fn calls(totals: &Totals) -> CallsJson {
-    let ends = &totals.ends;
-    CallsJson {
-        sent: totals.calls_sent(),
-        retries: totals.retries(),
-        fallbacks: totals.fallbacks(),
-        rate_limited: totals.rate_limited(),
-        prompt_cache_hits: totals.prompt_cache_hits,
-        by_position: POSITIONS.into_iter().map(|position| (position_name(position), totals.calls[position as usize])).collect(),
-        delivered: ends.delivered,
-        failed: ends.failed,
-        timed_out: ends.timed_out,
-        cancelled: ends.cancelled,
-        discarded: ends.discarded,
-        failed_by: positive(FailureClass::ALL.iter().map(|class| class.name()).zip(totals.call_failures)),
-    }
-}
-
-fn cause(totals: &Totals) -> CauseJson {
-    let causes = &totals.causes;
-    CauseJson {
-        of_which_shared: Usd(totals.shared),
-        base: Usd(causes.base),
-        premium_of_place: Usd(causes.premium),
-        prompt_cache: Usd(causes.prompt_cache),
-        undelivered: Usd(causes.undelivered),
-        wasted: Usd(causes.wasted_total()),
-        wasted_by: Waste::ALL.into_iter().map(|waste| (waste.name(), by_position(&causes.wasted[waste as usize]))).collect(),
-        reserved: (causes.reserved != Money::ZERO).then_some(Usd(causes.reserved)),
-    }
-}
-
-fn by_position(amounts: &[Money; 4]) -> BTreeMap<&'static str, Usd> {
-    POSITIONS.into_iter().map(|position| (position_name(position), Usd(amounts[position as usize]))).collect()
-}
-
-fn ledger(ledger: &Ledger) -> LedgerJson {
-    let Ledger { confirmed, presumed, confirmed_calls, presumed_calls, corrected_calls } = *ledger;
-    LedgerJson { confirmed: Usd(confirmed), presumed: Usd(presumed), confirmed_calls, presumed_calls, corrected_calls }
-}
-
-fn tokens(tokens: &Tokens) -> TokensJson {
-    let Tokens { input, cache_read, cache_write, output, reasoning, output_delivered } = *tokens;
-    TokensJson { input, cache_read, cache_write, output, reasoning, output_delivered }
-}
-
-fn latency(histogram: &Histogram) -> LatencyJson {
-    let at = |per_mille| histogram.quantile(per_mille).map(|span| span.0 / 1_000);
-    LatencyJson { seen: histogram.seen(), p50_us: at(500), p95_us: at(950), p99_us: at(990), max_us: histogram.longest().0 / 1_000 }
-}
-
-fn incidents(incidents: &Incidents) -> IncidentsJson {
-    IncidentsJson {
-        observed_refusals: incidents.observed_refusals,
-        followed: incidents.followed,
-        queued: incidents.queued,
-        skipped: incidents.skipped,
-        cooldowns: incidents.cooldowns,
-        breakers_opened: incidents.breakers_opened,
-        budget_alerts: incidents.budget_alerts,
-        fallback_alerts: incidents.fallback_alerts,
-        loop_alerts: incidents.loop_alerts,
-        recoveries: incidents.recoveries,
-        breaches: incidents.breaches,
-        breached: Usd(incidents.breached),
-        cache_saved: Usd(incidents.cache_saved),
-        calls_queued: incidents.calls_queued,
-        calls_queued_ms: incidents.calls_queued_ms,
-        calls_turned_away: incidents.calls_turned_away,
-    }
-}
-
-/// Rows of names that anything happened to: a name that nothing asked for changes no byte.
-fn demands<'a>(rows: &'a [Demand], names: &'a [String]) -> Vec<DemandJson<'a>> {
-    let rows = rows.iter().zip(names).filter(|(row, _)| **row != Demand::default());
-    rows.map(|(row, name)| {
-        let Demand { requests, answered, other_model, refused, failed, calls, bill } = *row;
-        DemandJson { name, requests, answered, other_model, refused, failed, calls, bill: Usd(bill) }
-    })
-    .collect()
-}
-
-fn supplies<'a>(rows: &'a [Supply], names: &'a [String]) -> Vec<SupplyJson<'a>> {
-    let rows = rows.iter().zip(names).filter(|(row, _)| **row != Supply::default());
-    rows.map(|(row, name)| {
-        let Supply { calls, delivered, rate_limited, failed, input_tokens, output_tokens, bill } = *row;
-        SupplyJson { name, calls, delivered, rate_limited, failed, input_tokens, output_tokens, bill: Usd(bill) }
-    })
-    .collect()
-}
-
-fn positive(counts: impl Iterator<Item = (&'static str, u64)>) -> BTreeMap<&'static str, u64> {
-    counts.filter(|(_, count)| *count > 0).collect()
 }

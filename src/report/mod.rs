@@ -11,8 +11,12 @@ pub mod coverage;
 pub mod crossing;
 pub mod expect;
 pub mod fold;
+pub mod headline;
 pub mod histogram;
+pub mod markdown;
 pub mod numbers;
+pub mod period;
+pub mod read;
 pub mod recorded;
 pub mod series;
 pub mod stability;
@@ -20,10 +24,13 @@ pub mod statistics;
 pub mod sweep;
 pub mod table;
 pub mod totals;
+pub mod trust;
 pub mod write;
 
 mod frame;
 mod json;
+
+use std::borrow::Cow;
 
 use crate::gateway::money::Money;
 use crate::gateway::plan::{Plan, WorstCase};
@@ -72,7 +79,7 @@ pub struct Report {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Input {
     /// What it is: `scenario`, `gateway`, `trace`, `prices`.
-    pub role: &'static str,
+    pub role: Cow<'static, str>,
     /// Its name, without directories.
     pub file: String,
     /// SHA-256 of its bytes, in hexadecimal: what `sha256sum` prints.
@@ -88,6 +95,8 @@ pub struct Traffic {
     pub name: String,
     /// Recorded, or made up.
     pub origin: Origin,
+    /// Of the requests as the variants had them: equal digests are the same traffic. 32 hexadecimal digits.
+    pub digest: String,
     /// How many requests.
     pub requests: u64,
     /// The first arrival.

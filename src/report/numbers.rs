@@ -55,6 +55,22 @@ pub fn usd(amount: Money) -> String {
     format!("{sign}${}", dollars(units.abs(), decimals))
 }
 
+/// An amount to so many digits of `of`, an amount of the size of what is known of it: `$12,300`, `$28.0`.
+pub fn about(amount: Money, of: Money, digits: u32) -> String {
+    if amount == Money::ZERO {
+        return "$0".to_owned();
+    }
+    let size = of.0.unsigned_abs().max(1);
+    // The power of ten of the last digit that is shown, in picodollars.
+    let last = size.ilog10().saturating_sub(digits.saturating_sub(1));
+    let unit = 10_i128.pow(last);
+    let coarse = Money((amount.0 + amount.0.signum() * (unit / 2)) / unit * unit);
+    let decimals = Money::PER_USD.ilog10().saturating_sub(last);
+    let units = rounded(coarse, decimals);
+    let sign = if units < 0 { "-" } else { "" };
+    format!("{sign}${}", dollars(units.abs(), decimals))
+}
+
 /// The parts in units of the last decimal, so rounded that they add up to the rounded `total` as the parts do to `total`:
 /// what rounding leaves over goes to the parts that it fits best.
 pub fn rounded_parts(parts: &[Money], total: Money, decimals: u32) -> Vec<i128> {
@@ -166,6 +182,16 @@ mod tests {
             amounts.map(|amount| usd(Money(amount))),
             ["$47.61", "$12,346", "-$0.00210", "$0.00", "$1,000.00", "$0.000000150", "$0.000000000"]
         );
+    }
+
+    #[test]
+    fn about_shows_no_more_than_is_known() {
+        let usd = |cents: i128| Money(cents * Money::PER_USD / 100);
+        assert_eq!(about(usd(1_234_567), usd(245_000), 2), "$12,300");
+        assert_eq!(about(usd(1_234_567), usd(1_234_567), 3), "$12,300");
+        assert_eq!(about(usd(2_801), usd(2_801), 3), "$28.0");
+        assert_eq!(about(usd(-2_801), usd(12), 2), "-$28.01");
+        assert_eq!(about(Money::ZERO, Money::ZERO, 3), "$0");
     }
 
     #[test]

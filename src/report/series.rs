@@ -122,6 +122,15 @@ impl Series {
         &mut self.buckets[self.last]
     }
 
+    /// A series of buckets that follow each other, the first beginning at `start`, a multiple of `width`.
+    ///
+    /// # Panics
+    /// If a bucket has no width.
+    pub fn of(width: Span, start: Time, buckets: Vec<Bucket>) -> Self {
+        assert!(width > Span::ZERO, "a bucket has a width");
+        Self { width, first: start.0 / width.0, buckets, ..Self::default() }
+    }
+
     /// How wide a bucket is.
     pub fn width(&self) -> Span {
         self.width

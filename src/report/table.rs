@@ -1,15 +1,17 @@
 //! The first screen: what each variant costs, why, and what that rests on, as plain text of at most 100 columns. Decides wording and layout only.
 
 mod replay;
+mod sweep;
 
 use std::fmt::Write;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 
-pub use replay::verdict;
-
 use super::cause::{POSITIONS, Waste, position_name};
+use super::change::{Change, changes};
+use super::headline::{self, Headline, relative};
 use super::numbers::{change, count, counted, decimals, dollars, latency, length, rounded, rounded_parts, share, usd};
+use super::period::{self, periods};
 use super::totals::{DENIAL_NAMES, Totals, Users};
 use super::{Origin, Report, Variant};
 use crate::gateway::failure::FailureClass;
@@ -19,24 +21,22 @@ use crate::gateway::time::Span;
 /// The widest line.
 const COLUMNS: u16 = 100;
 
-/// Traffic of at least so long says something about a day: a day's log begins and ends a little inside it.
-const A_DAY: Span = Span::from_secs(23 * 3_600);
-
-/// Traffic shorter than this says nothing about an hour.
-const TOO_SHORT: Span = Span::MINUTE;
-
 /// Renders a report for a terminal or a pipe; ends with a line break.
 pub fn render(report: &Report) -> String {
     let merged: Vec<(&Variant, Totals)> = report.variants.iter().map(|variant| (variant, variant.merged())).collect();
+    let changes = changes(report);
     let mut text = heading(report);
     text.push_str(&replay::baseline(report));
-    text.push_str(&verdict_table(report, &merged));
-    if let Some(note) = extrapolation_note(report.traffic.span) {
+    text.push_str(&verdict_table(report, &merged, &changes));
+    text.push_str(&headline_lines(report, &changes));
+    text.push_str(&interval_lines(report, &changes));
+    if let Some(note) = period::note(report.traffic.span) {
         line(&mut text, "", &note);
     }
     text.push_str(&token_lines(report));
     text.push_str(&seeds_lines(report));
     text.push('\n');
+    text.push_str(&sweep::sweep(report));
     text.push_str(&cause_table(&merged));
     text.push_str(&position_table(&merged));
     text.push_str(&waste_lines(&merged));
@@ -59,76 +59,87 @@ pub fn render(report: &Report) -> String {
 }
 
 fn heading(report: &Report) -> String {
-    let traffic = &report.traffic;
-    let origin = match traffic.origin {
-        Origin::Recorded => "recorded",
-        Origin::Synthetic => "synthetic",
-    };
     let mut text = String::new();
-    let facts = format!("{} in {}, {origin}", counted(traffic.requests, "request"), length(traffic.span));
-    line(&mut text, &report.name, &format!("{}, {facts}", traffic.name));
+    line(&mut text, &report.name, &facts(report));
     text.push_str(&replay::grade(report));
     text.push('\n');
     text
 }
 
-/// The columns that say how much a time costs: a title, and what the trace's dollars are multiplied by (to, from).
-fn extrapolations(span: Span) -> Vec<(&'static str, Span)> {
-    match span {
-        span if span >= A_DAY => vec![("$/day", Span::from_secs(86_400)), ("$/month", Span::from_secs(30 * 86_400))],
-        span if span >= TOO_SHORT => vec![("$/hour", Span::from_secs(3_600))],
-        _ => vec![],
+/// What was replayed, in one line.
+pub(super) fn facts(report: &Report) -> String {
+    let traffic = &report.traffic;
+    let origin = match traffic.origin {
+        Origin::Recorded => "recorded",
+        Origin::Synthetic => "synthetic",
+    };
+    format!("{}, {} in {}, {origin}", traffic.name, counted(traffic.requests, "request"), length(traffic.span))
+}
+
+fn verdict_table(report: &Report, merged: &[(&Variant, Totals)], changes: &[Option<Change>]) -> String {
+    let (titles, rows) = summary(report, merged, changes);
+    let mut table = Lines::new("", titles.into_iter());
+    for (name, cells) in rows {
+        table.add(name, cells.into_iter());
     }
+    table.render()
 }
 
-fn extrapolation_note(span: Span) -> Option<String> {
-    match extrapolations(span).len() {
-        2 if span <= Span::from_secs(86_400) => Some("$/day: the trace is taken for a day; $/month: 30 of them.".to_owned()),
-        2 => Some(format!("$/day: the trace's dollars spread over its {}; $/month: 30 such days.", length(span))),
-        1 => Some(format!("$/hour: the trace's dollars spread over its {}; too short to speak of days.", length(span))),
-        _ => None,
-    }
-}
+/// A row of the first table: a variant's name and its cells.
+pub(super) type Row<'a> = (&'a str, Vec<String>);
 
-/// `amount` of a trace of `span` for a time of `target`.
-fn extrapolate(amount: Money, span: Span, target: Span) -> Money {
-    // A log of a day rarely reaches from midnight to midnight: between 23 and 24 hours it counts as one.
-    let span = if (A_DAY..Span::from_secs(86_400)).contains(&span) { Span::from_secs(86_400) } else { span };
-    let (span, target) = (i128::from(span.0 / 1_000_000).max(1), i128::from(target.0 / 1_000_000));
-    Money(amount.0 / span * target + amount.0 % span * target / span)
-}
-
-fn verdict_table(report: &Report, merged: &[(&Variant, Totals)]) -> String {
+/// The first table: the titles of its columns, and a row for each variant.
+pub(super) fn summary<'a>(report: &Report, merged: &[(&'a Variant, Totals)], changes: &[Option<Change>]) -> (Vec<&'static str>, Vec<Row<'a>>) {
     let span = report.traffic.span;
     let bills: Vec<Money> = merged.iter().map(|(variant, _)| variant.bill().mean).collect();
     let columns: Vec<(&str, Vec<Money>)> = std::iter::once(("$ trace", bills.clone()))
-        .chain(extrapolations(span).into_iter().map(|(title, target)| (title, bills.iter().map(|bill| extrapolate(*bill, span, target)).collect())))
+        .chain(periods(span).iter().map(|period| (period.title, bills.iter().map(|bill| period.of(*bill, span)).collect())))
         .collect();
-    let titles = columns.iter().map(|(title, _)| *title).chain(["change", "answered", "p95", "other model", "retries", "429s"]);
-    let mut table = Lines::new("", titles);
-    for (i, (variant, totals)) in merged.iter().enumerate() {
+    let titles = columns.iter().map(|(title, _)| *title).chain(["change", "answered", "p95", "other model", "retries", "429s"]).collect();
+    let row = |(i, (variant, totals)): (usize, &(&'a Variant, Totals))| {
         let money = columns.iter().map(|(_, amounts)| {
             let decimals = decimals(amounts.iter().copied().max().unwrap_or_default());
             dollars(rounded(amounts[i], decimals), decimals)
         });
-        let against = match merged.get(report.reference) {
-            Some((reference, _)) if i != report.reference && variant.is_identical(reference) => "identical".to_owned(),
-            Some(_) if i != report.reference => change(bills[report.reference], bills[i]),
-            _ => String::new(),
-        };
+        let against = changes.get(i).and_then(Option::as_ref).map(|change| relative(change, bills[report.reference], bills[i]));
         let runs = variant.runs.len() as u64;
         let (answered, asked) = totals.answered_of();
         let others = [
-            against,
+            against.unwrap_or_default(),
             share(answered, asked),
             totals.waited().quantile(950).map_or_else(|| "-".to_owned(), latency),
             share(totals.other_model, answered),
             count(totals.retries() / runs),
             count(totals.rate_limited() / runs),
         ];
-        table.add(&variant.name, money.chain(others));
+        (variant.name.as_str(), money.chain(others).collect())
+    };
+    (titles, merged.iter().enumerate().map(row).collect())
+}
+
+/// The headline and what it hangs on; then how wide each interval is and of what, or why there is none.
+fn headline_lines(report: &Report, changes: &[Option<Change>]) -> String {
+    let Headline { sentence, could_be_wrong, .. } = headline::headline(report, changes);
+    let mut text = String::new();
+    line(&mut text, "", &sentence);
+    if !could_be_wrong.is_empty() {
+        line(&mut text, "Could be wrong", &format!("{}.", could_be_wrong.join("; ")));
     }
-    table.render()
+    text
+}
+
+/// What the intervals are made of, variant by variant; once for all where it is the same.
+fn interval_lines(report: &Report, changes: &[Option<Change>]) -> String {
+    let differing =
+        report.variants.iter().zip(changes).filter_map(|(variant, change)| Some((variant, change.as_ref().filter(|change| !change.is_identical)?)));
+    let parts: Vec<(&str, String)> = differing.map(|(variant, change)| (variant.name.as_str(), headline::parts(change))).collect();
+    let mut text = String::new();
+    match parts.as_slice() {
+        [] => {}
+        [(_, first), others @ ..] if others.iter().all(|(_, other)| other == first) => line(&mut text, "95 % of a change, in points", first),
+        several => several.iter().for_each(|(name, parts)| line(&mut text, name, &format!("95 %, in points: {parts}"))),
+    }
+    text
 }
 
 /// What the headline does not know of token counts: how far the ranges of ratios reach, and where a change rests on counts that nobody compared.
@@ -136,8 +147,9 @@ fn token_lines(report: &Report) -> String {
     let mut text = String::new();
     let Some(reference) = report.variants.get(report.reference) else { return text };
     for (index, variant) in report.variants.iter().enumerate().filter(|(_, variant)| variant.token_ends.is_some()) {
-        let (title, target) = extrapolations(report.traffic.span).first().copied().unwrap_or(("$ trace", report.traffic.span));
-        let bills = variant.bill_at_ends().map(|bill| if title == "$ trace" { bill } else { extrapolate(bill, report.traffic.span, target) });
+        let period = periods(report.traffic.span).first();
+        let title = period.map_or("$ trace", |period| period.title);
+        let bills = variant.bill_at_ends().map(|bill| period.map_or(bill, |period| period.of(bill, report.traffic.span)));
         let decimals = decimals(bills[1]);
         let shown = |bill: Money| dollars(rounded(bill, decimals), decimals);
         let (least, most) = (bills.into_iter().min().unwrap_or_default(), bills.into_iter().max().unwrap_or_default());

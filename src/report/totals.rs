@@ -356,9 +356,8 @@ pub struct Totals {
     pub users: Option<Box<Users>>,
 }
 
-impl Totals {
-    /// Empty counters for a run under `plan`.
-    pub fn new(plan: &Plan) -> Self {
+impl Default for Totals {
+    fn default() -> Self {
         Self {
             first: Time::MAX,
             last_arrival: Time(0),
@@ -377,11 +376,11 @@ impl Totals {
             shared: Money::ZERO,
             by_position: [Money::ZERO; 4],
             crossed: Vec::new(),
-            asked: vec![Demand::default(); plan.models.len()],
+            asked: Vec::new(),
             keys: Vec::new(),
             teams: Vec::new(),
-            called: vec![Supply::default(); plan.models.len()],
-            deployments: vec![Supply::default(); plan.deployments.len()],
+            called: Vec::new(),
+            deployments: Vec::new(),
             tokens: Tokens::default(),
             prompt_cache_hits: 0,
             latency: Histogram::default(),
@@ -391,6 +390,19 @@ impl Totals {
             worst_case_of_one_call_max: Money::ZERO,
             bill_of_one_call_max: Money::ZERO,
             users: None,
+        }
+    }
+}
+
+impl Totals {
+    /// Empty counters for a run under `plan`.
+    pub fn new(plan: &Plan) -> Self {
+        let (models, deployments) = (plan.models.len(), plan.deployments.len());
+        Self {
+            asked: vec![Demand::default(); models],
+            called: vec![Supply::default(); models],
+            deployments: vec![Supply::default(); deployments],
+            ..Self::default()
         }
     }
 

@@ -1,4 +1,4 @@
-//! Keeps a report under `reports/NAME/`: `report.json`, and the time series as CSV and Parquet. The same report gives the same bytes.
+//! Keeps a report under `reports/NAME/`: `report.json`, `report.md`, and the time series as CSV and Parquet. The same report gives the same bytes.
 //!
 //! `report.json` has a version. Money in it is a string, dollars with 12 decimals: exact, and safe from readers that take numbers for floats.
 //! It holds no time of the run, no machine's name and no directory.
@@ -7,10 +7,10 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use super::{Report, frame, json, sweep};
+use super::{Report, frame, json, markdown, sweep};
 
 /// The version of `report.json` that is written; it changes when a field changes its meaning or goes.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Why a report could not be written: what was being done to which file, and the reason.
 #[derive(Debug)]
@@ -93,6 +93,7 @@ pub fn write(report: &Report, reports: &Path) -> Result<PathBuf, WriteError> {
     };
     let mut series = frame::build(&report.variants).map_err(|error| failed(&directory)(error.to_string()))?;
     keep("report.json", &mut |file| write_json(report, file).map_err(|error| error.to_string()))?;
+    keep("report.md", &mut |file| file.write_all(markdown::render(report).as_bytes()).map_err(|error| error.to_string()))?;
     keep("series.csv", &mut |file| frame::write_csv(&mut series, file).map_err(|error| error.to_string()))?;
     keep("series.parquet", &mut |file| frame::write_parquet(&mut series, file).map_err(|error| error.to_string()))?;
     if let Some(sweep) = &report.sweep {
@@ -182,7 +183,7 @@ mod tests {
     fn the_json_is_exact() {
         let json: serde_json::Value = serde_json::from_slice(&files(&sample::report())[0]).unwrap();
         let run = &json["variants"][0]["runs"][0];
-        assert_eq!(json["version"], 1);
+        assert_eq!(json["version"], 2);
         assert_eq!(run["bill"], "0.003710000000");
         assert_eq!(run["cause"]["premium_of_place"], "0.003290000000");
         assert_eq!(run["requests"]["refused_by"]["budget"], 1);

@@ -3,6 +3,7 @@ pub mod trace;
 
 pub mod replay;
 
+pub mod digest;
 pub mod distribution;
 pub mod overlay;
 pub mod scale;

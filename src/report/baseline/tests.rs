@@ -1,8 +1,8 @@
 use super::*;
 use crate::report::sample;
-use crate::report::table;
+use crate::report::{table, trust};
 
-fn baseline(repriced: i128, simulated: i128, parts: &[(Kind, &str, i128, i128)]) -> Baseline {
+pub(crate) fn baseline(repriced: i128, simulated: i128, parts: &[(Kind, &str, i128, i128)]) -> Baseline {
     let recorded = Recorded { requests: 3, with_cost: 3, cost: Money(repriced), calls: 3, rate_limited: 1, p95: None, elsewhere: 0 };
     let part = |(kind, name, repriced, simulated): &(Kind, &str, i128, i128)| Part {
         kind: *kind,
@@ -19,8 +19,8 @@ fn two_percent_in_all_is_reproduced_and_more_is_not() {
     for (simulated, reproduced) in [(10_200, true), (10_201, false), (9_800, true), (9_799, false), (10_000, true), (0, false)] {
         assert_eq!(baseline(10_000, simulated, &[]).is_reproduced(), reproduced, "{simulated}");
     }
-    assert_eq!(table::verdict(&baseline(10_000, 10_740, &[])).as_deref(), Some("Baseline not reproduced (+7.4 %): don't decide on this run"));
-    assert_eq!(table::verdict(&baseline(10_000, 10_000, &[])), None);
+    assert_eq!(trust::missed(&baseline(10_000, 10_740, &[])).as_deref(), Some("Baseline not reproduced (+7.4 %): don't decide on this run"));
+    assert_eq!(trust::missed(&baseline(10_000, 10_000, &[])), None);
 }
 
 #[test]
@@ -32,7 +32,7 @@ fn five_percent_on_a_tenth_of_the_dollars_is_reproduced_and_more_is_not() {
     assert!(!of(Model, 1_001, 901) && !of(Team, 900, 1_001), "large as recorded, or as simulated");
     assert!(of(Hour, 5_000, 6_000), "answers that end a little later are in another hour");
     let missed = baseline(10_000, 10_100, &[(Model, "gpt-4o", 5_000, 5_310), (Model, "mini", 5_000, 4_790), (Team, "red", 2_000, 1_000)]);
-    assert_eq!(table::verdict(&missed).as_deref(), Some("Baseline not reproduced (gpt-4o +6.2 %, red -50.0 %): don't decide on this run"));
+    assert_eq!(trust::missed(&missed).as_deref(), Some("Baseline not reproduced (gpt-4o +6.2 %, red -50.0 %): don't decide on this run"));
 }
 
 #[test]

@@ -1,15 +1,19 @@
-//! The part of `report.json` that is about a replayed log.
+//! The part of `report.json` that is about a replayed log, in both directions.
 
-use serde::Serialize;
+use std::borrow::Cow;
 
-use super::Usd;
-use crate::report::baseline::{Baseline, Part};
+use serde::{Deserialize, Serialize};
+
+use super::{Text, Usd};
+use crate::gateway::time::Span;
+use crate::report::baseline::{Baseline, Kind, Part, Recorded, Simulated};
 use crate::report::coverage::{Coverage, Field};
-use crate::report::{Imputed, table};
+use crate::report::{Imputed, trust};
 
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct BaselineJson<'a> {
-    variant: &'a str,
+    variant: Text<'a>,
     reproduced: bool,
     verdict: Option<String>,
     recorded: RecordedJson,
@@ -18,7 +22,8 @@ pub(super) struct BaselineJson<'a> {
     parts: Vec<PartJson<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct RecordedJson {
     requests: u64,
     requests_with_cost: u64,
@@ -29,7 +34,8 @@ struct RecordedJson {
     p95_us: Option<u64>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct SimulatedJson {
     cost: Usd,
     calls: u64,
@@ -37,24 +43,27 @@ struct SimulatedJson {
     p95_us: Option<u64>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct PartJson<'a> {
-    by: &'static str,
-    name: &'a str,
+    by: Text<'a>,
+    name: Text<'a>,
     repriced: Usd,
     simulated: Usd,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct CoverageJson<'a> {
-    field: &'static str,
+    field: Text<'a>,
     rows: u64,
     of_rows: u64,
-    instead: &'a str,
+    instead: Text<'a>,
     hanging: Usd,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct ImputedJson {
     requests: u64,
     output_tokens: u64,
@@ -67,11 +76,11 @@ pub(super) struct ImputedJson {
 impl<'a> BaselineJson<'a> {
     pub(super) fn of(baseline: &'a Baseline) -> Self {
         let Baseline { variant, recorded, repriced, simulated, parts } = baseline;
-        let micros = |span: Option<crate::gateway::time::Span>| span.map(|span| span.0 / 1_000);
+        let micros = |span: Option<Span>| span.map(|span| span.0 / 1_000);
         Self {
-            variant,
+            variant: variant.into(),
             reproduced: baseline.is_reproduced(),
-            verdict: table::verdict(baseline),
+            verdict: trust::missed(baseline),
             recorded: RecordedJson {
                 requests: recorded.requests,
                 requests_with_cost: recorded.with_cost,
@@ -91,11 +100,41 @@ impl<'a> BaselineJson<'a> {
             parts: parts.iter().map(PartJson::of).collect(),
         }
     }
+
+    pub(super) fn read(self) -> Result<Baseline, String> {
+        let span = |micros: Option<u64>| micros.map(|micros| Span(micros.saturating_mul(1_000)));
+        let Self { variant, recorded, repriced, simulated, parts, .. } = self;
+        Ok(Baseline {
+            variant: variant.into_owned(),
+            recorded: Recorded {
+                requests: recorded.requests,
+                with_cost: recorded.requests_with_cost,
+                cost: recorded.cost.0,
+                calls: recorded.calls,
+                rate_limited: recorded.requests_rate_limited,
+                elsewhere: recorded.requests_elsewhere,
+                p95: span(recorded.p95_us),
+            },
+            repriced: repriced.0,
+            simulated: Simulated {
+                cost: simulated.cost.0,
+                calls: simulated.calls,
+                rate_limited: simulated.requests_rate_limited,
+                p95: span(simulated.p95_us),
+            },
+            parts: parts.into_iter().map(PartJson::read).collect::<Result<_, _>>()?,
+        })
+    }
 }
 
 impl<'a> PartJson<'a> {
     fn of(part: &'a Part) -> Self {
-        Self { by: part.kind.name(), name: &part.name, repriced: Usd(part.repriced), simulated: Usd(part.simulated) }
+        Self { by: part.kind.name().into(), name: (&part.name).into(), repriced: Usd(part.repriced), simulated: Usd(part.simulated) }
+    }
+
+    fn read(self) -> Result<Part, String> {
+        let kind = Kind::ALL.into_iter().find(|kind| kind.name() == self.by).ok_or_else(|| format!("no dollars are told by `{}`", self.by))?;
+        Ok(Part { kind, name: self.name.into_owned(), repriced: self.repriced.0, simulated: self.simulated.0 })
     }
 }
 
@@ -103,9 +142,18 @@ pub(super) fn coverage<'a>(coverage: &'a Coverage) -> Vec<CoverageJson<'a>> {
     let of_rows = coverage.rows;
     let field = |field: &'a Field| {
         let Field { name, instead, rows, hanging } = field;
-        CoverageJson { field: name, rows: *rows, of_rows, instead, hanging: Usd(*hanging) }
+        CoverageJson { field: name.as_ref().into(), rows: *rows, of_rows, instead: instead.into(), hanging: Usd(*hanging) }
     };
     coverage.fields.iter().map(field).collect()
+}
+
+pub(super) fn read_coverage(fields: Vec<CoverageJson<'_>>) -> Coverage {
+    let rows = fields.first().map_or(0, |field| field.of_rows);
+    let field = |field: CoverageJson<'_>| {
+        let CoverageJson { field: name, rows, instead, hanging, .. } = field;
+        Field { name: Cow::Owned(name.into_owned()), instead: instead.into_owned(), rows, hanging: hanging.0 }
+    };
+    Coverage { rows, fields: fields.into_iter().map(field).collect() }
 }
 
 impl ImputedJson {
@@ -118,6 +166,16 @@ impl ImputedJson {
             dollars: Usd(dollars),
             dollars_if_all_are_short: Usd(low),
             dollars_if_all_are_long: Usd(high),
+        }
+    }
+    pub(super) fn read(self) -> Imputed {
+        Imputed {
+            requests: self.requests,
+            tokens: self.output_tokens,
+            of_tokens: self.of_output_tokens,
+            dollars: self.dollars.0,
+            low: self.dollars_if_all_are_short.0,
+            high: self.dollars_if_all_are_long.0,
         }
     }
 }

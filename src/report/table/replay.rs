@@ -5,7 +5,8 @@ use crate::gateway::money::Money;
 use crate::report::baseline::{Baseline, Kind, Part};
 use crate::report::coverage::{Coverage, Field};
 use crate::report::numbers::{count, counted, decimals, difference, dollars, latency, rounded, share, usd};
-use crate::report::{Imputed, Origin, Report};
+use crate::report::trust::{self, Trust};
+use crate::report::{Imputed, Report};
 
 /// Models, teams and hours that are named when the baseline is missed.
 const RESIDUALS: usize = 3;
@@ -13,37 +14,11 @@ const RESIDUALS: usize = 3;
 /// The grade of the dollars, or why there is none.
 pub(super) fn grade(report: &Report) -> String {
     let mut text = String::new();
-    match (&report.baseline, report.traffic.origin) {
-        (Some(baseline), _) if baseline.is_reproduced() => {
-            let off = difference(baseline.repriced, baseline.simulated.cost);
-            line(&mut text, "", &format!("TRUST C: baseline reproduced ({off}), not checked against a bill."));
-        }
-        (Some(baseline), _) => {
-            line(&mut text, "", &verdict(baseline).unwrap_or_default());
-            text.push_str(&missed(baseline));
-        }
-        (None, Origin::Recorded) => {
-            line(&mut text, "", "TRUST D: not checked against a bill. Compare the variants; don't budget with the dollars.");
-        }
-        (None, Origin::Synthetic) => {
-            line(&mut text, "", "Synthetic traffic has no grade. Compare the variants; don't budget with the dollars.");
-        }
+    line(&mut text, "", &trust::sentence(report));
+    if let (Trust::Missed, Some(baseline)) = (trust::of(report), &report.baseline) {
+        text.push_str(&missed(baseline));
     }
     text
-}
-
-/// In one line why nobody should decide on a run with this baseline; `None` if it is reproduced.
-pub fn verdict(baseline: &Baseline) -> Option<String> {
-    if baseline.is_reproduced() {
-        return None;
-    }
-    let off = if baseline.misses_in_all() {
-        difference(baseline.repriced, baseline.simulated.cost)
-    } else {
-        let part = |part: &Part| format!("{} {}", part.name, difference(part.repriced, part.simulated));
-        baseline.missed_parts().map(part).collect::<Vec<_>>().join(", ")
-    };
-    Some(format!("Baseline not reproduced ({off}): don't decide on this run"))
 }
 
 fn missed(baseline: &Baseline) -> String {
@@ -103,12 +78,12 @@ pub(super) fn coverage(report: &Report) -> String {
                 Money::ZERO => "0".to_owned(),
                 amount => dollars(rounded(amount, decimals(largest)), decimals(largest)),
             };
-            table.add(field.name, [share(field.rows, *rows), field.instead.clone(), money].into_iter());
+            table.add(&field.name, [share(field.rows, *rows), field.instead.clone(), money].into_iter());
         }
         text.push_str(&table.render());
     }
     if !whole.is_empty() {
-        let names: Vec<&str> = whole.into_iter().map(|field| field.name).collect();
+        let names: Vec<&str> = whole.into_iter().map(|field| field.name.as_ref()).collect();
         line(&mut text, "Every request has", &names.join(", "));
     }
     text.push('\n');
