@@ -68,8 +68,7 @@ pub(super) fn read(from: File) -> PolarsResult<BTreeMap<(String, u64), Series>> 
         let bucket = || {
             let [requests, served, cached, refused, failed, abandoned, calls, retries, fallbacks, rate_limited, turned_away, waits_ms] =
                 std::array::from_fn(|column| counts[column].get(row));
-            let [cost, _, base, premium, prompt_cache, wasted, undelivered] =
-                std::array::from_fn(|column| money[column].get(row).and_then(amount));
+            let [cost, _, base, premium, prompt_cache, wasted, undelivered] = std::array::from_fn(|column| money[column].get(row).and_then(amount));
             Some(Bucket {
                 requests: requests?,
                 served: served?,

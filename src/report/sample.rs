@@ -86,7 +86,14 @@ pub(crate) fn report() -> Report {
         name: "Fallback escalation!".into(),
         inputs: vec![Input { role: "trace".into(), file: "three.csv".into(), sha256: "00".repeat(32), bytes: 99 }],
         prices: "built-in list of 2026-11-22".into(),
-        traffic: Traffic { name: "three.csv".into(), origin: Origin::Recorded, digest: "5".repeat(32), requests: 3, first: second(0), span: Span::from_secs(120) },
+        traffic: Traffic {
+            name: "three.csv".into(),
+            origin: Origin::Recorded,
+            digest: "5".repeat(32),
+            requests: 3,
+            first: second(0),
+            span: Span::from_secs(120),
+        },
         assumptions: vec![Assumption { what: "prompt cache".into(), value: "visible at arrival".into(), source: "preset ledger".into() }],
         figures: vec![],
         variants: vec![Variant {

@@ -156,7 +156,8 @@ mod tests {
             |row| row.stream = Some(false),
             |row| row.left_after = Some(LeftAfter::Tokens(10)),
         ];
-        let mut seen = BTreeSet::from([of(vec![(rows(5), named("gpt-4o"))]), of(vec![(rows(5), named("gpt-4"))]), of(vec![(rows(4), named("gpt-4o"))])]);
+        let mut seen =
+            BTreeSet::from([of(vec![(rows(5), named("gpt-4o"))]), of(vec![(rows(5), named("gpt-4"))]), of(vec![(rows(4), named("gpt-4o"))])]);
         for change in changes {
             let mut rows = rows(5);
             change(&mut rows[3]);
