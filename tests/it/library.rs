@@ -1,5 +1,8 @@
 //! The scenario library: every file runs, holds what it expects, and would not if its cure were switched off; `scenarios/README.md` says what came out.
 
+mod claims;
+
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -40,6 +43,7 @@ fn named<'a>(tables: &'a mut [Value], key: &str, name: &str) -> Option<&'a mut T
 
 #[test]
 fn every_scenario_holds_what_it_expects() {
+    let mut reports = BTreeMap::new();
     for name in names() {
         let output = gwsim(&scenarios().join(&name).with_extension("toml"), &[]);
         assert_eq!(output.status.code(), Some(0), "{name}: {}", String::from_utf8_lossy(&output.stderr));
@@ -49,7 +53,9 @@ fn every_scenario_holds_what_it_expects() {
         let variants = report["variants"].as_array().unwrap();
         let forgotten: Vec<&Json> = variants.iter().map(|variant| &variant["name"]).filter(|name| !expects(name.as_str().unwrap())).collect();
         assert!(forgotten.len() <= 1, "{name}: nothing is expected of {forgotten:?}");
+        reports.insert(name, report);
     }
+    claims::check(&reports);
 }
 
 /// A cure switched off, or a world in which it would not be needed, and the expectation that must fail then.
@@ -68,7 +74,7 @@ enum Change {
     /// Something else in the scenario is.
     Set(&'static str),
 }
-use Change::{Set, Without, With};
+use Change::{Set, With, Without};
 
 const MUTATIONS: &[Mutation] = &[
     mutation("retry_multiplication", "3 retries, 3 models", Without(&["models.\"gpt-4o\".fallbacks"]), "at most 12 calls for one request"),
@@ -111,6 +117,8 @@ const MUTATIONS: &[Mutation] = &[
         With(&["models.\"gpt-4o\".fallbacks"], "['claude-3-5-sonnet']"),
         "at most 95.5 % answered",
     ),
+    mutation("retry_storm", "retry budget", Without(&["attempts", "retry_budget"]), "recovers"),
+    mutation("retry_storm", "retry budget", With(&["attempts", "retry_budget", "ratio"], "1.5"), "at most 1.103 calls a request"),
     mutation("five_traps", "1: two attempts", Without(&["attempts", "per_request"]), "at most 2 calls for one request"),
     mutation("five_traps", "2: price ceiling", Without(&["fallback", "max_price_ratio"]), "a change of at most -25 %"),
     mutation("five_traps", "3: response cache", Without(&["cache", "ttl"]), "a change of at most -27 %"),
