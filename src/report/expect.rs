@@ -1,26 +1,39 @@
 //! Bounds that a scenario states about its variants, and whether they hold. Knows numbers, not how they were written.
 
-use super::numbers;
-use super::{Report, Variant};
-use crate::gateway::money::Money;
+mod quantity;
+mod stability;
+#[cfg(test)]
+mod tests;
 
-/// What is bounded.
+use super::{Report, Variant};
+
+pub use quantity::{Quantity, Unit};
+
+/// Which way a quantity is bounded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// Every seed has at least this.
+    AtLeast,
+    /// No seed has more than this.
+    AtMost,
+}
+
+/// What has to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bound {
-    /// The bill of every seed, at every end of token ratios, is at most this.
-    CostAtMost(Money),
-    /// The bill of every seed, at every end of token ratios, is at least this.
-    CostAtLeast(Money),
-    /// At least so many in a million of every seed's requests are answered, as their users see it.
-    AnsweredAtLeast {
-        /// Parts in a million.
-        per_million: u32,
+    /// A quantity stays on one side of a value. It holds if it does under every seed.
+    Quantity {
+        /// What is bounded.
+        quantity: Quantity,
+        /// Which way.
+        side: Side,
+        /// By how much, in the quantity's [unit](Unit).
+        value: i128,
     },
-    /// At most so many in a million of every seed's requests are answered, as their users see it.
-    AnsweredAtMost {
-        /// Parts in a million.
-        per_million: u32,
-    },
+    /// More is asked of the deployments than they can do, or not. Holds neither way if nobody looked.
+    Saturated(bool),
+    /// The variant keeps itself down after what the scenario has scripted, or comes back. Holds neither way if that is not decided.
+    Metastable(bool),
 }
 
 /// A bound on the results of one variant, or of each.
@@ -48,7 +61,7 @@ pub struct Verdict {
 impl Report {
     /// Looks at every bound; the verdicts are kept with the report. A bound on a variant that does not exist does not hold.
     pub fn judge(&mut self, expectations: &[Expectation]) {
-        self.expectations = expectations.iter().flat_map(|expectation| judge_all(&self.variants, expectation)).collect();
+        self.expectations = expectations.iter().flat_map(|expectation| judge_all(self, expectation)).collect();
     }
 
     /// Whether every expectation holds.
@@ -57,91 +70,41 @@ impl Report {
     }
 }
 
-fn judge_all(variants: &[Variant], expectation: &Expectation) -> Vec<Verdict> {
+fn judge_all(report: &Report, expectation: &Expectation) -> Vec<Verdict> {
     let meant = |variant: &&Variant| expectation.variant.as_ref().is_none_or(|name| *name == variant.name);
-    let verdicts: Vec<Verdict> = variants.iter().filter(meant).map(|variant| judge(variant, expectation.bound)).collect();
+    let verdicts: Vec<Verdict> = report.variants.iter().filter(meant).map(|variant| judge(report, variant, expectation.bound)).collect();
     if !verdicts.is_empty() {
         return verdicts;
     }
     let variant = expectation.variant.clone().unwrap_or_default();
-    vec![Verdict { variant, expected: words(expectation.bound), found: "no such variant".to_owned(), holds: false }]
+    vec![Verdict { variant, expected: expectation.bound.words(), found: "no such variant".to_owned(), holds: false }]
 }
 
-fn judge(variant: &Variant, bound: Bound) -> Verdict {
-    let bill = variant.bill_anywhere();
-    let answered = variant.runs.iter().map(|run| run.totals.answered_of());
-    let per_million = |(part, whole): (u64, u64)| u128::from(part) * 1_000_000 / u128::from(whole.max(1));
-    let (least, most) = (answered.clone().min_by_key(|run| per_million(*run)), answered.max_by_key(|run| per_million(*run)));
-    let holds_at = |share: Option<(u64, u64)>, holds: fn(u128, u128) -> bool, bound: u32| {
-        share.is_some_and(|(part, whole)| holds(u128::from(part) * 1_000_000, u128::from(bound) * u128::from(whole)))
-    };
-    let shown = |share: Option<(u64, u64)>| {
-        share.map_or_else(String::new, |(part, whole)| {
-            format!("{} ({} of {})", numbers::share(part, whole), numbers::count(part), numbers::count(whole))
-        })
-    };
+fn judge(report: &Report, variant: &Variant, bound: Bound) -> Verdict {
     let (found, holds) = match bound {
-        Bound::CostAtMost(most) => (bill.max.to_string(), bill.max <= most),
-        Bound::CostAtLeast(least) => (bill.min.to_string(), bill.min >= least),
-        Bound::AnsweredAtLeast { per_million } => (shown(least), holds_at(least, |a, b| a >= b, per_million)),
-        Bound::AnsweredAtMost { per_million } => (shown(most), holds_at(most, |a, b| a <= b, per_million)),
+        Bound::Quantity { quantity, side, value } => {
+            let figures = quantity.of(variant, report.variants.get(report.reference).unwrap_or(variant));
+            let (all, furthest) = match side {
+                Side::AtLeast => (figures.iter().all(|it| it.compared_with(value).is_ge()), figures.iter().min_by_key(|it| it.rounded())),
+                Side::AtMost => (figures.iter().all(|it| it.compared_with(value).is_le()), figures.iter().max_by_key(|it| it.rounded())),
+            };
+            (furthest.map_or_else(|| quantity.absent().to_owned(), |figure| quantity.shown(*figure)), all && !figures.is_empty())
+        }
+        Bound::Saturated(expected) => stability::saturated(variant.stability.as_ref(), expected),
+        Bound::Metastable(expected) => stability::metastable(variant.stability.as_ref(), expected),
     };
-    Verdict { variant: variant.name.clone(), expected: words(bound), found, holds }
+    Verdict { variant: variant.name.clone(), expected: bound.words(), found, holds }
 }
 
-fn words(bound: Bound) -> String {
-    match bound {
-        Bound::CostAtMost(most) => format!("a cost of at most {most}"),
-        Bound::CostAtLeast(least) => format!("a cost of at least {least}"),
-        Bound::AnsweredAtLeast { per_million } => format!("at least {} answered", percent(per_million)),
-        Bound::AnsweredAtMost { per_million } => format!("at most {} answered", percent(per_million)),
-    }
-}
-
-/// Parts in a million as a percentage, all digits that it has.
-fn percent(per_million: u32) -> String {
-    let (whole, rest) = (per_million / 10_000, format!("{:04}", per_million % 10_000));
-    match rest.trim_end_matches('0') {
-        "" => format!("{whole} %"),
-        rest => format!("{whole}.{rest} %"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::report::sample;
-
-    fn check(bound: Bound) -> (bool, String) {
-        let mut report = sample::report();
-        report.judge(&[Expectation { variant: None, bound }]);
-        let verdict = &report.expectations[0];
-        (verdict.holds, format!("expected {}, found {}", verdict.expected, verdict.found))
-    }
-
-    #[test]
-    fn a_bound_holds_up_to_and_with_its_edge() {
-        // One request on gpt-4o-mini (0.00021) and one that fell back to gpt-4o (0.0035).
-        assert_eq!(check(Bound::CostAtMost(Money(3_710_000_000))), (true, "expected a cost of at most $0.00371, found $0.00371".into()));
-        assert!(!check(Bound::CostAtMost(Money(3_709_999_999))).0);
-        assert!(check(Bound::CostAtLeast(Money(3_710_000_000))).0);
-        assert!(!check(Bound::CostAtLeast(Money(3_710_000_001))).0);
-    }
-
-    #[test]
-    fn a_share_is_compared_exactly() {
-        assert_eq!(
-            check(Bound::AnsweredAtLeast { per_million: 666_667 }),
-            (false, "expected at least 66.6667 % answered, found 66.7 % (2 of 3)".into())
-        );
-        assert!(check(Bound::AnsweredAtLeast { per_million: 666_666 }).0);
-        assert!(check(Bound::AnsweredAtMost { per_million: 666_667 }).0);
-    }
-
-    #[test]
-    fn a_variant_that_does_not_exist_holds_nothing() {
-        let mut report = sample::report();
-        report.judge(&[Expectation { variant: Some("capped".to_owned()), bound: Bound::CostAtLeast(Money::ZERO) }]);
-        assert!(!report.is_as_expected());
+impl Bound {
+    /// What is expected, in words.
+    fn words(self) -> String {
+        match self {
+            Self::Quantity { quantity, side, value } => quantity.words(side, value),
+            Self::Saturated(true) => "saturated".to_owned(),
+            Self::Saturated(false) => "not saturated".to_owned(),
+            Self::Metastable(true) => "metastable".to_owned(),
+            Self::Metastable(false) => "recovers".to_owned(),
+        }
     }
 }

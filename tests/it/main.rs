@@ -9,6 +9,7 @@ mod compare;
 mod dollars;
 mod explain;
 mod golden;
+mod library;
 mod page;
 mod prices;
 mod readme;

@@ -111,7 +111,9 @@ fn run(scenario: &str, sets: &[&str]) -> Vec<Outcome> {
         command.args(["--set", set]);
     }
     let output = command.output().unwrap();
-    assert!(output.status.success(), "{} {sets:?}: {}", scenario.display(), String::from_utf8_lossy(&output.stderr));
+    // What the file expects of itself need not hold of what is changed in it: 3.
+    let exit = output.status.code();
+    assert!(matches!(exit, Some(0 | 3)), "{} {sets:?}: {}", scenario.display(), String::from_utf8_lossy(&output.stderr));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     report["variants"].as_array().unwrap().iter().map(|variant| Outcome::of(&variant["runs"][0])).collect()
 }

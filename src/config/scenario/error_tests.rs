@@ -348,7 +348,9 @@ error: unknown key `p95_ms` in `expect`
 22 | p95_ms = { at_most = 3 }
    | ^^^^^^ it would have no effect
    |
-   = help: known here: answered, cost_usd, variant
+   = help: known here: answered, calls_of_one_request, calls_per_request, change, cost_usd,
+           metastable, other_model, overspend_usd, p95, rate_limited, retries, saturated,
+           undelivered_usd, variant, wasted_usd
 
 17 errors
 "#,

@@ -7,6 +7,8 @@ mod clients;
 #[cfg(test)]
 mod error_tests;
 mod expect;
+#[cfg(test)]
+mod expect_tests;
 mod gateways;
 mod overlay;
 mod seeds;

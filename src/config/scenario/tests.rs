@@ -10,7 +10,7 @@ use super::Scenario;
 use crate::gateway::command::Command;
 use crate::gateway::money::Money;
 use crate::gateway::time::Span;
-use crate::report::expect::{Bound, Expectation};
+use crate::report::expect::{Bound, Expectation, Quantity, Side};
 use crate::sim::client::UnknownKey;
 use crate::sim::world::{Answer, Basis, Counted, DeploymentWorld, Kind, Pace, Places, Varies, Visible, When};
 use crate::traffic::distribution::Distribution;
@@ -109,7 +109,10 @@ answered = { at_least = 0.995 }
     assert_eq!(world.incidents[0].when, When::Once { from: Span::from_secs(600), lasts: Span::from_secs(6 * 3600) });
     assert_eq!(world.prompt_cache.map(|cache| (cache.ttl, cache.visible)), Some((Span::from_secs(600), Visible::FirstToken)));
     assert_eq!((world.billing.cancel_lag_tokens, world.recorded_outcomes), (40, true));
-    let expected = [Bound::CostAtMost(Money::usd(3)), Bound::AnsweredAtLeast { per_million: 995_000 }];
+    let expected = [
+        Bound::Quantity { quantity: Quantity::Cost, side: Side::AtMost, value: Money::usd(3).0 },
+        Bound::Quantity { quantity: Quantity::Answered, side: Side::AtLeast, value: 995_000 },
+    ];
     assert_eq!(scenario.expectations, expected.map(|bound| Expectation { variant: Some("capped".into()), bound }));
 }
 
