@@ -2,18 +2,20 @@
 //!
 //! The law, for every account and window: no new hold passes the limit, and `settled + held <= limit + breached`.
 
+mod hold;
 mod presumed;
 
-use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::hold::HeldCall;
+use self::hold::{HoldEntry, Part};
 use self::presumed::Presumed;
 use super::command::CommandError;
 use super::id::{AccountId, DeploymentId, RequestId};
-use super::journal::{Alert, Certainty, Fact, Journal};
+use super::journal::{Alert, Certainty, Fact, Journal, RecoveredCall};
 use super::money::Money;
 use super::plan::{Anchor, BudgetMode, BudgetSpec, BudgetWindow, Enforce, OnShort};
 use super::time::{Span, Time};
@@ -85,61 +87,6 @@ struct Account {
     used_from: Option<Time>,
     /// The spend in the current window at which the next alert is due.
     next_level: Money,
-}
-
-/// What is held for one call. The usual one, of few accounts that all hold the worst case, is one line of the processor's cache.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[repr(align(64))]
-struct HoldEntry {
-    worst_case: Money,
-    /// The amounts, unless each is the worst case.
-    amounts: Option<Box<[Money; ACCOUNTS_MAX]>>,
-    parts: Parts,
-}
-
-/// The accounts and windows that a hold was taken in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Parts {
-    len: u32,
-    parts: [Part; ACCOUNTS_MAX],
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Part {
-    account: AccountId,
-    /// The window's number modulo 2^32: no hold is open for four thousand million windows.
-    window: u32,
-}
-
-impl HoldEntry {
-    const FREE: Self = Self {
-        worst_case: Money::ZERO,
-        amounts: None,
-        parts: Parts { len: 0, parts: [Part { account: AccountId(u32::MAX), window: 0 }; ACCOUNTS_MAX] },
-    };
-
-    /// Notes the amount of part `number`; those before it are noted already.
-    #[inline]
-    fn note(&mut self, number: usize, amount: Money) {
-        if amount != self.worst_case {
-            self.amounts.get_or_insert_with(|| Box::new([self.worst_case; ACCOUNTS_MAX]));
-        }
-        if let Some(amounts) = &mut self.amounts {
-            amounts[number] = amount;
-        }
-    }
-
-    #[inline]
-    fn amount(&self, number: usize) -> Money {
-        self.amounts.as_ref().map_or(self.worst_case, |amounts| amounts[number])
-    }
-}
-
-impl Parts {
-    #[inline]
-    fn iter(&self) -> core::slice::Iter<'_, Part> {
-        self.parts[..self.len as usize].iter()
-    }
 }
 
 impl Budget {
@@ -257,20 +204,21 @@ impl Budget {
         Ok(found)
     }
 
-    /// Sets `want` aside on all accounts. The caller has asked [`Self::short`] in the same step; with `shrink`, accounts that shrink and
+    /// Sets `want` aside for `call` on all accounts. The caller has asked [`Self::short`] in the same step; with `shrink`, accounts that shrink and
     /// have less hold what they have.
     ///
     /// # Panics
     /// If there are more than [`ACCOUNTS_MAX`] accounts: `directory` refuses such paths.
     #[inline]
-    pub fn hold(&mut self, accounts: &[AccountId], now: Time, want: Want, shrink: bool) -> Hold {
+    pub fn hold(&mut self, accounts: &[AccountId], call: HeldCall, want: Want, shrink: bool) -> Hold {
         assert!(accounts.len() <= ACCOUNTS_MAX, "the directory keeps paths short");
+        let now = call.since;
         let slot = self.free.pop().unwrap_or(self.holds.len() as u32);
         if slot as usize == self.holds.len() {
             self.holds.push(HoldEntry::FREE);
         }
         let entry = &mut self.holds[slot as usize];
-        (entry.worst_case, entry.amounts, entry.parts.len) = (want.worst_case, None, accounts.len() as u32);
+        (entry.worst_case, entry.amounts, entry.parts.len, entry.call) = (want.worst_case, None, accounts.len() as u32, call);
         for (number, id) in accounts.iter().enumerate() {
             let account = &mut self.accounts[id.index()];
             account.roll(now);
@@ -306,18 +254,17 @@ impl Budget {
         Settlement { slot: hold.0, amount }
     }
 
-    /// Remembers a presumed settlement of a call (where to, and when it was made) for `keep`, so that late usage can correct it. To be called
-    /// before the next hold is taken.
-    pub fn remember(&mut self, settlement: Settlement, made: (DeploymentId, Time), call: (RequestId, u32), now: Time, keep: Span) {
+    /// Remembers a presumed settlement for `keep`, so that late usage can correct it. To be called before the next hold is taken.
+    pub fn remember(&mut self, settlement: Settlement, now: Time, keep: Span) {
         debug_assert_eq!(self.free.last(), Some(&settlement.slot), "nothing was held in between");
         while let Some((_, request, call)) = self.presumed_order.front().copied().filter(|(at, ..)| *at + keep < now) {
             self.presumed_order.pop_front();
             self.presumed.remove(&(request, call));
         }
         if keep > Span::ZERO {
-            let (parts, (deployment, since)) = (self.holds[settlement.slot as usize].parts, made);
-            self.presumed.insert(call, Presumed { parts, amount: settlement.amount, deployment, since, until: now + keep });
-            self.presumed_order.push_back((now, call.0, call.1));
+            let HoldEntry { parts, call: HeldCall { request, call, deployment, since }, .. } = self.holds[settlement.slot as usize];
+            self.presumed.insert((request, call), Presumed { parts, amount: settlement.amount, deployment, since, until: now + keep });
+            self.presumed_order.push_back((now, request, call));
         }
     }
 
@@ -346,15 +293,17 @@ impl Budget {
         Some(presumed.amount)
     }
 
-    /// Settles every open hold at its worst case, as presumed: after a crash nobody is there to say more. Returns how many.
-    pub(super) fn presume_open<J: Journal>(&mut self, now: Time, journal: &mut J) -> usize {
+    /// Settles every open hold at its worst case, as presumed: after a crash nobody is there to say more, unless usage comes within `keep`.
+    pub(super) fn presume_open<J: Journal>(&mut self, now: Time, keep: Span, journal: &mut J) -> Vec<RecoveredCall> {
         let free: alloc::collections::BTreeSet<u32> = self.free.iter().copied().collect();
-        let open: Vec<u32> = (0..self.holds.len() as u32).filter(|slot| !free.contains(slot)).collect();
-        for slot in &open {
-            let worst_case = self.holds[*slot as usize].worst_case;
-            self.settle(Hold(*slot), now, worst_case, Certainty::Presumed, journal);
-        }
-        open.len()
+        let open = (0..self.holds.len() as u32).filter(|slot| !free.contains(slot)).collect::<Vec<_>>();
+        let mut presume = |slot: u32| {
+            let HoldEntry { worst_case, call: HeldCall { request, call, .. }, .. } = self.holds[slot as usize];
+            let settlement = self.settle(Hold(slot), now, worst_case, Certainty::Presumed, journal);
+            self.remember(settlement, now, keep);
+            RecoveredCall { request, call, amount: worst_case }
+        };
+        open.into_iter().map(&mut presume).collect()
     }
 }
 
