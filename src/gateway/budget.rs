@@ -5,6 +5,7 @@
 mod hold;
 mod presumed;
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
@@ -24,12 +25,13 @@ use super::time::{Span, Time};
 pub const ACCOUNTS_MAX: usize = 8;
 
 /// What a call asks of its accounts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Want {
     /// The most that the call can cost.
     pub worst_case: Money,
-    /// What it will cost if its output is as long as most.
-    pub estimate: Money,
+    /// What it will cost by the quantile of each account that estimates, by the account's place among those of the call; the worst case at
+    /// the others. `None` if that is the worst case at all.
+    pub estimates: Option<Box<[Money; ACCOUNTS_MAX]>>,
 }
 
 /// Money set aside for one call. Settled or voided exactly once; it settles into the windows that it was taken in.
@@ -87,6 +89,12 @@ struct Account {
     used_from: Option<Time>,
     /// The spend in the current window at which the next alert is due.
     next_level: Money,
+}
+
+impl Want {
+    fn estimate(&self, number: usize) -> Money {
+        self.estimates.as_ref().map_or(self.worst_case, |estimates| estimates[number])
+    }
 }
 
 impl Budget {
@@ -166,28 +174,31 @@ impl Budget {
 
     /// Which account has no room for `want`, if one has not. Accounts that only observe are asked by [`Self::observed_short`].
     #[inline]
-    pub fn short(&self, accounts: &[AccountId], now: Time, want: Want) -> Option<AccountId> {
-        accounts.iter().copied().find(|id| {
-            let account = &self.accounts[id.index()];
-            account.spec.enforce == Enforce::Hard && !account.fits(now, want)
-        })
+    pub fn short(&self, accounts: &[AccountId], now: Time, want: &Want) -> Option<AccountId> {
+        self.unfit(accounts, Enforce::Hard, now, want)
     }
 
     /// Which observing account would have refused `want`.
-    pub fn observed_short(&self, accounts: &[AccountId], now: Time, want: Want) -> Option<AccountId> {
-        accounts.iter().copied().find(|id| {
+    pub fn observed_short(&self, accounts: &[AccountId], now: Time, want: &Want) -> Option<AccountId> {
+        self.unfit(accounts, Enforce::Observe, now, want)
+    }
+
+    #[inline]
+    fn unfit(&self, accounts: &[AccountId], enforce: Enforce, now: Time, want: &Want) -> Option<AccountId> {
+        let unfit = |number: usize, id: &AccountId| {
             let account = &self.accounts[id.index()];
-            account.spec.enforce == Enforce::Observe && !account.fits(now, want)
-        })
+            account.spec.enforce == enforce && !account.fits(now, want, number)
+        };
+        accounts.iter().enumerate().find(|(number, id)| unfit(*number, id)).map(|(_, id)| *id)
     }
 
     /// What to do about a call that does not fit all of `accounts`: the least that is left on those that clamp, or [`OnShort::Shrink`] if
     /// the others hold what they have left. `Err` names the account that refuses.
-    pub fn remainder(&self, accounts: &[AccountId], now: Time, want: Want) -> Result<(Money, OnShort), AccountId> {
+    pub fn remainder(&self, accounts: &[AccountId], now: Time, want: &Want) -> Result<(Money, OnShort), AccountId> {
         let mut found = (Money::MAX, OnShort::Shrink);
-        for id in accounts {
+        for (number, id) in accounts.iter().enumerate() {
             let account = &self.accounts[id.index()];
-            if account.spec.enforce == Enforce::Observe || account.fits(now, want) {
+            if account.spec.enforce == Enforce::Observe || account.fits(now, want, number) {
                 continue;
             }
             let room = account.room(now);
@@ -210,7 +221,7 @@ impl Budget {
     /// # Panics
     /// If there are more than [`ACCOUNTS_MAX`] accounts: `directory` refuses such paths.
     #[inline]
-    pub fn hold(&mut self, accounts: &[AccountId], call: HeldCall, want: Want, shrink: bool) -> Hold {
+    pub fn hold(&mut self, accounts: &[AccountId], call: HeldCall, want: &Want, shrink: bool) -> Hold {
         assert!(accounts.len() <= ACCOUNTS_MAX, "the directory keeps paths short");
         let now = call.since;
         let slot = self.free.pop().unwrap_or(self.holds.len() as u32);
@@ -223,7 +234,7 @@ impl Budget {
             let account = &mut self.accounts[id.index()];
             account.roll(now);
             account.used_from.get_or_insert(now);
-            let amount = account.amount(now, want);
+            let amount = account.amount(now, want, number);
             let shrinks = shrink && account.spec.enforce == Enforce::Hard && account.spec.on_short == OnShort::Shrink;
             let amount = if shrinks { amount.min(account.room(now).at_least_zero()) } else { amount };
             account.current.held += amount;
@@ -273,11 +284,11 @@ impl Budget {
         self.presumed.get(&(request, call)).filter(|presumed| now <= presumed.until).map(|presumed| (presumed.deployment, presumed.since))
     }
 
-    /// The quantile of output lengths that the first estimating account among `accounts` asks for, in thousandths.
+    /// The accounts among `accounts` that estimate: the place of each, and the quantile of output lengths that it asks for, in thousandths.
     #[inline]
-    pub fn estimate_quantile(&self, accounts: &[AccountId]) -> Option<u32> {
-        accounts.iter().find_map(|id| match self.accounts[id.index()].spec.mode {
-            BudgetMode::Estimate { quantile_per_mille, .. } => Some(quantile_per_mille),
+    pub fn estimating(&self, accounts: &[AccountId]) -> impl Iterator<Item = (usize, u32)> {
+        accounts.iter().enumerate().filter_map(|(number, id)| match self.accounts[id.index()].spec.mode {
+            BudgetMode::Estimate { quantile_per_mille, .. } => Some((number, quantile_per_mille)),
             BudgetMode::Reserve | BudgetMode::After => None,
         })
     }
@@ -417,25 +428,25 @@ impl Account {
         if now < self.current.end { self.current.index } else { self.window_at(now).0 }
     }
 
-    /// What `want` holds here.
+    /// What `want` holds here, where this account is the call's account `number`.
     #[inline]
-    fn amount(&self, now: Time, want: Want) -> Money {
+    fn amount(&self, now: Time, want: &Want, number: usize) -> Money {
         match self.spec.mode {
             BudgetMode::Reserve => want.worst_case,
             BudgetMode::After => Money::ZERO,
             BudgetMode::Estimate { headroom_per_mille, .. } => {
                 let tight = self.room(now) < self.spec.limit.per_mille(headroom_per_mille);
-                if tight { want.worst_case } else { want.estimate }
+                if tight { want.worst_case } else { want.estimate(number) }
             }
         }
     }
 
     #[inline]
-    fn fits(&self, now: Time, want: Want) -> bool {
+    fn fits(&self, now: Time, want: &Want, number: usize) -> bool {
         let room = self.room(now);
         match self.spec.mode {
             BudgetMode::After => room > Money::ZERO,
-            BudgetMode::Reserve | BudgetMode::Estimate { .. } => self.amount(now, want) <= room,
+            BudgetMode::Reserve | BudgetMode::Estimate { .. } => self.amount(now, want, number) <= room,
         }
     }
 

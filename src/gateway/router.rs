@@ -94,7 +94,7 @@ pub enum Then {
 }
 
 /// What the request does next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
     /// This call.
     Call(Picked),

@@ -78,7 +78,7 @@ impl InFlight {
         let Turn { plan, gateway, now, journal } = turn;
         let (model, now) = (plan.model(picked.model), *now);
         let id = Some(self.request.id);
-        if let Some(account) = gateway.budget.observed_short(picked.accounts.as_slice(), now, picked.want) {
+        if let Some(account) = gateway.budget.observed_short(picked.accounts.as_slice(), now, &picked.want) {
             journal.record(now, id, || Fact::Refused { denial: Denial::Budget(account), observed: true });
         }
         let limits = gateway.deployments[picked.deployment.index()].list();
@@ -98,7 +98,7 @@ impl InFlight {
         self.last_called = Some(picked.deployment);
         let Picked { deployment, max_tokens, .. } = picked;
         let held = HeldCall { request: self.request.id, call, deployment, since: now };
-        let hold = gateway.budget.hold(picked.accounts.as_slice(), held, picked.want, picked.shrink);
+        let hold = gateway.budget.hold(picked.accounts.as_slice(), held, &picked.want, picked.shrink);
         self.open = Some(Open { hold, deployment, model: picked.model, position, max_tokens, limits, since: now, opened: false, probe });
         self.state = State::Calling;
         self.wake = (now + self.patience(model, false)).min(self.deadline);

@@ -214,6 +214,22 @@ fn an_estimate_holds_a_quantile_once_there_are_a_hundred_outputs() {
 }
 
 #[test]
+fn each_estimating_budget_of_a_call_holds_by_its_own_quantile() {
+    let estimate = |per_mille: u32| BudgetMode::Estimate { quantile_per_mille: per_mille, headroom_per_mille: 0 };
+    let mut plan = plan(ONE);
+    plan.budgets = [500, 900].map(|per_mille| BudgetSpec { mode: estimate(per_mille), ..budget(100_000) }).into();
+    plan.models[0].budgets = vec![budget(100_000)];
+    let mut desk = Desk::new(plan);
+    // Half of the outputs have 10 tokens, half 15.
+    for number in 1..=100 {
+        desk.run(&format!("ask; {number} ok {}", if number % 2 == 0 { 10 } else { 15 }));
+    }
+    desk.run("ask");
+    let held = desk.gateway.budget().accounts().map(|id| desk.gateway.budget().used(id, desk.now).1);
+    assert_eq!(held.collect::<Vec<_>>(), [140, 160, 500].map(|micro_usd| Money(micro_usd * 1_000_000)));
+}
+
+#[test]
 fn a_cheaper_candidate_takes_what_does_not_fit_the_dearer() {
     let mut plan = plan(&[("A", &["a", "b"]), ("B", &["c"])]);
     plan.budgets = vec![budget(499)];
