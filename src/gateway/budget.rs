@@ -105,10 +105,19 @@ impl Budget {
         id
     }
 
-    /// Changes an account. What was spent stays, unless the window has changed: then a new one begins.
+    /// Changes an account. What was spent stays, unless the window has changed: then a new one begins. A calendar that only reaches further
+    /// than before is the same window.
     pub fn change(&mut self, id: AccountId, spec: BudgetSpec) {
         let account = &mut self.accounts[id.index()];
-        if account.spec.window != spec.window {
+        let longer = match (&account.spec.window, &spec.window) {
+            (BudgetWindow::Calendar(before), BudgetWindow::Calendar(after)) if after.extends(before) => Some(after),
+            _ => None,
+        };
+        if let Some(calendar) = longer {
+            // The window that was the last of the table, and had no end, may have one now.
+            account.current.end = account.current.end.min(calendar.end(account.current.index - account.first));
+        }
+        if longer.is_none() && account.spec.window != spec.window {
             let closed = account.current;
             account.older.push_back(closed);
             account.first = closed.index + 1;

@@ -304,6 +304,23 @@ fn new_rules_for_a_window_begin_a_new_one_that_old_calls_do_not_reach() {
     desk.check("ask", &short(4));
 }
 
+#[test]
+fn a_calendar_that_reaches_further_is_no_new_window() {
+    let days = |days: u64| BudgetWindow::Calendar(Calendar::new((0..days).map(|day| Time(day * 500_000_000_000)).collect()));
+    // Second 1000 begins the third window, which the shorter table does not end.
+    let mut desk = desk(|spec| spec.window = days(3), 1140);
+    desk.check("ask; 1 ok; ask", "1 calls a; 1 served by A; 2 calls a");
+    desk.adopt(|plan| plan.budgets[0].window = days(5));
+    assert_eq!(desk.gateway.budget().used(AccountId(0), desk.now), (Money(140_000_000), Money(500_000_000)));
+    desk.check("ask; ask", &format!("3 calls a; {}", short(4)));
+    // It ends now, and what was held in it is settled there.
+    desk.check("+499.999; ask; +0.001; ask; 2 ok; 3 ok", &format!("{}; 6 calls a; 2 served by A; 3 served by A", short(5)));
+    assert_eq!(desk.gateway.budget().used(AccountId(0), desk.now), (Money::ZERO, Money(500_000_000)));
+    // Other starts are another window.
+    desk.adopt(|plan| plan.budgets[0].window = BudgetWindow::Calendar(Calendar::new(vec![Time(0), Time(1)])));
+    assert_eq!(desk.gateway.budget().used(AccountId(0), desk.now), (Money::ZERO, Money::ZERO));
+}
+
 /// What is booked when the call ends so, in millionths of a dollar.
 #[track_caller]
 fn check_booked(timed_out: Presume, words: &str, micro_usd: i128) {
