@@ -6,6 +6,7 @@ pub mod replay;
 pub mod distribution;
 pub mod overlay;
 pub mod scale;
+pub mod sdk;
 pub mod stream;
 pub mod synthetic;
 

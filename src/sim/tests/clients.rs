@@ -9,11 +9,12 @@ use super::*;
 use crate::gateway::command::{Command, KeySpec};
 use crate::gateway::journal::Outcome;
 use crate::gateway::plan::{Anchor, BudgetMode, BudgetSpec, BudgetWindow, Enforce, LimitKind, LimitSpec, OnShort, RetryBudget, TokenCount};
-use crate::sim::client::{Clients, OnFailure, Sdk};
+use crate::sim::client::{Clients, OnFailure};
 use crate::sim::driver::{Driver, Variant};
 use crate::sim::observe::{Context, Observer, Totals, UserEnd};
 use crate::sim::world::Pace;
 use crate::traffic::distribution::Distribution;
+use crate::traffic::sdk::Sdk;
 use crate::traffic::trace::{FirstSeen, NameId};
 
 /// The requests that arrive, and how users end: (milliseconds, row, ..).

@@ -92,7 +92,7 @@ fn a_clients_retry_is_held_like_its_first_try() {
     let variant =
         with_ratio(fallback(DeploymentWorld { steps: vec![Step::status(503)], ..DeploymentWorld::ledger("b") }), ratio.0, ratio.1, End::Middle);
     let mut clients = Clients::clone(&variant.clients);
-    clients.habits.sdk = Some(crate::sim::client::Sdk::OPENAI);
+    clients.habits.sdk = Some(crate::traffic::sdk::Sdk::OPENAI);
     let variant = Variant { clients: std::sync::Arc::new(clients), ..variant };
     let mut driver = Driver::new(&variant, 1, Calls::default()).unwrap();
     driver.feed(&std::sync::Arc::new(rows("at_s,input_tokens,output_tokens\n0,1000,10\n"))).unwrap();
