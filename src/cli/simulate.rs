@@ -27,7 +27,7 @@ use crate::sim::observe::{self, Bill, Context, Observer, UserEnd};
 use crate::traffic::replay::link::Links;
 use crate::traffic::scale::WHOLE;
 use crate::traffic::stream;
-use crate::traffic::trace::{Batch, Order, Trace, TraceError};
+use crate::traffic::trace::{Batch, Trace, TraceError};
 
 /// What is to be simulated, and what is known about it.
 pub struct Job {
@@ -62,7 +62,7 @@ pub fn simulate(job: Job, printer: &Printer) -> Result<Report, Failure> {
     if printer.shows_progress {
         count_rows(&job, progress.length());
     }
-    let mut requests = stream::open(&job.traffic.base(job.traffic.options.order), &job.traffic.changes).map_err(Failure::usage)?;
+    let mut requests = stream::open(&job.traffic.base(), &job.traffic.changes).map_err(Failure::usage)?;
     let mut seen = Seen::default();
     let recorded_under = job.experiment.variants.get(job.baseline.variant).ok_or_else(|| Failure::usage("a scenario without variants"))?;
     let mut replay = Replay::new(&job.traffic, recorded_under, job.experiment.seeds.first().copied().unwrap_or_default());
@@ -87,13 +87,14 @@ pub fn simulate(job: Job, printer: &Printer) -> Result<Report, Failure> {
     for note in requests.trace().map(Trace::notes).unwrap_or_default() {
         printer.note(format!("note: {}: {note}", job.traffic.trace.display()));
     }
-    let learnt = Learnt { seen, replay: replay.finish(), links: requests.links() };
+    let learnt = Learnt { seen, replay: replay.finish().map_err(Failure::usage)?, links: requests.links() };
     Ok(report(job, runs, &roles, learnt))
 }
 
-/// Counts the rows of the trace beside the run, so that the bar learns where it ends. What is wrong with the trace, the run will say.
+/// Counts the requests beside the run, so that the bar learns where it ends: read as the run reads them, or another number of them would be a
+/// client's retries. What is wrong with the trace, the run will say.
 fn count_rows(job: &Job, length: Arc<AtomicU64>) {
-    let (base, changes) = (job.traffic.base(Order::Count), job.traffic.changes.clone());
+    let (base, changes) = (job.traffic.base(), job.traffic.changes.clone());
     thread::spawn(move || {
         let Ok(mut requests) = stream::open(&base, &changes) else { return };
         let mut rows = 0;
