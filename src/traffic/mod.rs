@@ -4,6 +4,7 @@ pub mod trace;
 pub mod replay;
 
 pub mod distribution;
+pub mod local_clock;
 pub mod overlay;
 pub mod scale;
 pub mod sdk;

@@ -136,7 +136,7 @@ const fn plain_cache(tokens_min: u32, step: u32, ttl: Span) -> PromptCache {
 }
 
 const GEMINI: &[Figure] = &[
-    all(DayStarts(8), Provider, "midnight Pacific, in winter"),
+    all(DayStarts("America/Los_Angeles"), Provider, "midnight Pacific"),
     of("gemini-2.5-flash", Cache(plain_cache(1024, 1, FIVE_MINUTES)), Unverified, "the minimum is Google's (P); the lifetime is not stated"),
     of("gemini-2.5-pro", Cache(plain_cache(4096, 1, FIVE_MINUTES)), Unverified, "the minimum is Google's (P); the lifetime is not stated"),
 ];

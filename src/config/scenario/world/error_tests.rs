@@ -142,3 +142,37 @@ error: `day_starts` must be a duration with its unit
 "#,
     );
 }
+
+#[test]
+fn a_zone_that_nobody_knows_is_named_where_it_stands() {
+    check(
+        &[],
+        GATEWAY,
+        r#"gateway = "gateway.toml"
+[traffic.synthetic]
+duration = "1d"
+rate = "2/s"
+timezone = "Europe/Berlim"
+[world.providers.openai]
+limits = { rpd = 1000, day_starts = "America/Los_Angels" }
+"#,
+        r#"error: unknown time zone `Europe/Berlim`
+ --> scenario.toml:5:12
+  |
+5 | timezone = "Europe/Berlim"
+  |            ^^^^^^^^^^^^^^^
+  |
+  = help: IANA names, for example: timezone = "Europe/Berlin" or "UTC"
+
+error: unknown time zone `America/Los_Angels`
+ --> scenario.toml:7:37
+  |
+7 | limits = { rpd = 1000, day_starts = "America/Los_Angels" }
+  |                                     ^^^^^^^^^^^^^^^^^^^^
+  |
+  = help: IANA names, for example: day_starts = "Europe/Berlin" or "UTC"
+
+2 errors
+"#,
+    );
+}
