@@ -265,8 +265,8 @@ impl Replayed {
     }
 }
 
-/// What the log says, or lets guess, that a request was billed for. A failed one is taken as free unless the log saw output of it; an answer without a
-/// length has the one that was drawn.
+/// What the log says, or lets guess, that a request was billed for. A failed one is taken as free unless the log saw output of it; an answer
+/// without a length has the one that was drawn.
 fn usage(row: &Row, recorded: &Recorded, length: Length, drawn: Option<Drawn>, most: u32) -> Option<Usage> {
     let has_failed = recorded.status.is_some_and(|status| status >= 400);
     let output = match (row.output_tokens, length) {

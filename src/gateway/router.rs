@@ -1,4 +1,5 @@
-//! The only place that decides between another attempt, a back-off, a fallback and giving up. A question about the gateway's state; changes none of it.
+//! The only place that decides between another attempt, a back-off, a fallback and giving up. A question about the gateway's state; changes none
+//! of it.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
