@@ -8,8 +8,12 @@ use crate::gateway::time::Span;
 
 /// All presets, in the order in which they are listed.
 pub const PRESETS: &[Preset] = &[
-    Preset { name: "openai", about: "OpenAI without limits: higher tiers are configuration", figures: &[OPENAI] },
+    Preset { name: "openai", about: "OpenAI without limits", figures: &[OPENAI] },
     Preset { name: "openai-tier-1", about: "OpenAI, usage tier 1", figures: &[OPENAI, OPENAI_LIMITS, OPENAI_TIER_1] },
+    Preset { name: "openai-tier-2", about: "OpenAI, usage tier 2, without a limit a day", figures: &[OPENAI, OPENAI_LIMITS, OPENAI_TIER_2] },
+    Preset { name: "openai-tier-3", about: "OpenAI, usage tier 3, without a limit a day", figures: &[OPENAI, OPENAI_LIMITS, OPENAI_TIER_3] },
+    Preset { name: "openai-tier-4", about: "OpenAI, usage tier 4, without a limit a day", figures: &[OPENAI, OPENAI_LIMITS, OPENAI_TIER_4] },
+    Preset { name: "openai-tier-5", about: "OpenAI, usage tier 5, without a limit a day", figures: &[OPENAI, OPENAI_LIMITS, OPENAI_TIER_5] },
     Preset { name: "azure", about: "OpenAI's models on Azure; quotas are configuration", figures: &[AZURE] },
     Preset { name: "anthropic", about: "Anthropic without limits", figures: &[ANTHROPIC] },
     Preset { name: "anthropic-tier-1", about: "Anthropic, usage tier 1", figures: &[ANTHROPIC, ANTHROPIC_LIMITS, ANTHROPIC_TIER_1] },
@@ -71,6 +75,37 @@ const OPENAI_TIER_1: &[Figure] = &[
     of("gpt-4o-mini", Requests(500), Secondary, "tier 1"),
     of("gpt-4o-mini", Tokens(200_000), Secondary, "tier 1"),
     of("gpt-4o-mini", RequestsPerDay(10_000), Secondary, "tier 1"),
+];
+
+/// One page for all; where gwsim's own collection has the figure as well, it counts as secondary.
+const TIERS: &str = "ai-buzz.com's guide to the tiers; limits a day, if any, are configuration";
+
+const OPENAI_TIER_2: &[Figure] = &[
+    of("gpt-4o", Requests(5_000), Secondary, TIERS),
+    of("gpt-4o", Tokens(450_000), Secondary, TIERS),
+    of("gpt-4o-mini", Requests(5_000), Unverified, TIERS),
+    of("gpt-4o-mini", Tokens(2_000_000), Unverified, TIERS),
+];
+
+const OPENAI_TIER_3: &[Figure] = &[
+    of("gpt-4o", Requests(5_000), Secondary, TIERS),
+    of("gpt-4o", Tokens(800_000), Secondary, TIERS),
+    of("gpt-4o-mini", Requests(5_000), Unverified, TIERS),
+    of("gpt-4o-mini", Tokens(4_000_000), Unverified, TIERS),
+];
+
+const OPENAI_TIER_4: &[Figure] = &[
+    of("gpt-4o", Requests(10_000), Unverified, TIERS),
+    of("gpt-4o", Tokens(2_000_000), Unverified, TIERS),
+    of("gpt-4o-mini", Requests(10_000), Unverified, TIERS),
+    of("gpt-4o-mini", Tokens(10_000_000), Unverified, TIERS),
+];
+
+const OPENAI_TIER_5: &[Figure] = &[
+    of("gpt-4o", Requests(10_000), Unverified, TIERS),
+    of("gpt-4o", Tokens(30_000_000), Unverified, TIERS),
+    of("gpt-4o-mini", Requests(30_000), Unverified, TIERS),
+    of("gpt-4o-mini", Tokens(150_000_000), Unverified, TIERS),
 ];
 
 const AZURE: &[Figure] = &[

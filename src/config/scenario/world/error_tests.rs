@@ -51,10 +51,10 @@ error: unknown value `opnai` for `preset`
 9 | preset = "opnai"
   |          ^^^^^^^
   |
-  = help: did you mean `openai`? It is one of: openai, openai-tier-1, azure, anthropic,
-          anthropic-tier-1, anthropic-tier-2, anthropic-tier-3, anthropic-tier-4, bedrock,
-          gemini, fireworks, deepseek, xai, cerebras, together, deepinfra, cohere, groq,
-          mistral, perplexity
+  = help: did you mean `openai`? It is one of: openai, openai-tier-1, openai-tier-2,
+          openai-tier-3, openai-tier-4, openai-tier-5, azure, anthropic, anthropic-tier-1,
+          anthropic-tier-2, anthropic-tier-3, anthropic-tier-4, bedrock, gemini, fireworks,
+          deepseek, xai, cerebras, together, deepinfra, cohere, groq, mistral, perplexity
 
 error: `for` must be shorter than `every`
   --> scenario.toml:10:33
