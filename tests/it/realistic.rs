@@ -166,6 +166,39 @@ impl Ladder {
     }
 }
 
+/// What the ledger's world refuses of the trace, counted without gwsim (`traces/README.md` beside the shared traces): model, requests and tokens a
+/// minute, what begins the table's row, 429s by bucket and by minutes, dollars if the large model answers what the small one refuses.
+const COUNTED: [(&str, u32, u32, &str, [&str; 2], Option<[&str; 2]>); 4] = [
+    (
+        "gpt-4o-mini",
+        500,
+        200_000,
+        "`gpt-4o-mini` at tier 1: 500 requests, 200,000 tokens a minute",
+        ["3,280", "5,063"],
+        Some(["26.918402250", "29.065404550"]),
+    ),
+    ("gpt-4o", 500, 30_000, "`gpt-4o` at tier 1: 500, 30,000", ["6,648", "7,942"], None),
+    ("gpt-4o", 5_000, 450_000, "`gpt-4o` at tier 2: 5,000, 450,000", ["811", "2,336"], None),
+    ("gpt-4o", 5_000, 800_000, "`gpt-4o` at tier 3: 5,000, 800,000", ["8", "558"], None),
+];
+
+#[test]
+fn what_the_ledger_refuses_is_what_was_counted_without_gwsim() {
+    for (model, requests, tokens, what, rejected, paid) in COUNTED {
+        let found = ["bucket", "start"].map(|window| {
+            let limits = format!("world.models.'{model}'.limits={{rpm={requests},tpm={tokens},window='{window}'}}");
+            run("fallback_ledger.toml", &[&format!("traffic.model={model}"), &limits])[0]
+        });
+        assert_eq!(found.map(|outcome| thousands(outcome.rejected)), rejected, "{what}");
+        if let Some(paid) = paid {
+            assert_eq!(found.map(|outcome| format!("{:.9}", outcome.picodollars as f64 / 1e12)), paid, "{what}");
+        }
+        let [by_bucket, by_minutes] = paid.unwrap_or([""; 2]).map(|paid| if paid.is_empty() { String::new() } else { format!("{paid} ") });
+        let row = format!("| {what} | {} | {} | {by_bucket}| {by_minutes}|\n", rejected[0], rejected[1]);
+        assert!(README.contains(&row), "scenarios/README.md lacks:\n{row}");
+    }
+}
+
 #[test]
 fn a_fallback_by_the_ledger_and_in_a_realistic_world() {
     let ladder = Ladder::climb();
