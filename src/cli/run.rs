@@ -7,8 +7,8 @@ use super::args::{Format, RunArguments};
 use super::check::loaded;
 use super::simulate::{Job, simulate};
 use super::{Exit, Failure, Printer, assumptions, digest};
+use crate::config;
 use crate::config::scenario::{Scenario, ScenarioVariant};
-use crate::config::{self, Options};
 use crate::report::expect::Expectation;
 use crate::report::write::Place;
 use crate::report::{Origin, Report, table, write};
@@ -34,7 +34,7 @@ pub fn run(arguments: &RunArguments, printer: &mut Printer) -> Result<Exit, Fail
 }
 
 fn resolve(arguments: &RunArguments, printer: &Printer) -> Result<(Job, Vec<Expectation>), Failure> {
-    let options = Options { sets: arguments.set.clone(), prices: arguments.prices.clone() };
+    let options = arguments.reading.options();
     let loaded_with = config::load_scenario(&arguments.scenario, &options);
     let texts = loaded_with.as_ref().map(|loaded| digest::of_sources(&loaded.warnings)).unwrap_or_default();
     let scenario = loaded(loaded_with, printer)?;
