@@ -1,6 +1,6 @@
 //! Clients: how a row of traffic becomes a request, and when its sender loses patience. Knows nothing of what the gateway does with it.
 //!
-//! [`Sdk`](crate::traffic::sdk::Sdk) is what a client library does on its own, `session` the sessions in which each request waits for the answer
+//! [`Sdk`] is what a client library does on its own, `session` the sessions in which each request waits for the answer
 //! to the one before, and `callers` puts both to work.
 
 pub(super) mod callers;

@@ -166,35 +166,45 @@ impl Ladder {
     }
 }
 
-/// What the ledger's world refuses of the trace, counted without gwsim (`traces/README.md` beside the shared traces): model, requests and tokens a
-/// minute, what begins the table's row, 429s by bucket and by minutes, dollars if the large model answers what the small one refuses.
-const COUNTED: [(&str, u32, u32, &str, [&str; 2], Option<[&str; 2]>); 4] = [
-    (
-        "gpt-4o-mini",
-        500,
-        200_000,
-        "`gpt-4o-mini` at tier 1: 500 requests, 200,000 tokens a minute",
-        ["3,280", "5,063"],
-        Some(["26.918402250", "29.065404550"]),
-    ),
-    ("gpt-4o", 500, 30_000, "`gpt-4o` at tier 1: 500, 30,000", ["6,648", "7,942"], None),
-    ("gpt-4o", 5_000, 450_000, "`gpt-4o` at tier 2: 5,000, 450,000", ["811", "2,336"], None),
-    ("gpt-4o", 5_000, 800_000, "`gpt-4o` at tier 3: 5,000, 800,000", ["8", "558"], None),
+/// What the ledger's world refuses of the trace, counted without gwsim (`README.md` of the shared traces): by a bucket, and by minutes.
+struct Counted {
+    model: &'static str,
+    /// Requests and tokens a minute.
+    limits: (u32, u32),
+    what: &'static str,
+    rejected: [&'static str; 2],
+    /// Dollars, if the large model answers what the small one refuses.
+    paid: [&'static str; 2],
+}
+
+const COUNTED: [Counted; 4] = [
+    Counted {
+        model: "gpt-4o-mini",
+        limits: (500, 200_000),
+        what: "`gpt-4o-mini` at tier 1: 500 requests, 200,000 tokens a minute",
+        rejected: ["3,280", "5,063"],
+        paid: ["26.918402250", "29.065404550"],
+    },
+    Counted { model: "gpt-4o", limits: (500, 30_000), what: "`gpt-4o` at tier 1: 500, 30,000", rejected: ["6,648", "7,942"], paid: [""; 2] },
+    Counted { model: "gpt-4o", limits: (5_000, 450_000), what: "`gpt-4o` at tier 2: 5,000, 450,000", rejected: ["811", "2,336"], paid: [""; 2] },
+    Counted { model: "gpt-4o", limits: (5_000, 800_000), what: "`gpt-4o` at tier 3: 5,000, 800,000", rejected: ["8", "558"], paid: [""; 2] },
 ];
 
 #[test]
 fn what_the_ledger_refuses_is_what_was_counted_without_gwsim() {
-    for (model, requests, tokens, what, rejected, paid) in COUNTED {
+    for Counted { model, limits: (requests, tokens), what, rejected, paid } in COUNTED {
         let found = ["bucket", "start"].map(|window| {
             let limits = format!("world.models.'{model}'.limits={{rpm={requests},tpm={tokens},window='{window}'}}");
             run("fallback_ledger.toml", &[&format!("traffic.model={model}"), &limits])[0]
         });
         assert_eq!(found.map(|outcome| thousands(outcome.rejected)), rejected, "{what}");
-        if let Some(paid) = paid {
-            assert_eq!(found.map(|outcome| format!("{:.9}", outcome.picodollars as f64 / 1e12)), paid, "{what}");
+        for (outcome, paid) in found.iter().zip(paid).filter(|(_, paid)| !paid.is_empty()) {
+            // Nine decimals have the last digit that is not 0.
+            let nanodollars: i64 = paid.replace('.', "").parse().unwrap();
+            assert_eq!(outcome.picodollars, nanodollars * 1_000, "{what}");
         }
-        let [by_bucket, by_minutes] = paid.unwrap_or([""; 2]).map(|paid| if paid.is_empty() { String::new() } else { format!("{paid} ") });
-        let row = format!("| {what} | {} | {} | {by_bucket}| {by_minutes}|\n", rejected[0], rejected[1]);
+        let paid = paid.map(|paid| if paid.is_empty() { String::new() } else { format!("{paid} ") });
+        let row = format!("| {what} | {} | {} | {}| {}|\n", rejected[0], rejected[1], paid[0], paid[1]);
         assert!(README.contains(&row), "scenarios/README.md lacks:\n{row}");
     }
 }
