@@ -1,7 +1,7 @@
 //! The speed of the whole loop: a synthetic day through the full core, in requests per second on one thread. Also says how memory grows.
 //!
-//! `cargo bench --bench reference_day [-- REQUESTS]`, 10,000,000 if not said. 200 keys in 20 teams, budgets on key, team and everything, limits on keys, a
-//! response cache of about a million answers, six deployments in three groups with fallbacks, failures, streams, 2,000 requests a second.
+//! `cargo bench --bench reference_day [-- REQUESTS]`, 10,000,000 if not said. 200 keys in 20 teams, budgets on key, team and everything, limits on
+//! keys, a response cache of about a million answers, six deployments in three groups with fallbacks, failures, streams, 2,000 requests a second.
 //! The traffic is made outside the time that is measured.
 
 use std::fmt::Write as _;

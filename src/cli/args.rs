@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::config::Options;
+
 pub use self::reports::{CompareArguments, CompareFormat, CompletionsArguments, ExplainArguments, ExportCommand, FocusArguments, FocusPeriod, Per};
 
 /// Price an LLM gateway configuration on your own traffic before it runs
@@ -82,9 +84,9 @@ Exit codes: 0 pass, 2 something in the scenario, its files or the trace is wrong
 pub struct RunArguments {
     /// The scenario: traffic, world, variants
     pub scenario: PathBuf,
-    /// Change a setting in all variants; PATH is a dotted TOML key, VALUE is TOML or a plain word
-    #[arg(long, value_name = "PATH=VALUE")]
-    pub set: Vec<String>,
+    /// How it is read.
+    #[command(flatten)]
+    pub reading: ReadingArguments,
     /// Run every variant under so many seeds, counting from the first [default: the scenario's]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub seeds: Option<u32>,
@@ -100,9 +102,6 @@ pub struct RunArguments {
     /// Threads to run on; results don't depend on it [default: all cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub threads: Option<u32>,
-    /// A price list in place of the built-in one: gwsim's CSV or LiteLLM's JSON
-    #[arg(long, value_name = "FILE")]
-    pub prices: Option<PathBuf>,
     /// Where reports are kept
     #[arg(long, value_name = "DIR", default_value = "reports")]
     pub out: PathBuf,
@@ -112,6 +111,24 @@ pub struct RunArguments {
     /// How the result is printed
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
+}
+
+/// How a configuration is read, by whichever command.
+#[derive(Debug, Args)]
+pub struct ReadingArguments {
+    /// Change a setting first; PATH is a dotted TOML key, VALUE is TOML or a plain word
+    #[arg(long, value_name = "PATH=VALUE")]
+    pub set: Vec<String>,
+    /// A price list in place of the built-in one: gwsim's CSV or LiteLLM's JSON
+    #[arg(long, value_name = "FILE")]
+    pub prices: Option<PathBuf>,
+}
+
+impl ReadingArguments {
+    /// The same for the reader.
+    pub fn options(&self) -> Options {
+        Options { sets: self.set.clone(), prices: self.prices.clone(), ..Options::default() }
+    }
 }
 
 /// `gwsim check`.
@@ -125,12 +142,9 @@ Example:
 pub struct CheckArguments {
     /// A scenario or a gateway.toml
     pub file: PathBuf,
-    /// Change a setting first; PATH is a dotted TOML key, VALUE is TOML or a plain word
-    #[arg(long, value_name = "PATH=VALUE")]
-    pub set: Vec<String>,
-    /// A price list in place of the built-in one: gwsim's CSV or LiteLLM's JSON
-    #[arg(long, value_name = "FILE")]
-    pub prices: Option<PathBuf>,
+    /// How it is read.
+    #[command(flatten)]
+    pub reading: ReadingArguments,
 }
 
 /// `gwsim calibrate`.
@@ -192,12 +206,9 @@ Example:
 pub struct PricesListArguments {
     /// A scenario or a gateway.toml
     pub file: PathBuf,
-    /// Change a setting first; PATH is a dotted TOML key, VALUE is TOML or a plain word
-    #[arg(long, value_name = "PATH=VALUE")]
-    pub set: Vec<String>,
-    /// A price list in place of the built-in one: gwsim's CSV or LiteLLM's JSON
-    #[arg(long, value_name = "FILE")]
-    pub prices: Option<PathBuf>,
+    /// How it is read.
+    #[command(flatten)]
+    pub reading: ReadingArguments,
 }
 
 /// `gwsim prices diff`.

@@ -30,8 +30,10 @@ pub fn of(variants: &[ScenarioVariant]) -> Vec<Assumption> {
         found.extend(clients::of(&variant.clients.habits).into_iter().map(|(what, value, source)| assume(what, value, source)));
     }
     if worlds.iter().any(|world| world.recorded_outcomes) {
-        let value = "as recorded where a variant's first call is the log's: optimistic, its load then is not the variant's";
-        found.push(assume("latency and failures", value.to_owned(), "log"));
+        let taken = worlds.iter().any(|world| world.recorded_outcomes && world.places.is_some());
+        let places = if taken { ", and it takes no place from others" } else { "" };
+        let value = format!("as recorded where a variant's first call is the log's: optimistic, its load then is not the variant's{places}");
+        found.push(assume("latency and failures", value, "log"));
     }
     let deployments = || variants.iter().flat_map(|variant| &variant.gateway.plan.deployments);
     if deployments().any(|deployment| deployment.rates.cards().count() > 1) {

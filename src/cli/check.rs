@@ -3,7 +3,7 @@
 use super::args::CheckArguments;
 use super::{Exit, Failure, Printer};
 use crate::config::diagnostic::Diagnostics;
-use crate::config::{self, Checked, Loaded, Options};
+use crate::config::{self, Checked, Loaded};
 use crate::report::numbers::counted;
 
 /// Checks a file and prints one line about it if it is valid.
@@ -11,7 +11,7 @@ use crate::report::numbers::counted;
 /// # Errors
 /// If it is not: all of its errors.
 pub fn check(arguments: &CheckArguments, printer: &mut Printer) -> Result<Exit, Failure> {
-    let options = Options { sets: arguments.set.clone(), prices: arguments.prices.clone(), ..Options::default() };
+    let options = arguments.reading.options();
     let path = &arguments.file;
     let facts = match loaded(config::load_either(path, &options), printer)? {
         Checked::Scenario(scenario) => {

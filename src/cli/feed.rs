@@ -10,7 +10,7 @@ use crate::sim::driver::Variant;
 use crate::traffic::digest::Digest;
 use crate::traffic::replay::link::Links;
 use crate::traffic::stream::{self, Source};
-use crate::traffic::trace::{Batch, Order, Trace, TraceError};
+use crate::traffic::trace::{Batch, Trace, TraceError};
 
 /// A scenario's traffic, from its start.
 pub struct Feed<'a> {
@@ -51,7 +51,7 @@ impl<'a> Feed<'a> {
     /// # Errors
     /// If the trace can't be read.
     pub fn open(traffic: &'a TrafficSpec, variant: &Variant, seed: u64) -> Result<Self, Failure> {
-        let requests = stream::open(&traffic.base(traffic.options.order), &traffic.changes).map_err(Failure::usage)?;
+        let requests = stream::open(&traffic.base(), &traffic.changes).map_err(Failure::usage)?;
         Ok(Self { traffic, requests, seen: Seen::default(), replay: Replay::new(traffic, variant, seed) })
     }
 
@@ -76,14 +76,18 @@ impl<'a> Feed<'a> {
     }
 
     /// What was learnt of the traffic.
-    pub fn finish(self) -> Learnt {
-        Learnt { links: self.requests.links(), seen: self.seen, replay: self.replay.finish() }
+    ///
+    /// # Errors
+    /// If a log that is read once more, without what is laid over it, is wrong.
+    pub fn finish(self) -> Result<Learnt, Failure> {
+        Ok(Learnt { links: self.requests.links(), seen: self.seen, replay: self.replay.finish().map_err(Failure::usage)? })
     }
 }
 
-/// How many rows there are. What is wrong with them, a run will say: `None` then.
+/// How many requests there are, read as a run reads them, or another number of them would be a client's retries. What is wrong with them, the run
+/// will say: `None` then.
 pub fn count_rows(traffic: &TrafficSpec) -> Option<u64> {
-    let mut requests = stream::open(&traffic.base(Order::Count), &traffic.changes).ok()?;
+    let mut requests = stream::open(&traffic.base(), &traffic.changes).ok()?;
     let mut rows = 0;
     while let Some(batch) = requests.next_batch().ok()? {
         rows += batch.rows.len() as u64;

@@ -10,7 +10,7 @@ use super::args::{PricesDiffArguments, PricesListArguments};
 use super::check::loaded;
 use super::{Exit, Failure, Printer};
 use crate::config::gateway::GatewayConfig;
-use crate::config::{self, Checked, Options};
+use crate::config::{self, Checked};
 use crate::gateway::money::{Money, Rate};
 use crate::gateway::rate_card::Rates;
 use crate::gateway::time::Time;
@@ -25,7 +25,7 @@ const BUILT_IN: &str = "built-in";
 /// # Errors
 /// If the configuration is wrong.
 pub fn list(arguments: &PricesListArguments, printer: &mut Printer) -> Result<Exit, Failure> {
-    let options = Options { sets: arguments.set.clone(), prices: arguments.prices.clone(), ..Options::default() };
+    let options = arguments.reading.options();
     let mut text = String::new();
     match loaded(config::load_either(&arguments.file, &options), printer)? {
         Checked::Gateway(gateway) => text.push_str(&of_gateway(&gateway)),

@@ -42,17 +42,17 @@ pub struct Replay<'a> {
     inputs_drawn: u64,
 }
 
-/// What the log covers, as the report has it, for a run with clients of these `habits`.
-fn covered(coverage: &Coverage, habits: &Habits) -> coverage::Coverage {
+/// What the log covers, as the report has it, for a run with clients of these `habits`. `laid_over` is what it covers with its overlays.
+fn covered(coverage: &Coverage, laid_over: &Coverage, habits: &Habits) -> coverage::Coverage {
     let leave = habits.patience.is_some() || habits.abandons_per_million > 0;
     let instead = |field: &str, usual: &'static str| match field {
         "output_tokens" => "drawn from whole answers",
         "left_after" if leave => "the clients' habits",
         _ => usual,
     };
-    let fields = coverage.fields.iter().map(|covered| Field {
+    let fields = coverage.fields.iter().zip(&laid_over.fields).map(|(covered, laid_over)| Field {
         name: covered.field.into(),
-        instead: instead(covered.field, covered.instead).to_owned(),
+        instead: if laid_over.rows > covered.rows { "the scenario's overlay" } else { instead(covered.field, covered.instead) }.to_owned(),
         rows: covered.rows,
         hanging: covered.dollars_without,
     });
@@ -77,10 +77,15 @@ pub struct Replayed {
 impl<'a> Replay<'a> {
     /// A replay of `traffic` that is held against `variant`. Lengths are drawn from `seed`.
     pub fn new(traffic: &'a TrafficSpec, variant: &Variant, seed: u64) -> Self {
-        let default_model = variant.clients.default_model.as_ref().and_then(|name| variant.plan.find_model(name));
+        Self::under(traffic, Arc::clone(&variant.plan), Arc::clone(&variant.clients), seed)
+    }
+
+    fn under(traffic: &'a TrafficSpec, plan: Arc<Plan>, clients: Arc<Clients>, seed: u64) -> Self {
+        let default_model = clients.default_model.as_ref().and_then(|name| plan.find_model(name));
         Self {
             traffic,
-            plan: Arc::clone(&variant.plan),
+            log: Log::new(Arc::clone(&plan)),
+            plan,
             default_model,
             seed,
             lengths: None,
@@ -88,8 +93,7 @@ impl<'a> Replay<'a> {
             models: Vec::new(),
             deployments: Vec::new(),
             keys: Vec::new(),
-            clients: Arc::clone(&variant.clients),
-            log: Log::new(Arc::clone(&variant.plan)),
+            clients,
             coverage: Coverage::default(),
             imputed: Imputed::default(),
             inputs_drawn: 0,
@@ -131,15 +135,33 @@ impl<'a> Replay<'a> {
     }
 
     /// What was learnt of the log.
-    pub fn finish(self) -> Replayed {
-        Replayed {
+    ///
+    /// # Errors
+    /// If the trace can't be read a second time: for what it covers under its overlays.
+    pub fn finish(self) -> Result<Replayed, TraceError> {
+        let bare = if self.is_log && !self.traffic.changes.overlays.is_empty() { Some(self.bare_coverage()?) } else { None };
+        let coverage = bare.as_ref().unwrap_or(&self.coverage);
+        Ok(Replayed {
+            covered: self.is_log.then(|| covered(coverage, &self.coverage, &self.clients.habits)),
             log: self.log,
             keys: self.keys,
             default_key: self.clients.default_key.clone(),
             inputs_drawn: self.inputs_drawn,
-            covered: self.is_log.then(|| covered(&self.coverage, &self.clients.habits)),
             drawn: Some(self.imputed).filter(|imputed| imputed.requests > 0),
+        })
+    }
+
+    /// What the log covers by itself.
+    fn bare_coverage(&self) -> Result<Coverage, TraceError> {
+        let mut traffic = self.traffic.clone();
+        traffic.changes.overlays.clear();
+        let mut requests = stream::open(&traffic.base(), &traffic.changes)?;
+        let (plan, clients) = (Arc::clone(&self.plan), Arc::clone(&self.clients));
+        let mut bare = Replay::under(&traffic, plan, clients, self.seed);
+        while let Some(mut batch) = requests.next_batch()? {
+            bare.see(&mut batch)?;
         }
+        Ok(bare.coverage)
     }
 
     fn learn_names(&mut self, batch: &Batch) {
@@ -243,8 +265,8 @@ impl Replayed {
     }
 }
 
-/// What the log says, or lets guess, that a request was billed for. A failed one is taken as free unless the log saw output of it; an answer without a
-/// length has the one that was drawn.
+/// What the log says, or lets guess, that a request was billed for. A failed one is taken as free unless the log saw output of it; an answer
+/// without a length has the one that was drawn.
 fn usage(row: &Row, recorded: &Recorded, length: Length, drawn: Option<Drawn>, most: u32) -> Option<Usage> {
     let has_failed = recorded.status.is_some_and(|status| status >= 400);
     let output = match (row.output_tokens, length) {
@@ -270,7 +292,7 @@ fn counted(input: u32, output: u32, recorded: &Recorded) -> Usage {
 /// The output lengths of the whole traffic, which is read once for them: under the same names as in the run.
 fn lengths(traffic: &TrafficSpec) -> Result<Lengths, TraceError> {
     let mut learner = Learner::default();
-    let mut requests = stream::open(&traffic.base(traffic.options.order), &traffic.changes)?;
+    let mut requests = stream::open(&traffic.base(), &traffic.changes)?;
     while let Some(batch) = requests.next_batch()? {
         learner.see(&batch);
     }

@@ -36,7 +36,7 @@ pub fn run(arguments: &RunArguments, printer: &mut Printer) -> Result<Exit, Fail
 }
 
 fn resolve(arguments: &RunArguments, printer: &Printer) -> Result<(Job, Vec<Expectation>), Failure> {
-    let options = Options { sets: arguments.set.clone(), sweeps: arguments.sweep.clone(), prices: arguments.prices.clone(), ..Options::default() };
+    let options = Options { sweeps: arguments.sweep.clone(), ..arguments.reading.options() };
     let RunArguments { seed: first, seeds: count, threads, yes: is_agreed, .. } = *arguments;
     let wanted = Wanted { first, count, least: 1, threads, is_agreed };
     job(config::load_scenario(&arguments.scenario, &options), wanted, printer)

@@ -152,7 +152,7 @@ impl Pass<'_> {
                 printer.note(format!("note: {}: {note}", job.traffic.trace.display()));
             }
         }
-        let learnt = feed.finish();
+        let learnt = feed.finish()?;
         let unserved = self.unserved(&runs);
         let done = runs.into_iter().zip(unserved).map(|(run, unserved)| {
             let (variant, role) = self.lanes.roles[run.variant];
@@ -177,7 +177,7 @@ impl Pass<'_> {
     }
 }
 
-/// Counts the rows of the trace beside the run, so that the bar learns where it ends.
+/// Counts the requests beside the run, so that the bar learns where it ends.
 fn count_rows(job: &Job, length: Arc<AtomicU64>) {
     let traffic = job.traffic.clone();
     thread::spawn(move || {

@@ -161,7 +161,7 @@ impl<'a> Batch<'a> {
         let experiment = Experiment { variants: self.configurations.clone(), seeds: seeds.to_vec(), threads: self.planned.threads };
         let runs = experiment::run(&experiment, || feed.next(), |_, _| Counter::default(), &mut progress);
         let runs = runs.map_err(|error| failure(&scenario.traffic, feed.trace(), &error))?;
-        let seen = feed.finish().seen;
+        let seen = feed.finish()?.seen;
         let (first, last) = seen.span();
         for run in runs {
             let Counter(mut tally) = run.observer;

@@ -50,7 +50,7 @@ pub fn convert(arguments: &ConvertArguments, printer: &mut Printer) -> Result<Ex
 pub fn synth(arguments: &SynthArguments, printer: &mut Printer) -> Result<Exit, Failure> {
     let options = config::Options { sets: arguments.set.clone(), ..config::Options::default() };
     let traffic = loaded(config::load_scenario(&arguments.scenario, &options), printer)?.traffic;
-    let base = traffic.base(traffic.options.order);
+    let base = traffic.base();
     let open = || stream::open(&base, &traffic.changes).map_err(Failure::usage);
     let (mut first, mut second) = (open()?, open()?);
     let next_batch = |requests: &mut dyn stream::Source| {

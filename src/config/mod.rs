@@ -1,7 +1,7 @@
 //! Configuration: text with places -> tree -> plan. Collects every problem before it gives up; decides nothing that happens while a gateway runs.
 //!
-//! [`tree`] parses, [`mod@set`] changes the tree, the readers in [`mod@gateway`] and [`mod@scenario`] take it apart with [`read`], and [`diagnostic`] shows what
-//! [`problem`]s there were.
+//! [`tree`] parses, [`mod@set`] changes the tree, the readers in [`mod@gateway`] and [`mod@scenario`] take it apart with [`read`], and
+//! [`diagnostic`] shows what [`problem`]s there were.
 
 pub mod diagnostic;
 pub mod distribution;

@@ -207,8 +207,8 @@ pub fn too_many_budgets_of(place: Place, whose: &str, count: usize, most: usize)
 }
 
 /// A time zone that nobody knows.
-pub fn unknown_timezone(place: Place, name: &str) -> Problem {
-    Problem::error(place, format!("unknown time zone `{name}`")).help("IANA names, for example: timezone = \"Europe/Berlin\" or \"UTC\"")
+pub fn unknown_timezone(place: Place, key: &str, name: &str) -> Problem {
+    Problem::error(place, format!("unknown time zone `{name}`")).help(format!("IANA names, for example: {key} = \"Europe/Berlin\" or \"UTC\""))
 }
 
 /// A secret in clear.

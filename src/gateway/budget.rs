@@ -2,6 +2,7 @@
 //!
 //! The law, for every account and window: no new hold passes the limit, and `settled + held <= limit + breached`.
 
+mod hold;
 mod presumed;
 
 use alloc::boxed::Box;
@@ -10,10 +11,12 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::hold::HeldCall;
+use self::hold::{HoldEntry, Part};
 use self::presumed::Presumed;
 use super::command::CommandError;
 use super::id::{AccountId, DeploymentId, RequestId};
-use super::journal::{Alert, Certainty, Fact, Journal};
+use super::journal::{Alert, Certainty, Fact, Journal, RecoveredCall};
 use super::money::Money;
 use super::plan::{Anchor, BudgetMode, BudgetSpec, BudgetWindow, Enforce, OnShort};
 use super::time::{Span, Time};
@@ -22,12 +25,13 @@ use super::time::{Span, Time};
 pub const ACCOUNTS_MAX: usize = 8;
 
 /// What a call asks of its accounts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Want {
     /// The most that the call can cost.
     pub worst_case: Money,
-    /// What it will cost if its output is as long as most.
-    pub estimate: Money,
+    /// What it will cost by the quantile of each account that estimates, by the account's place among those of the call; the worst case at
+    /// the others. `None` if that is the worst case at all.
+    pub estimates: Option<Box<[Money; ACCOUNTS_MAX]>>,
 }
 
 /// Money set aside for one call. Settled or voided exactly once; it settles into the windows that it was taken in.
@@ -87,58 +91,9 @@ struct Account {
     next_level: Money,
 }
 
-/// What is held for one call. The usual one, of few accounts that all hold the worst case, is one line of the processor's cache.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[repr(align(64))]
-struct HoldEntry {
-    worst_case: Money,
-    /// The amounts, unless each is the worst case.
-    amounts: Option<Box<[Money; ACCOUNTS_MAX]>>,
-    parts: Parts,
-}
-
-/// The accounts and windows that a hold was taken in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Parts {
-    len: u32,
-    parts: [Part; ACCOUNTS_MAX],
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Part {
-    account: AccountId,
-    /// The window's number modulo 2^32: no hold is open for four thousand million windows.
-    window: u32,
-}
-
-impl HoldEntry {
-    const FREE: Self = Self {
-        worst_case: Money::ZERO,
-        amounts: None,
-        parts: Parts { len: 0, parts: [Part { account: AccountId(u32::MAX), window: 0 }; ACCOUNTS_MAX] },
-    };
-
-    /// Notes the amount of part `number`; those before it are noted already.
-    #[inline]
-    fn note(&mut self, number: usize, amount: Money) {
-        if amount != self.worst_case {
-            self.amounts.get_or_insert_with(|| Box::new([self.worst_case; ACCOUNTS_MAX]));
-        }
-        if let Some(amounts) = &mut self.amounts {
-            amounts[number] = amount;
-        }
-    }
-
-    #[inline]
-    fn amount(&self, number: usize) -> Money {
-        self.amounts.as_ref().map_or(self.worst_case, |amounts| amounts[number])
-    }
-}
-
-impl Parts {
-    #[inline]
-    fn iter(&self) -> core::slice::Iter<'_, Part> {
-        self.parts[..self.len as usize].iter()
+impl Want {
+    fn estimate(&self, number: usize) -> Money {
+        self.estimates.as_ref().map_or(self.worst_case, |estimates| estimates[number])
     }
 }
 
@@ -150,10 +105,19 @@ impl Budget {
         id
     }
 
-    /// Changes an account. What was spent stays, unless the window has changed: then a new one begins.
+    /// Changes an account. What was spent stays, unless the window has changed: then a new one begins. A calendar that only reaches further
+    /// than before is the same window.
     pub fn change(&mut self, id: AccountId, spec: BudgetSpec) {
         let account = &mut self.accounts[id.index()];
-        if account.spec.window != spec.window {
+        let longer = match (&account.spec.window, &spec.window) {
+            (BudgetWindow::Calendar(before), BudgetWindow::Calendar(after)) if after.extends(before) => Some(after),
+            _ => None,
+        };
+        if let Some(calendar) = longer {
+            // The window that was the last of the table, and had no end, may have one now.
+            account.current.end = account.current.end.min(calendar.end(account.current.index - account.first));
+        }
+        if longer.is_none() && account.spec.window != spec.window {
             let closed = account.current;
             account.older.push_back(closed);
             account.first = closed.index + 1;
@@ -219,28 +183,31 @@ impl Budget {
 
     /// Which account has no room for `want`, if one has not. Accounts that only observe are asked by [`Self::observed_short`].
     #[inline]
-    pub fn short(&self, accounts: &[AccountId], now: Time, want: Want) -> Option<AccountId> {
-        accounts.iter().copied().find(|id| {
-            let account = &self.accounts[id.index()];
-            account.spec.enforce == Enforce::Hard && !account.fits(now, want)
-        })
+    pub fn short(&self, accounts: &[AccountId], now: Time, want: &Want) -> Option<AccountId> {
+        self.unfit(accounts, Enforce::Hard, now, want)
     }
 
     /// Which observing account would have refused `want`.
-    pub fn observed_short(&self, accounts: &[AccountId], now: Time, want: Want) -> Option<AccountId> {
-        accounts.iter().copied().find(|id| {
+    pub fn observed_short(&self, accounts: &[AccountId], now: Time, want: &Want) -> Option<AccountId> {
+        self.unfit(accounts, Enforce::Observe, now, want)
+    }
+
+    #[inline]
+    fn unfit(&self, accounts: &[AccountId], enforce: Enforce, now: Time, want: &Want) -> Option<AccountId> {
+        let unfit = |number: usize, id: &AccountId| {
             let account = &self.accounts[id.index()];
-            account.spec.enforce == Enforce::Observe && !account.fits(now, want)
-        })
+            account.spec.enforce == enforce && !account.fits(now, want, number)
+        };
+        accounts.iter().enumerate().find(|(number, id)| unfit(*number, id)).map(|(_, id)| *id)
     }
 
     /// What to do about a call that does not fit all of `accounts`: the least that is left on those that clamp, or [`OnShort::Shrink`] if
     /// the others hold what they have left. `Err` names the account that refuses.
-    pub fn remainder(&self, accounts: &[AccountId], now: Time, want: Want) -> Result<(Money, OnShort), AccountId> {
+    pub fn remainder(&self, accounts: &[AccountId], now: Time, want: &Want) -> Result<(Money, OnShort), AccountId> {
         let mut found = (Money::MAX, OnShort::Shrink);
-        for id in accounts {
+        for (number, id) in accounts.iter().enumerate() {
             let account = &self.accounts[id.index()];
-            if account.spec.enforce == Enforce::Observe || account.fits(now, want) {
+            if account.spec.enforce == Enforce::Observe || account.fits(now, want, number) {
                 continue;
             }
             let room = account.room(now);
@@ -257,25 +224,26 @@ impl Budget {
         Ok(found)
     }
 
-    /// Sets `want` aside on all accounts. The caller has asked [`Self::short`] in the same step; with `shrink`, accounts that shrink and
+    /// Sets `want` aside for `call` on all accounts. The caller has asked [`Self::short`] in the same step; with `shrink`, accounts that shrink and
     /// have less hold what they have.
     ///
     /// # Panics
     /// If there are more than [`ACCOUNTS_MAX`] accounts: `directory` refuses such paths.
     #[inline]
-    pub fn hold(&mut self, accounts: &[AccountId], now: Time, want: Want, shrink: bool) -> Hold {
+    pub fn hold(&mut self, accounts: &[AccountId], call: HeldCall, want: &Want, shrink: bool) -> Hold {
         assert!(accounts.len() <= ACCOUNTS_MAX, "the directory keeps paths short");
+        let now = call.since;
         let slot = self.free.pop().unwrap_or(self.holds.len() as u32);
         if slot as usize == self.holds.len() {
             self.holds.push(HoldEntry::FREE);
         }
         let entry = &mut self.holds[slot as usize];
-        (entry.worst_case, entry.amounts, entry.parts.len) = (want.worst_case, None, accounts.len() as u32);
+        (entry.worst_case, entry.amounts, entry.parts.len, entry.call) = (want.worst_case, None, accounts.len() as u32, call);
         for (number, id) in accounts.iter().enumerate() {
             let account = &mut self.accounts[id.index()];
             account.roll(now);
             account.used_from.get_or_insert(now);
-            let amount = account.amount(now, want);
+            let amount = account.amount(now, want, number);
             let shrinks = shrink && account.spec.enforce == Enforce::Hard && account.spec.on_short == OnShort::Shrink;
             let amount = if shrinks { amount.min(account.room(now).at_least_zero()) } else { amount };
             account.current.held += amount;
@@ -306,18 +274,17 @@ impl Budget {
         Settlement { slot: hold.0, amount }
     }
 
-    /// Remembers a presumed settlement of a call (where to, and when it was made) for `keep`, so that late usage can correct it. To be called
-    /// before the next hold is taken.
-    pub fn remember(&mut self, settlement: Settlement, made: (DeploymentId, Time), call: (RequestId, u32), now: Time, keep: Span) {
+    /// Remembers a presumed settlement for `keep`, so that late usage can correct it. To be called before the next hold is taken.
+    pub fn remember(&mut self, settlement: Settlement, now: Time, keep: Span) {
         debug_assert_eq!(self.free.last(), Some(&settlement.slot), "nothing was held in between");
         while let Some((_, request, call)) = self.presumed_order.front().copied().filter(|(at, ..)| *at + keep < now) {
             self.presumed_order.pop_front();
             self.presumed.remove(&(request, call));
         }
         if keep > Span::ZERO {
-            let (parts, (deployment, since)) = (self.holds[settlement.slot as usize].parts, made);
-            self.presumed.insert(call, Presumed { parts, amount: settlement.amount, deployment, since, until: now + keep });
-            self.presumed_order.push_back((now, call.0, call.1));
+            let HoldEntry { parts, call: HeldCall { request, call, deployment, since }, .. } = self.holds[settlement.slot as usize];
+            self.presumed.insert((request, call), Presumed { parts, amount: settlement.amount, deployment, since, until: now + keep });
+            self.presumed_order.push_back((now, request, call));
         }
     }
 
@@ -326,11 +293,11 @@ impl Budget {
         self.presumed.get(&(request, call)).filter(|presumed| now <= presumed.until).map(|presumed| (presumed.deployment, presumed.since))
     }
 
-    /// The quantile of output lengths that the first estimating account among `accounts` asks for, in thousandths.
+    /// The accounts among `accounts` that estimate: the place of each, and the quantile of output lengths that it asks for, in thousandths.
     #[inline]
-    pub fn estimate_quantile(&self, accounts: &[AccountId]) -> Option<u32> {
-        accounts.iter().find_map(|id| match self.accounts[id.index()].spec.mode {
-            BudgetMode::Estimate { quantile_per_mille, .. } => Some(quantile_per_mille),
+    pub fn estimating(&self, accounts: &[AccountId]) -> impl Iterator<Item = (usize, u32)> {
+        accounts.iter().enumerate().filter_map(|(number, id)| match self.accounts[id.index()].spec.mode {
+            BudgetMode::Estimate { quantile_per_mille, .. } => Some((number, quantile_per_mille)),
             BudgetMode::Reserve | BudgetMode::After => None,
         })
     }
@@ -346,15 +313,17 @@ impl Budget {
         Some(presumed.amount)
     }
 
-    /// Settles every open hold at its worst case, as presumed: after a crash nobody is there to say more. Returns how many.
-    pub(super) fn presume_open<J: Journal>(&mut self, now: Time, journal: &mut J) -> usize {
+    /// Settles every open hold at its worst case, as presumed: after a crash nobody is there to say more, unless usage comes within `keep`.
+    pub(super) fn presume_open<J: Journal>(&mut self, now: Time, keep: Span, journal: &mut J) -> Vec<RecoveredCall> {
         let free: alloc::collections::BTreeSet<u32> = self.free.iter().copied().collect();
-        let open: Vec<u32> = (0..self.holds.len() as u32).filter(|slot| !free.contains(slot)).collect();
-        for slot in &open {
-            let worst_case = self.holds[*slot as usize].worst_case;
-            self.settle(Hold(*slot), now, worst_case, Certainty::Presumed, journal);
-        }
-        open.len()
+        let open = (0..self.holds.len() as u32).filter(|slot| !free.contains(slot)).collect::<Vec<_>>();
+        let mut presume = |slot: u32| {
+            let HoldEntry { worst_case, call: HeldCall { request, call, .. }, .. } = self.holds[slot as usize];
+            let settlement = self.settle(Hold(slot), now, worst_case, Certainty::Presumed, journal);
+            self.remember(settlement, now, keep);
+            RecoveredCall { request, call, amount: worst_case }
+        };
+        open.into_iter().map(&mut presume).collect()
     }
 }
 
@@ -468,25 +437,25 @@ impl Account {
         if now < self.current.end { self.current.index } else { self.window_at(now).0 }
     }
 
-    /// What `want` holds here.
+    /// What `want` holds here, where this account is the call's account `number`.
     #[inline]
-    fn amount(&self, now: Time, want: Want) -> Money {
+    fn amount(&self, now: Time, want: &Want, number: usize) -> Money {
         match self.spec.mode {
             BudgetMode::Reserve => want.worst_case,
             BudgetMode::After => Money::ZERO,
             BudgetMode::Estimate { headroom_per_mille, .. } => {
                 let tight = self.room(now) < self.spec.limit.per_mille(headroom_per_mille);
-                if tight { want.worst_case } else { want.estimate }
+                if tight { want.worst_case } else { want.estimate(number) }
             }
         }
     }
 
     #[inline]
-    fn fits(&self, now: Time, want: Want) -> bool {
+    fn fits(&self, now: Time, want: &Want, number: usize) -> bool {
         let room = self.room(now);
         match self.spec.mode {
             BudgetMode::After => room > Money::ZERO,
-            BudgetMode::Reserve | BudgetMode::Estimate { .. } => self.amount(now, want) <= room,
+            BudgetMode::Reserve | BudgetMode::Estimate { .. } => self.amount(now, want, number) <= room,
         }
     }
 

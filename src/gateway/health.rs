@@ -87,7 +87,8 @@ impl Health {
         }
     }
 
-    /// Whether the deployment may be called: not retired (by a later plan than the request's, it may be), not cooling, and its breaker lets a call or a probe through.
+    /// Whether the deployment may be called: not retired (by a later plan than the request's, it may be), not cooling, and its breaker lets a call
+    /// or a probe through.
     #[inline]
     pub fn may_call(&self, model: &Model, id: DeploymentId, now: Time) -> bool {
         let state = &self.deployments[id.index()];

@@ -11,7 +11,7 @@ use super::cache::FlightId;
 use super::command::Overrides;
 use super::directory::PathId;
 use super::failure::Failure;
-use super::id::{DeploymentId, LimitListId, ModelId, RequestId};
+use super::id::{DeploymentId, LimitId, LimitListId, ModelId, RequestId};
 use super::journal::{Fact, Journal, Outcome, Position};
 use super::limits::Ask;
 use super::pick;
@@ -133,6 +133,8 @@ pub struct Hit {
 pub enum Wake {
     /// It has its place before the concurrency limit.
     Admitted,
+    /// The place that it waited for is free, but this limit has none, and no place in a queue.
+    TurnedAway(LimitId),
     /// The identical request that it waited for was answered.
     Served(Hit),
     /// The identical request failed or left; this one goes first now.
@@ -314,6 +316,7 @@ impl InFlight {
             (State::New | State::Over, Event::Woke) => Action::Wait,
 
             (State::Queued, Event::Released(Wake::Admitted)) => self.placed(turn),
+            (State::Queued, Event::Released(Wake::TurnedAway(limit))) => self.refused_by(turn, limit),
             (State::Following, Event::Released(Wake::Served(hit))) => self.shared(turn, hit),
             (State::Following, Event::Released(Wake::Leads { .. })) => self.leads(turn),
             (_, Event::Released(wake)) => panic!("{wake:?} is drained in the step that makes it, before its request can move on"),

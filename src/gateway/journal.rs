@@ -68,10 +68,10 @@ pub enum Fact {
     PlanAdopted(u32),
     /// Input: the driver's tick.
     Ticked,
-    /// Input: the process that had requests in flight is gone; so many calls were open.
+    /// Input: the process that had requests in flight is gone, and they are over. No other fact closes them.
     Recovered {
-        /// Calls that were closed as presumed.
-        calls: u64,
+        /// The calls that were open, closed as presumed at their worst case. Late usage corrects them as it does others.
+        calls: Vec<RecoveredCall>,
     },
     /// Decision: what the driver is to do.
     Decided(Action),
@@ -211,6 +211,17 @@ pub struct CallClosed {
     pub amount: Money,
     /// Whether the amount is known or stands in.
     pub certainty: Certainty,
+}
+
+/// A call that was open when its process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecoveredCall {
+    /// Whose call.
+    pub request: RequestId,
+    /// Its number within the request, from 1.
+    pub call: u32,
+    /// What the ledger presumes: its worst case.
+    pub amount: Money,
 }
 
 /// Whether an amount is known.

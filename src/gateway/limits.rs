@@ -241,14 +241,12 @@ impl Limits {
             if limit.fits(now, ask) {
                 continue;
             }
-            match limit.spec.queue {
-                Some(queue) if limit.spec.kind == LimitKind::Concurrency && limit.waiters.len() < queue.length_max as usize => {
-                    // The first queue is the one to wait in, unless another limit refuses.
-                    if room == Room::Fits {
-                        room = Room::Queue(*id);
-                    }
-                }
-                _ => return Room::Full(*id),
+            if !limit.has_queue() {
+                return Room::Full(*id);
+            }
+            // The first queue is the one to wait in, unless another limit refuses.
+            if room == Room::Fits {
+                room = Room::Queue(*id);
             }
         }
         room
@@ -359,7 +357,8 @@ impl Limits {
             let waiter = self.limits[id.index()].waiters.pop_front().expect("the front is there");
             match full {
                 // It goes on waiting where it is held up now, or a place there would never reach it.
-                Some(other) => self.limits[other.index()].waiters.push_back(waiter),
+                Some(other) if self.limits[other.index()].has_queue() => self.limits[other.index()].waiters.push_back(waiter),
+                Some(other) => ready.push_back((waiter.slot, Wake::TurnedAway(other))),
                 None => {
                     for need in &waiter.needs {
                         self.limits[need.index()].in_use += 1;
@@ -406,6 +405,11 @@ impl Limit {
 
     fn has_place(&self) -> bool {
         self.in_use < self.spec.amount
+    }
+
+    /// Whether one more may wait for a place.
+    fn has_queue(&self) -> bool {
+        self.spec.kind == LimitKind::Concurrency && self.spec.queue.is_some_and(|queue| self.waiters.len() < queue.length_max as usize)
     }
 
     #[inline]

@@ -255,19 +255,22 @@ impl Gateway {
 
     /// After a crash, when the requests that were in flight are gone: closes every open call as presumed at its worst case, returns every
     /// place, and forgets waiters and flights. Accounts, limits, cooldowns, breakers and the cache stay. Returns how many calls were open.
-    pub fn recover<J: Journal>(&mut self, now: Time, journal: &mut J) -> usize {
+    /// Usage that comes for them later, by the provider's report if need be, goes to [`Self::late_usage`].
+    pub fn recover<J: Journal>(&mut self, plan: &Plan, now: Time, journal: &mut J) -> usize {
         self.advance(now);
         self.ready.clear();
         self.limits.forget_places();
         self.health.forget_places();
         self.flights.forget();
-        let calls = self.budget.presume_open(now, journal);
-        journal.record(now, None, || Fact::Recovered { calls: calls as u64 });
-        calls
+        let calls = self.budget.presume_open(now, plan.late_usage_window, journal);
+        let count = calls.len();
+        journal.record(now, None, || Fact::Recovered { calls });
+        count
     }
 
     /// Usage of a call that was closed before: turns its presumed amount into the confirmed one, once.
     pub fn late_usage<J: Journal>(&mut self, plan: &Plan, now: Time, request: RequestId, call: u32, usage: Usage, journal: &mut J) {
+        self.advance(now);
         let Some((deployment, since)) = self.budget.presumed_on(request, call, now) else { return };
         let confirmed = plan.deployment(deployment).rates.at(since).cost(usage);
         if let Some(presumed) = self.budget.correct(request, call, now, confirmed, journal) {

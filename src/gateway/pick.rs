@@ -1,5 +1,7 @@
 //! Which deployment of a group is called: the candidates, what holds them back, and the strategies. `router` decides whether there is a call at all.
 
+use alloc::boxed::Box;
+
 use super::Gateway;
 use super::budget::{ACCOUNTS_MAX, Want};
 use super::directory::Path;
@@ -36,7 +38,7 @@ pub struct Accounts {
 }
 
 /// A deployment picked, and what its call is allowed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Picked {
     /// The group.
     pub model: ModelId,
@@ -238,29 +240,29 @@ fn afford(plan: &Plan, gateway: &Gateway, needs: &Needs<'_>, group: ModelId, id:
     let want_for = |max_tokens: u32| {
         let choices = u64::from(request.choices);
         let worst_case = rates.worst_case(request.input_tokens_max, u64::from(max_tokens) * choices);
-        let estimate = match gateway.budget.estimate_quantile(accounts.as_slice()) {
-            Some(quantile) => match gateway.models[group.index()].outputs.quantile(quantile) {
-                Some(output) => rates.worst_case(request.input_tokens_max, u64::from(output.min(max_tokens)) * choices),
-                None => worst_case,
-            },
-            None => worst_case,
-        };
-        Want { worst_case, estimate }
+        let mut estimates = None;
+        for (number, quantile) in gateway.budget.estimating(accounts.as_slice()) {
+            if let Some(output) = gateway.models[group.index()].outputs.quantile(quantile) {
+                let estimate = rates.worst_case(request.input_tokens_max, u64::from(output.min(max_tokens)) * choices);
+                estimates.get_or_insert_with(|| Box::new([worst_case; ACCOUNTS_MAX]))[number] = estimate;
+            }
+        }
+        Want { worst_case, estimates }
     };
     let mut picked = Picked { model: group, deployment: id, max_tokens, want: want_for(max_tokens), shrink: false, accounts };
-    if gateway.budget.short(accounts.as_slice(), now, picked.want).is_none() {
+    if gateway.budget.short(accounts.as_slice(), now, &picked.want).is_none() {
         return Ok(picked);
     }
-    if let (room, OnShort::Clamp { min }) = gateway.budget.remainder(accounts.as_slice(), now, picked.want)? {
+    if let (room, OnShort::Clamp { min }) = gateway.budget.remainder(accounts.as_slice(), now, &picked.want)? {
         // The dearest output rate is the difference that one more token makes.
         let input_only = rates.worst_case(request.input_tokens_max, 0);
         let per_token = rates.worst_case(request.input_tokens_max, u64::from(request.choices)) - input_only;
         let fits = if per_token > Money::ZERO { ((room - input_only).0 / per_token.0).max(0) } else { i128::from(max_tokens) };
         picked.max_tokens = u32::try_from(fits).unwrap_or(u32::MAX).min(max_tokens);
         picked.want = want_for(picked.max_tokens);
-        match gateway.budget.remainder(accounts.as_slice(), now, picked.want)? {
+        match gateway.budget.remainder(accounts.as_slice(), now, &picked.want)? {
             (_, OnShort::Shrink) if picked.max_tokens >= min.max(1) => {}
-            _ => return gateway.budget.short(accounts.as_slice(), now, want_for(max_tokens)).map_or(Ok(picked), Err),
+            _ => return gateway.budget.short(accounts.as_slice(), now, &want_for(max_tokens)).map_or(Ok(picked), Err),
         }
     }
     picked.shrink = true;

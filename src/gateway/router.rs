@@ -1,4 +1,5 @@
-//! The only place that decides between another attempt, a back-off, a fallback and giving up. A question about the gateway's state; changes none of it.
+//! The only place that decides between another attempt, a back-off, a fallback and giving up. A question about the gateway's state; changes none
+//! of it.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -94,7 +95,7 @@ pub enum Then {
 }
 
 /// What the request does next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
     /// This call.
     Call(Picked),

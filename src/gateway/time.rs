@@ -127,6 +127,11 @@ impl Calendar {
         Self { starts }
     }
 
+    /// Whether this is `other`, or goes on where it ends: the windows that both have are the same, up to the last of `other`, which has no end.
+    pub fn extends(&self, other: &Self) -> bool {
+        self.starts.starts_with(&other.starts)
+    }
+
     /// The index of the window that holds `now`; window 0 also takes whatever lies before the table.
     #[inline]
     pub fn window(&self, now: Time) -> u64 {

@@ -6,16 +6,19 @@
 //!
 //! 1. Each cell is read as exact decimal text into picodollars per token, never through a float. More than 6 decimals per million tokens are float
 //!    noise: rounded half-up to the microdollar and counted ([`PriceList::rounded`]). A positive price never becomes 0: the least is one microdollar.
-//! 2. A rate that is not stated is inherited: above a threshold from the next lower threshold and so from the base; in a service tier from the standard
-//!    tier, where above a threshold the dearer of the two counts. An inherited cache-write rate is at least the input rate that it comes with.
-//! 3. What is then still missing: cache read and write at the input rate and reasoning at the output rate, as in LiteLLM; one-hour writes at the short
-//!    write rate, as they are never cheaper. Input or output may be missing only beside the other, for models billed otherwise (embeddings, video): 0.
+//! 2. A rate that is not stated is inherited: above a threshold from the next lower threshold and so from the base; in a service tier from the
+//!    standard tier, where above a threshold the dearer of the two counts. An inherited cache-write rate is at least the input rate that it comes
+//!    with.
+//! 3. What is then still missing: cache read and write at the input rate and reasoning at the output rate, as in LiteLLM; one-hour writes at the
+//!    short write rate, as they are never cheaper. Input or output may be missing only beside the other, for models billed otherwise (embeddings,
+//!    video): 0.
 //! 4. A request with *more* input tokens than a threshold pays that tier for all its tokens.
 //! 5. The contract's [`Discount`] is taken off every rate and off the fixed fee per request, each rounded half-up to the picodollar.
 //!
 //! A name is looked up as listed (`gpt-4o`, `azure/gpt-4o`), then as `provider/model`, with LiteLLM's prefixes and API routes understood
 //! (`vertex_ai/...`, `bedrock/converse/...`), then as a bare model. A bare name that several sell goes to the first of: openai, anthropic, gemini,
-//! vertex, mistral, cohere, deepseek, xai, perplexity (who make models); azure, azure_ai, bedrock (clouds); groq, together, fireworks (hosts); others.
+//! vertex, mistral, cohere, deepseek, xai, perplexity (who make models); azure, azure_ai, bedrock (clouds); groq, together, fireworks (hosts);
+//! others.
 
 mod decimal;
 mod discount;
@@ -125,9 +128,9 @@ impl PriceList {
         Ok(Self { date: Some(table.date), rounded: table.rounded, ..Self::new(file_name, table.entries) })
     }
 
-    /// A list from LiteLLM's `model_prices_and_context_window.json`, which states no date. Entries without a price per token or request (images, audio)
-    /// are left out and counted ([`PriceList::skipped`]), as are cache-write rates below the input rate ([`PriceList::cache_writes_left_out`]).
-    /// `file_name` is for messages and is each entry's source.
+    /// A list from LiteLLM's `model_prices_and_context_window.json`, which states no date. Entries without a price per token or request (images,
+    /// audio) are left out and counted ([`PriceList::skipped`]), as are cache-write rates below the input rate
+    /// ([`PriceList::cache_writes_left_out`]). `file_name` is for messages and is each entry's source.
     ///
     /// # Errors
     /// If the text is not JSON of that shape, a price is not a number or negative, or a model is there twice.

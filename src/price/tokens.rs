@@ -137,8 +137,25 @@ pub struct TokenCounts {
     pub rules: Vec<TokenRule>,
     /// By name of a model group: the provider's model that requests for it were counted by. A group that is not here: its first deployment's.
     pub homes: BTreeMap<String, String>,
+    /// By name of a deployment: the provider's model behind it where the traffic was recorded. Rows that name one were counted by its model.
+    pub deployments: BTreeMap<String, String>,
     /// Where in their ranges the ratios are taken.
     pub end: End,
+}
+
+impl TokenCounts {
+    /// The provider's model that requests for a group of `plan` are counted by; `None` if it has no deployment.
+    pub fn home<'a>(&'a self, plan: &'a Plan, model: ModelId) -> Option<&'a str> {
+        let group = plan.model(model);
+        let first = || group.deployments.first().map(|first| &plan.deployment(*first).model);
+        self.homes.get(&group.name).or_else(first).map(String::as_str)
+    }
+
+    /// From the tokens of one model to those of another.
+    pub fn between(&self, asked: &str, answered: &str) -> TokenRatio {
+        let rule = self.rules.iter().find(|rule| asked != answered && rule.is_about(asked, answered));
+        rule.map_or(TokenRatio::ONE, |rule| TokenRatio { input: rule.input.at(self.end), output: rule.output.at(self.end) })
+    }
 }
 
 /// Two models, one asked for and another that may answer.
@@ -199,10 +216,10 @@ impl TokenTable {
         let mut cells = vec![Cell { ratio: TokenRatio::ONE, pair: None }; plan.models.len() * deployments];
         for (index, (id, group)) in (0..).map(ModelId).zip(&plan.models).enumerate() {
             let first = group.deployments.first().copied();
-            let home = counts.homes.get(&group.name).or_else(|| Some(&plan.deployment(first?).model));
+            let home = counts.home(plan, id);
             let mut most = Ratio::ONE;
             for called in plan.reachable(id).into_iter().flat_map(|group| &plan.model(group).deployments) {
-                let answered = &plan.deployment(*called).model;
+                let answered = plan.deployment(*called).model.as_str();
                 let Some(asked) = home.filter(|home| *home != answered) else { continue };
                 let pair = pair(&mut pairs, asked, answered, &counts.rules);
                 let cell = &mut cells[index * deployments + called.index()];

@@ -377,7 +377,8 @@ impl<'a> VariantJson<'a> {
         let crossings = self.answered_by_other_model.into_iter().map(CrossingJson::read).collect();
         let token_ends = self.bill_at_ends_of_token_counts.map(EndsJson::read);
         let stability = self.stability.map(stability::StabilityJson::read).transpose()?;
-        Ok(Variant { name, names, worst_case, crossings, token_ends, stability, runs })
+        // Only the page of the run itself shows what was not served, and budgets: they are not kept.
+        Ok(Variant { name, names, worst_case, crossings, token_ends, stability, unserved: None, budgets: Vec::new(), runs })
     }
 }
 

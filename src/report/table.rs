@@ -44,12 +44,12 @@ pub fn render(report: &Report) -> String {
     text.push_str(&waste_lines(&merged));
     text.push('\n');
     for (variant, totals) in &merged {
-        line(&mut text, &variant.name, &conservation(totals));
+        line(&mut text, &variant.name, &conservation(totals, variant.runs.len()));
         if let Some(why) = reasons(totals) {
             line(&mut text, "", &format!("   {why}"));
         }
         if let Some(users) = &totals.users {
-            line(&mut text, "", &format!("   {}", fates(users)));
+            line(&mut text, "", &format!("   {}", fates(users, variant.runs.len())));
         }
     }
     text.push_str(&ledger_lines(&merged));
@@ -209,7 +209,7 @@ fn seeds_lines(report: &Report) -> String {
     let mut text = String::new();
     let seeds = report.variants.first().map_or(0, |variant| variant.runs.len());
     if seeds > 1 {
-        line(&mut text, "", &format!("Dollars, retries and 429s are means over {seeds} seeds; counts of requests below are their sums."));
+        line(&mut text, "", &format!("Dollars, retries and 429s are means over {seeds} seeds, counts of requests and incidents below their sums."));
         for variant in &report.variants {
             let bill = variant.bill();
             let spread = if bill.min == bill.max { "the same".to_owned() } else { range(bill.min, bill.max) };
@@ -295,9 +295,14 @@ fn waste_lines(merged: &[(&Variant, Totals)]) -> String {
     text
 }
 
-fn conservation(totals: &Totals) -> String {
+/// Counts over several seeds are sums, which add up as means would not.
+fn over(seeds: usize) -> String {
+    if seeds > 1 { format!(" over {seeds} seeds") } else { String::new() }
+}
+
+fn conservation(totals: &Totals, seeds: usize) -> String {
     let ends = &totals.outcomes;
-    let mut text = format!("in {} = served {} + cached {}", count(totals.requests), count(ends.served), count(ends.cached));
+    let mut text = format!("in {}{} = served {} + cached {}", count(totals.requests), over(seeds), count(ends.served), count(ends.cached));
     if ends.shared > 0 {
         let _ = write!(text, " + shared {}", count(ends.shared));
     }
@@ -309,11 +314,13 @@ fn conservation(totals: &Totals) -> String {
 }
 
 /// How users fared, whose clients retry or wait.
-fn fates(users: &Users) -> String {
+fn fates(users: &Users, seeds: usize) -> String {
     let ends = &users.outcomes;
     let [calls, answered, refused, failed, abandoned, not_sent] =
         [users.total(), ends.answered(), ends.refused, ends.failed, ends.abandoned, users.not_sent].map(count);
-    let sum = format!("users: {calls} = answered {answered} + refused {refused} + failed {failed} + abandoned {abandoned} + not sent {not_sent}");
+    let over = over(seeds);
+    let sum =
+        format!("users: {calls}{over} = answered {answered} + refused {refused} + failed {failed} + abandoned {abandoned} + not sent {not_sent}");
     format!("{sum}; {} by their clients", counted(users.retries, "more request"))
 }
 

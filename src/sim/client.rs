@@ -1,17 +1,15 @@
 //! Clients: how a row of traffic becomes a request, and when its sender loses patience. Knows nothing of what the gateway does with it.
 //!
-//! [`Sdk`] is what a client library does on its own, `session` the sessions in which each request waits for the answer to the one before, and
-//! `callers` puts both to work.
+//! [`Sdk`] is what a client library does on its own, `session` the sessions in which each request waits for the answer
+//! to the one before, and `callers` puts both to work.
 
 pub(super) mod callers;
-mod sdk;
 mod session;
 
 use std::fmt;
 use std::num::NonZeroU32;
 
 pub use self::callers::RETRIES_MAX;
-pub use self::sdk::{Beyond, Sdk};
 pub use self::session::OnFailure;
 
 use super::fate::Fate;
@@ -26,6 +24,7 @@ use crate::gateway::request::Request;
 use crate::gateway::time::{Span, Time};
 use crate::price::tokens::{Ratio, TokenCounts};
 use crate::traffic::distribution::{Distribution, Draws};
+use crate::traffic::sdk::Sdk;
 use crate::traffic::trace::{Batch, LeftAfter, NameId, Row, Subject};
 
 /// How rows become requests where they don't say it themselves.

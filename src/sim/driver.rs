@@ -17,6 +17,7 @@ use super::client::{self, ClientError, Clients, Directory};
 use super::fate::Fate;
 use super::observe::{Context, Observer, Totals};
 use super::queue::{Class, Queue, Ticket};
+use super::replay::counted::Counted;
 use super::replay::outcomes::Outcomes;
 use super::upstream::{Prompt, Upstream, WorldError};
 use super::world::World;
@@ -59,6 +60,8 @@ pub struct Driver<O> {
     callers: Option<Box<Callers>>,
     /// What the log saw, where the world is to go by it.
     outcomes: Option<Outcomes>,
+    /// What rows were counted by that another model has answered; `None` where all count alike.
+    counted: Option<Counted>,
     observer: O,
     entries: Vec<Entry>,
     free: Vec<Slot>,
@@ -132,6 +135,7 @@ impl<O: Observer> Driver<O> {
             seed,
             callers: Callers::new(&variant.clients, seed),
             outcomes: variant.world.deployments.iter().any(|world| world.recorded_outcomes).then(Outcomes::default),
+            counted: (!variant.clients.tokens.rules.is_empty()).then(Counted::default),
             observer,
             entries: Vec::new(),
             free: Vec::new(),
@@ -164,6 +168,9 @@ impl<O: Observer> Driver<O> {
         self.directory.learn_keys(batch, &clients, &self.gateway)?;
         if let Some(outcomes) = &mut self.outcomes {
             outcomes.learn(batch, &self.variant.plan);
+        }
+        if let Some(counted) = &mut self.counted {
+            counted.learn(batch, &clients.tokens);
         }
         self.batches.push(Arc::clone(batch));
         let first = self.totals.rows;

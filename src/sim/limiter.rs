@@ -7,6 +7,7 @@ use super::world::{Counted, DAY, Limiter, ProviderLimit, RetryAfter};
 use crate::gateway::limits::Meter;
 use crate::gateway::plan::{Anchor, Refill};
 use crate::gateway::time::{Span, Time};
+use crate::traffic::local_clock::LocalClock;
 
 /// The limits of one deployment while it runs.
 #[derive(Debug)]
@@ -32,8 +33,8 @@ pub(super) struct Counts {
 struct Metered {
     limit: ProviderLimit,
     meter: Meter,
-    /// Added to an instant, so that windows of the clock begin at midnight.
-    shift: Span,
+    /// Whose midnights its windows begin at; `None` is UTC.
+    clock: Option<LocalClock>,
 }
 
 /// When a call ends, when it was admitted, and how many output tokens it counted and should have.
@@ -52,12 +53,11 @@ impl Limits {
                 Some(time) if limit.counts == Counted::Requests => limit.within(time),
                 _ => *limit,
             };
-            let mut shift = Span::ZERO;
-            if let Some(starts) = rules.day_starts.filter(|_| limit.period == DAY) {
+            let clock = rules.day_starts.clone().filter(|_| limit.period == DAY);
+            if clock.is_some() {
                 limit.refill = Refill::Window(Anchor::Clock);
-                shift = Span(DAY.0 - starts.0 % DAY.0);
             }
-            Metered { limit, meter: Meter::new(limit.refill, limit.amount, limit.period), shift }
+            Metered { limit, meter: Meter::new(limit.refill, limit.amount, limit.period), clock }
         };
         Self { rules: rules.clone(), meters: rules.limits.iter().map(metered).collect(), corrections: BinaryHeap::new() }
     }
@@ -75,18 +75,18 @@ impl Limits {
     /// Counts a call on all limits, or says what the 429's Retry-After is.
     pub(super) fn admit(&mut self, now: Time, counts: Counts) -> Result<(), Option<Span>> {
         self.correct(now);
-        if self.meters.iter().all(|metered| metered.meter.fits(now + metered.shift, metered.counted(counts))) {
+        if self.meters.iter().all(|metered| metered.meter.fits(metered.at(now), metered.counted(counts))) {
             for metered in &mut self.meters {
-                metered.meter.take(now + metered.shift, metered.counted(counts));
+                metered.meter.take(metered.at(now), metered.counted(counts));
             }
             return Ok(());
         }
-        let waits = self.meters.iter().map(|metered| metered.meter.wait(now + metered.shift, metered.counted(counts)));
+        let waits = self.meters.iter().map(|metered| metered.meter.wait(metered.at(now), metered.counted(counts)));
         let wait = waits.max().unwrap_or(Span::ZERO);
         for metered in &mut self.meters {
             let counts_rejects = self.rules.rejects_count && metered.limit.counts == Counted::Requests;
-            if counts_rejects && metered.meter.fits(now + metered.shift, 1) {
-                metered.meter.take(now + metered.shift, 1);
+            if counts_rejects && metered.meter.fits(metered.at(now), 1) {
+                metered.meter.take(metered.at(now), 1);
             }
         }
         Err(match self.rules.retry_after {
@@ -109,10 +109,11 @@ impl Limits {
         while let Some(Reverse(correction)) = self.corrections.peek().copied().filter(|Reverse(correction)| correction.ends_at <= now) {
             self.corrections.pop();
             let Correction { ends_at, admitted_at, counted, made } = correction;
-            for Metered { meter, shift, .. } in self.meters.iter_mut().filter(|metered| metered.counts_output()) {
+            for metered in self.meters.iter_mut().filter(|metered| metered.counts_output()) {
+                let (ends_at, admitted_at) = (metered.at(ends_at), metered.at(admitted_at));
                 match counted.checked_sub(made) {
-                    Some(over) => meter.put_back(ends_at + *shift, admitted_at + *shift, u64::from(over)),
-                    None => meter.take(ends_at + *shift, u64::from(made - counted)),
+                    Some(over) => metered.meter.put_back(ends_at, admitted_at, u64::from(over)),
+                    None => metered.meter.take(ends_at, u64::from(made - counted)),
                 }
             }
         }
@@ -120,6 +121,12 @@ impl Limits {
 }
 
 impl Metered {
+    /// An instant as its windows count it.
+    #[inline]
+    fn at(&self, now: Time) -> Time {
+        self.clock.as_ref().map_or(now, |clock| clock.at(now).0)
+    }
+
     fn counts_output(&self) -> bool {
         matches!(self.limit.counts, Counted::OutputTokens | Counted::TotalTokens)
     }

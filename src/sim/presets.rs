@@ -12,6 +12,7 @@ use super::world::{
 use crate::gateway::plan::Refill;
 use crate::gateway::time::Span;
 use crate::traffic::distribution::Distribution;
+use crate::traffic::local_clock::LocalClock;
 
 mod table;
 
@@ -81,8 +82,8 @@ pub enum Setting {
     RetryAfter,
     /// Requests are enforced within a second.
     WithinSecond,
-    /// Hours after midnight UTC at which a day begins.
-    DayStarts(u64),
+    /// The zone at whose midnight a day begins.
+    DayStarts(&'static str),
     /// The prompt cache.
     Cache(PromptCache),
     /// Whether closing a stream stops the bill.
@@ -165,7 +166,7 @@ impl Setting {
             Self::RejectsCount(count) => limiter(world).rejects_count = count,
             Self::RetryAfter => limiter(world).retry_after = RetryAfter::UntilItFits,
             Self::WithinSecond => limiter(world).requests_within = Some(Span::SECOND),
-            Self::DayStarts(hours) => limiter(world).day_starts = Some(Span::from_secs(hours * 3600)),
+            Self::DayStarts(zone) => limiter(world).day_starts = LocalClock::of_zone(zone),
             Self::Cache(cache) => world.prompt_cache = Some(cache),
             Self::CancelStopsBilling(stops) => world.billing.cancel_stops_billing = stops,
             Self::CancelLag(tokens) => world.billing.cancel_lag_tokens = tokens,
@@ -240,7 +241,7 @@ impl fmt::Display for Setting {
             Self::RejectsCount(false) => write!(f, "rejected calls do not count"),
             Self::RetryAfter => write!(f, "429s say when to come back"),
             Self::WithinSecond => write!(f, "requests are enforced within a second"),
-            Self::DayStarts(hours) => write!(f, "days begin at {hours:02}:00 UTC"),
+            Self::DayStarts(zone) => write!(f, "days begin at midnight in {zone}"),
             Self::Cache(PromptCache { ttl, tokens_min, step, .. }) => {
                 write!(f, "prompt cache from {} tokens", Grouped(u64::from(*tokens_min)))?;
                 if *step > 1 {

@@ -11,7 +11,7 @@ use super::world::{Answer, Basis, DeploymentWorld, Pace, Reason, Step, Varies, W
 use crate::gateway::draw::{self, Purpose};
 use crate::gateway::failure::{Failure, FailureClass};
 use crate::gateway::id::{DeploymentId, RequestId, Slot};
-use crate::gateway::plan::Plan;
+use crate::gateway::plan::{Deployment, Plan};
 use crate::gateway::rate_card::Usage;
 use crate::gateway::time::{Span, Time};
 use crate::price::tokens::Ratio;
@@ -72,6 +72,8 @@ struct Provider {
     cache: Option<Blocks>,
     /// The model's own maximum: a call that states no less states nothing.
     output_tokens_max: u32,
+    /// The context window. A gateway counts by the model asked for, and may not know that an input is too long here.
+    input_tokens_max: u32,
 }
 
 impl Upstream {
@@ -85,7 +87,7 @@ impl Upstream {
         for deployment in &plan.deployments {
             let mut found = world.deployments.iter().filter(|each| each.name == deployment.name);
             match (found.next(), found.next()) {
-                (Some(world), None) => deployments.push(Provider::new(world.clone(), seed, deployment.output_tokens_max)),
+                (Some(world), None) => deployments.push(Provider::new(world.clone(), seed, deployment)),
                 (None, _) => error.missing.push(deployment.name.clone()),
                 (Some(_), Some(_)) => error.twice.push(deployment.name.clone()),
             }
@@ -128,7 +130,7 @@ impl Upstream {
 }
 
 impl Provider {
-    fn new(world: DeploymentWorld, seed: u64, output_tokens_max: u32) -> Self {
+    fn new(world: DeploymentWorld, seed: u64, deployment: &Deployment) -> Self {
         let mut provider = Self {
             luck: draw::bits(seed, hash(&world.name), Purpose::World, 0),
             seed,
@@ -137,7 +139,8 @@ impl Provider {
             places: world.places.map(Queue::new),
             weather: None,
             cache: world.prompt_cache.map(Blocks::new),
-            output_tokens_max,
+            output_tokens_max: deployment.output_tokens_max,
+            input_tokens_max: deployment.input_tokens_max,
             world,
         };
         provider.begin(Time(0));
@@ -157,6 +160,11 @@ impl Provider {
         let answered = |step: Step| Answered { step, nth, slower_per_mille: conditions.slower_per_mille, wait: Span::ZERO };
         if let Some(step) = conditions.all {
             return self.fate(now, max_tokens, answered(step), prompt);
+        }
+        if prompt.input_tokens > self.input_tokens_max {
+            // Before any limit counts it (U).
+            let refused = Step::of(Answer::Status { status: 400, retry_after: None, reason: Reason::ContextWindow });
+            return self.fate(now, max_tokens, answered(refused), prompt);
         }
         let counts = self.counts(now, max_tokens, prompt);
         if let Some(limits) = &mut self.limits

@@ -1,4 +1,5 @@
-//! What providers are like, as data: speed, outcomes, limits, prompt caches, outages and bills. Decides nothing while a run goes on (`upstream` does).
+//! What providers are like, as data: speed, outcomes, limits, prompt caches, outages and bills. Decides nothing while a run goes on (`upstream`
+//! does).
 
 mod incidents;
 mod limits;

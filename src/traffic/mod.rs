@@ -5,8 +5,10 @@ pub mod replay;
 
 pub mod digest;
 pub mod distribution;
+pub mod local_clock;
 pub mod overlay;
 pub mod scale;
+pub mod sdk;
 pub mod stream;
 pub mod synthetic;
 

@@ -1,8 +1,8 @@
 //! Golden dollars: `gwsim run` on the scenarios of `tests/golden`, held to figures that were computed independently of gwsim, to the last picodollar.
 //!
 //! The traces are not part of the repository. Without them (`../shared/traces`, or under `GWSIM_SHARED`) those tests are skipped with a notice, and a
-//! trace of seven rows, with dollars worked out by hand, goes through the same scenarios. Each scenario also runs with realistic defaults; both totals
-//! are printed side by side: `cargo test dollars -- --nocapture`.
+//! trace of seven rows, with dollars worked out by hand, goes through the same scenarios. Each scenario also runs with realistic defaults; both
+//! totals are printed side by side: `cargo test dollars -- --nocapture`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

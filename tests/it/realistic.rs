@@ -168,6 +168,49 @@ impl Ladder {
     }
 }
 
+/// What the ledger's world refuses of the trace, counted without gwsim (`README.md` of the shared traces): by a bucket, and by minutes.
+struct Counted {
+    model: &'static str,
+    /// Requests and tokens a minute.
+    limits: (u32, u32),
+    what: &'static str,
+    rejected: [&'static str; 2],
+    /// Dollars, if the large model answers what the small one refuses.
+    paid: [&'static str; 2],
+}
+
+const COUNTED: [Counted; 4] = [
+    Counted {
+        model: "gpt-4o-mini",
+        limits: (500, 200_000),
+        what: "`gpt-4o-mini` at tier 1: 500 requests, 200,000 tokens a minute",
+        rejected: ["3,280", "5,063"],
+        paid: ["26.918402250", "29.065404550"],
+    },
+    Counted { model: "gpt-4o", limits: (500, 30_000), what: "`gpt-4o` at tier 1: 500, 30,000", rejected: ["6,648", "7,942"], paid: [""; 2] },
+    Counted { model: "gpt-4o", limits: (5_000, 450_000), what: "`gpt-4o` at tier 2: 5,000, 450,000", rejected: ["811", "2,336"], paid: [""; 2] },
+    Counted { model: "gpt-4o", limits: (5_000, 800_000), what: "`gpt-4o` at tier 3: 5,000, 800,000", rejected: ["8", "558"], paid: [""; 2] },
+];
+
+#[test]
+fn what_the_ledger_refuses_is_what_was_counted_without_gwsim() {
+    for Counted { model, limits: (requests, tokens), what, rejected, paid } in COUNTED {
+        let found = ["bucket", "start"].map(|window| {
+            let limits = format!("world.models.'{model}'.limits={{rpm={requests},tpm={tokens},window='{window}'}}");
+            run("fallback_ledger.toml", &[&format!("traffic.model={model}"), &limits])[0]
+        });
+        assert_eq!(found.map(|outcome| thousands(outcome.rejected)), rejected, "{what}");
+        for (outcome, paid) in found.iter().zip(paid).filter(|(_, paid)| !paid.is_empty()) {
+            // Nine decimals have the last digit that is not 0.
+            let nanodollars: i64 = paid.replace('.', "").parse().unwrap();
+            assert_eq!(outcome.picodollars, nanodollars * 1_000, "{what}");
+        }
+        let paid = paid.map(|paid| if paid.is_empty() { String::new() } else { format!("{paid} ") });
+        let row = format!("| {what} | {} | {} | {}| {}|\n", rejected[0], rejected[1], paid[0], paid[1]);
+        assert!(README.contains(&row), "scenarios/README.md lacks:\n{row}");
+    }
+}
+
 #[test]
 fn a_fallback_by_the_ledger_and_in_a_realistic_world() {
     let ladder = Ladder::climb();

@@ -17,7 +17,6 @@ use gwsim::gateway::time::Time;
 use gwsim::sim::driver::{Driver, Variant};
 use gwsim::sim::observe::{Bill, Context, Observer, Totals};
 use gwsim::traffic::stream;
-use gwsim::traffic::trace::Order;
 
 use super::cli::Home;
 
@@ -147,7 +146,7 @@ fn truth(path: &Path, variant: usize) -> (SpendLogs, Totals) {
         clients: Arc::new(chosen.clients),
     };
     let mut driver = Driver::new(&variant, seed, SpendLogs { plan: Arc::clone(&variant.plan), open: HashMap::new(), lines: Vec::new() }).unwrap();
-    let mut requests = stream::open(&traffic.base(Order::Strict), &traffic.changes).unwrap();
+    let mut requests = stream::open(&traffic.base(), &traffic.changes).unwrap();
     while let Some(batch) = requests.next_batch().unwrap() {
         driver.feed(&Arc::new(batch)).unwrap();
     }

@@ -51,6 +51,18 @@ fn a_log_that_is_scaled_is_not_held_against_its_record() {
 }
 
 #[test]
+fn what_a_log_covers_is_asked_of_the_log_and_not_of_what_is_laid_over_it() {
+    let home = home();
+    let overlay = "traffic.overlay={ stream = 1.0, models = { \"gpt-4o\" = 1 } }";
+    let laid_over = stdout(&home, 0, &["run", "scenario.toml", "--set", overlay]);
+    let line = |name: &str| laid_over.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name}: {laid_over}")).to_owned();
+    assert_eq!(line("stream ").split_whitespace().collect::<Vec<_>>()[1..3], ["0.0", "%"], "{laid_over}");
+    assert!(line("stream ").contains("the scenario's overlay"), "{laid_over}");
+    // What the log has, an overlay that replaces nothing leaves alone.
+    assert!(line("Every request has: ").contains("model, key"), "{laid_over}");
+}
+
+#[test]
 fn missing_lengths_are_learnt_under_the_names_of_the_run() {
     // The name `elsewhere` is only on retries: no arrival has it, and the models after it are numbered as if there were none.
     let mut log = "at_s,model,key,input_tokens,output_tokens,fingerprint,status,duration_ms\n".to_owned();

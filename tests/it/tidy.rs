@@ -22,6 +22,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 
 const FILE_LINES_MAX: usize = 600;
 const FUNCTION_LINES_MAX: usize = 70;
+const COLUMNS_MAX: usize = 150;
 
 struct Source {
     /// Relative to `src`, with `/`.
@@ -45,12 +46,17 @@ impl Source {
         self.path.split('/').any(|part| part == "tests" || part == "tests.rs" || part.ends_with("_tests.rs") || part == "sample.rs")
     }
 
-    /// The lines before the tests at the bottom, numbered from 1, without comments. A test module in a file of its own ends nothing.
-    fn code(&self) -> impl Iterator<Item = (usize, &str)> {
+    /// How many lines come before the tests at the bottom. A test module in a file of its own ends nothing.
+    fn lines_before_tests(&self) -> usize {
         let lines: Vec<&str> = self.text.lines().collect();
         let opens_tests = |at: usize| lines[at].trim() == "#[cfg(test)]" && lines.get(at + 1).is_some_and(|next| next.ends_with('{'));
-        let end = (0..lines.len()).find(|at| opens_tests(*at)).unwrap_or(lines.len());
-        let code = (1..).zip(lines).take(end).map(|(number, line)| (number, line.split("//").next().unwrap_or_default()));
+        (0..lines.len()).find(|at| opens_tests(*at)).unwrap_or(lines.len())
+    }
+
+    /// The lines before the tests at the bottom, numbered from 1, without comments.
+    fn code(&self) -> impl Iterator<Item = (usize, &str)> {
+        let lines = (1..).zip(self.text.lines()).take(self.lines_before_tests());
+        let code = lines.map(|(number, line)| (number, line.split("//").next().unwrap_or_default()));
         code.filter(|(_, line)| !line.trim().is_empty())
     }
 }
@@ -191,6 +197,21 @@ fn files_and_functions_can_be_read_in_one_go() {
             // Tests may spell out a whole plan.
             if length > FUNCTION_LINES_MAX && !source.is_test() {
                 faults.push(format!("src/{}:{number}: `{name}` has {length} lines, {FUNCTION_LINES_MAX} at most", source.path));
+            }
+        }
+    }
+    check(faults);
+}
+
+#[test]
+fn lines_fit_the_width() {
+    let mut faults = Vec::new();
+    for source in sources() {
+        // Tests may have rows of a log and whole messages in a line; what they say in words may not be longer than others say it.
+        let tests_from = if source.is_test() { 0 } else { source.lines_before_tests() };
+        for (number, line) in (1..).zip(source.text.lines()).filter(|(_, line)| line.chars().count() > COLUMNS_MAX) {
+            if number <= tests_from || line.trim_start().starts_with("//") {
+                faults.push(format!("src/{}:{number}: wider than {COLUMNS_MAX}", source.path));
             }
         }
     }

@@ -122,8 +122,8 @@ pub fn search(question: &Question, facts: &Facts, part: &Part, plan: &Plan) -> R
 }
 
 impl Search<'_> {
-    /// Finds the limits of some models: of requests, and if these don't explain the log to within the noise of counts, of tokens, whatever comes nearer
-    /// moment by moment.
+    /// Finds the limits of some models: of requests, and if these don't explain the log to within the noise of counts, of tokens, whatever comes
+    /// nearer moment by moment.
     fn find_limits(&mut self, limited: &[usize]) -> Result<(), Error> {
         let before = self.hidden.models.clone();
         self.of_one_kind(limited, false)?;
@@ -254,7 +254,8 @@ impl Search<'_> {
             let (here, there) = (rate(&simulated.trouble), rate(&recorded.trouble));
             let failures = f64::from(model.failures_per_million) / 1e6;
             if failures > 0.0 && here > 0.0 {
-                // A failure makes trouble for its own request, and by a cooldown for those after it: from one to four in all, so this ends at the right share.
+                // A failure makes trouble for its own request, and by a cooldown for those after it: from one to four in all, so this ends at the
+                // right share.
                 let next = failures + (there - here) / 2.0;
                 model.failures_per_million = per_million(next.clamp(failures / 4.0, failures * 4.0).max(1e-5));
             }

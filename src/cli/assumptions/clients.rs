@@ -2,7 +2,8 @@
 
 use crate::gateway::time::Span;
 use crate::report::numbers::{latency, share};
-use crate::sim::client::{Beyond, Habits, OnFailure, Sdk};
+use crate::sim::client::{Habits, OnFailure};
+use crate::traffic::sdk::{Beyond, Sdk};
 
 /// What clients do on their own, if anything.
 pub(super) fn of(habits: &Habits) -> Vec<(&'static str, String, &'static str)> {

@@ -186,7 +186,7 @@ fn calendar_window(section: &Section<'_>, place: Place, every: Every, defaults: 
     };
     let windows = calendar::windows(period, &defaults.timezone);
     if windows.is_none() {
-        section.report(problem::unknown_timezone(defaults.timezone_place.unwrap_or(section.place()), &defaults.timezone));
+        section.report(problem::unknown_timezone(defaults.timezone_place.unwrap_or(section.place()), "timezone", &defaults.timezone));
     }
     windows
 }

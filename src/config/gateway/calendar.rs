@@ -1,4 +1,4 @@
-//! Calendar windows in named time zones, as tables for the core. The only place that knows time zones.
+//! Calendar windows in named time zones, as tables for the core. The only place of a gateway that knows time zones.
 
 use jiff::civil::{Date, date};
 use jiff::tz::TimeZone;

@@ -10,7 +10,7 @@
 //! | `attempts.retries_by_class` | none | |
 //! | `attempts.avoid_after` | `retry_on` and `retry_on_other` | another deployment is likelier to answer |
 //! | `attempts.only_if_healthy` | `true` | waiting for a group of which nothing is healthy delays its fallback |
-//! | `attempts.backoff` | `base = "500ms"`, `floor = "0s"`, `max = "8s"`, `jitter = "750ms"`, `retry_after_max = "60s"` | the OpenAI client library's |
+//! | `attempts.backoff` | `base = "500ms"`, `floor = "0s"`, `max = "8s"`, `jitter = "750ms"`, `retry_after_max = "60s"` | openai-python's |
 //! | `attempts.backoff.when` | `"no_healthy_deployment"` | a healthy sibling can be called at once |
 //! | `attempts.backoff.after_last` | `false` | nothing is called after it |
 //! | `attempts.transport.retries` | 0 | retries below the caps are the ones nobody counts |
@@ -35,7 +35,8 @@
 //! | `breaker` | off | if switched on: `failures = 5`, `counted` as the cooldown's, `open_for = "30s"`, `probes = 1`, `successes = 2` |
 //! | `timeouts.call`, `first_byte` | `"120s"` | to the end of a plain answer; to a stream's first byte |
 //! | `timeouts.stream`, `idle`, `request` | `"600s"`, `"60s"`, `"600s"` | the OpenAI client library gives up after 600 s |
-//! | `cache` | off | if switched on: `ttl = "1h"`, `scope = "team"`, `single_flight = true`, `separate_streams = true`, `sliding`, `hits_count`, `remote` = false |
+//! | `cache` | off | |
+//! | `cache.*`, if on | `ttl = "1h"`, `scope = "team"`, `single_flight`, `separate_streams` = true | `sliding`, `hits_count`, `remote` = false |
 //! | `cache.size_max` | `"256 MiB"` | |
 //! | `stream.on_disconnect` | `"auto"` | cancel where that stops the bill, else drain; between attempts `"cancel"` |
 //! | `stream.drain_time_max`, `drain_tokens_max` | `"60s"`, 4096 | |

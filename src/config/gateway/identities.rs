@@ -10,8 +10,8 @@ use super::budgets::BudgetDefaults;
 use super::models::Models;
 use super::{budgets, limits, policies};
 
-/// The most budgets on a key's path. Of the places in a hold, `gateway::directory` keeps four free: two for the model and its deployment, one each for
-/// the end user and the request's tag.
+/// The most budgets on a key's path. Of the places in a hold, `gateway::directory` keeps four free: two for the model and its deployment, one each
+/// for the end user and the request's tag.
 pub const KEY_BUDGETS_MAX: usize = ACCOUNTS_MAX - 4;
 /// The most budgets of a model and its deployment together.
 pub const CALL_BUDGETS_MAX: usize = 2;

@@ -2,8 +2,9 @@
 
 use super::tests::{GATEWAY, check, loaded};
 use crate::gateway::time::Span;
-use crate::sim::client::{Beyond, Habits, OnFailure, Sdk};
+use crate::sim::client::{Habits, OnFailure};
 use crate::traffic::distribution::Distribution;
+use crate::traffic::sdk::{Beyond, Sdk};
 
 fn habits(clients: &str) -> Habits {
     let text = format!(

@@ -1,7 +1,8 @@
 //! `[clients]`: what clients do on their own: their library's retries, their patience, and whether a session waits for its answers. Sends nothing.
 
-use crate::sim::client::{Beyond, Habits, OnFailure, RETRIES_MAX, Sdk};
+use crate::sim::client::{Habits, OnFailure, RETRIES_MAX};
 use crate::traffic::replay::link::Retries;
+use crate::traffic::sdk::{Beyond, Sdk};
 
 use super::super::distribution::{self, Unit};
 use super::super::problem;

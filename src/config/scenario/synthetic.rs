@@ -2,6 +2,7 @@
 
 use crate::gateway::time::{Span, Time};
 use crate::traffic::distribution::Distribution;
+use crate::traffic::local_clock::LocalClock;
 use crate::traffic::overlay::Overlay;
 use crate::traffic::scale::{Scale, TIMES_MAX, WHOLE};
 use crate::traffic::stream::{Changes, Window};
@@ -162,8 +163,19 @@ fn profile(section: &Section<'_>, start: Time) -> Profile {
     }
     section.put("hourly", factors::<24>, &mut profile.hourly);
     section.put("weekly", factors::<7>, &mut profile.weekly);
+    section.put("timezone", zone, &mut profile.clock);
     section.put("bursts", bursts, &mut profile.bursts);
     profile
+}
+
+/// The clock of a named zone.
+pub(super) fn zone(item: Item<'_>) -> Option<LocalClock> {
+    let name = item.name()?;
+    let clock = if name == "UTC" { Some(LocalClock::UTC) } else { LocalClock::of_zone(&name) };
+    if clock.is_none() {
+        item.report(problem::unknown_timezone(item.place(), item.key, &name));
+    }
+    clock
 }
 
 /// As many factors as there are hours, or days.

@@ -14,6 +14,7 @@ use crate::report::expect::{Bound, Expectation, Quantity, Side};
 use crate::sim::client::UnknownKey;
 use crate::sim::world::{Answer, Basis, Counted, DeploymentWorld, Kind, Pace, Places, Varies, Visible, When};
 use crate::traffic::distribution::Distribution;
+use crate::traffic::local_clock::LocalClock;
 
 pub(super) const GATEWAY: &str = r#"[models.mini]
 deployments = [{ id = "mini-1", provider = "openai", model = "gpt-4o-mini" }]
@@ -204,7 +205,10 @@ fn the_documented_world_can_be_had() {
 fn limits_are_enforced_as_stated() {
     let text = "limits = { rpm = 60, rpd = 1000, requests_within = \"1s\", day_starts = \"8h\", corrected_at_end = true, basis = \"max_tokens\" }\n";
     let limiter = world(text).limiter.expect("there are limits");
-    assert_eq!((limiter.requests_within, limiter.day_starts), (Some(Span::SECOND), Some(Span::from_secs(8 * 3600))));
+    let clock = LocalClock::behind_utc(Span::from_secs(8 * 3600));
+    assert_eq!((limiter.requests_within, limiter.day_starts), (Some(Span::SECOND), Some(clock)));
+    let zoned = world("limits = { rpd = 1000, day_starts = \"America/Los_Angeles\" }\n").limiter.expect("there are limits");
+    assert_eq!(zoned.day_starts, LocalClock::of_zone("America/Los_Angeles"));
     assert!(limiter.corrected_at_end);
     assert_eq!(world("limits = { concurrency = 5 }\n[world.models.mini]\nlimits = false\n").places, None);
 }

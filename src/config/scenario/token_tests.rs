@@ -60,6 +60,9 @@ fn what_was_recorded_is_counted_by_the_model_of_the_first_variant() {
         ),
     );
     assert_eq!(pairs(&scenario, 1), [("gpt-4o-mini -> claude-3-haiku".to_owned(), [1200; 3])]);
+    // A log may name deployments that only one of the variants has.
+    let known = &scenario.variants[0].clients.tokens.deployments;
+    assert_eq!(["large-1", "haiku-1", "haiku-2"].map(|name| known[name].as_str()), ["gpt-4o", "claude-3-haiku", "claude-3-haiku"]);
 }
 
 #[test]

@@ -50,7 +50,7 @@ pub fn read(item: Option<Item<'_>>, gateways: &[&GatewayConfig], complete: bool)
         }
         rules.push(rule);
     }
-    TokenCounts { rules, homes, ..TokenCounts::default() }
+    TokenCounts { rules, homes, deployments: deployments(gateways), ..TokenCounts::default() }
 }
 
 /// By model group: the provider's model of its first deployment, in the first gateway that has the group.
@@ -62,6 +62,12 @@ fn homes(gateways: &[&GatewayConfig]) -> BTreeMap<String, String> {
         }
     }
     homes
+}
+
+/// By deployment: the provider's model behind it, in the first gateway that has the deployment.
+fn deployments(gateways: &[&GatewayConfig]) -> BTreeMap<String, String> {
+    let all = gateways.iter().rev().flat_map(|gateway| &gateway.plan.deployments);
+    all.map(|deployment| (deployment.name.clone(), deployment.model.clone())).collect()
 }
 
 /// Every two models that a request could go between, whether it does or not.

@@ -46,11 +46,11 @@ pub struct TrafficSpec {
 }
 
 impl TrafficSpec {
-    /// What the requests are taken from, rows out of order treated as `order` says.
-    pub fn base(&self, order: Order) -> Base {
+    /// What the requests are taken from.
+    pub fn base(&self) -> Base {
         match &self.made {
             Some(made) => Base::Synthetic(Arc::clone(made)),
-            None => Base::Trace { path: self.trace.clone(), options: Options { order, ..self.options }, retries: self.retries },
+            None => Base::Trace { path: self.trace.clone(), options: self.options, retries: self.retries },
         }
     }
 }

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::Parts;
+use super::hold::Parts;
 use crate::gateway::id::{DeploymentId, RequestId};
 use crate::gateway::money::Money;
 use crate::gateway::time::Time;

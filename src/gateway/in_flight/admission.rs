@@ -2,6 +2,7 @@
 
 use super::{Action, Hit, InFlight, State, Turn};
 use crate::gateway::failure::{Failure, FailureClass};
+use crate::gateway::id::LimitId;
 use crate::gateway::journal::{Alert, Denial, Fact, Journal, Outcome};
 use crate::gateway::limits::Room;
 use crate::gateway::money::Money;
@@ -53,10 +54,7 @@ impl InFlight {
         let rooms = self.limit_lists.map(|list| limits.fit(list, turn.now, ask));
         match (rooms[0], rooms[1]) {
             (Room::Fits, Room::Fits) => {}
-            (Room::Full(limit), _) | (_, Room::Full(limit)) => {
-                let queues = limits.spec(limit).queue.is_some();
-                return self.refused(turn, if queues { Denial::QueueFull(limit) } else { Denial::Limited(limit) });
-            }
+            (Room::Full(limit), _) | (_, Room::Full(limit)) => return self.refused_by(turn, limit),
             (Room::Queue(limit), _) | (_, Room::Queue(limit)) => {
                 limits.wait(limit, self.request.slot, self.request.id, self.limit_lists);
                 let longest = limits.spec(limit).queue.map_or(Span::ZERO, |queue| queue.wait_max);
@@ -196,6 +194,12 @@ impl InFlight {
         }
         turn.journal.record(now, Some(self.request.id), || Fact::Refused { denial: Denial::Loop, observed: true });
         false
+    }
+
+    /// Refused by a limit that has no room, and no place in a queue.
+    pub(super) fn refused_by<J: Journal>(&mut self, turn: &mut Turn<'_, J>, limit: LimitId) -> Action {
+        let queues = turn.gateway.limits.spec(limit).queue.is_some();
+        self.refused(turn, if queues { Denial::QueueFull(limit) } else { Denial::Limited(limit) })
     }
 
     /// Refused by the gateway; nothing was called.

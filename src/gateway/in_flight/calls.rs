@@ -1,6 +1,7 @@
 //! From the first call to the end: holds, calls, back-offs, answers, and the client leaving. Carries out what `router` and `stream` decide.
 
 use super::{Action, Call, Hit, InFlight, Open, State, Turn};
+use crate::gateway::budget::HeldCall;
 use crate::gateway::failure::{Failure, FailureClass};
 use crate::gateway::health::Report;
 use crate::gateway::journal::{CallClosed, Called, Certainty, Denial, Ended, Fact, Journal, Outcome, Position, Skip};
@@ -77,10 +78,9 @@ impl InFlight {
         let Turn { plan, gateway, now, journal } = turn;
         let (model, now) = (plan.model(picked.model), *now);
         let id = Some(self.request.id);
-        if let Some(account) = gateway.budget.observed_short(picked.accounts.as_slice(), now, picked.want) {
+        if let Some(account) = gateway.budget.observed_short(picked.accounts.as_slice(), now, &picked.want) {
             journal.record(now, id, || Fact::Refused { denial: Denial::Budget(account), observed: true });
         }
-        let hold = gateway.budget.hold(picked.accounts.as_slice(), now, picked.want, picked.shrink);
         let limits = gateway.deployments[picked.deployment.index()].list();
         gateway.limits.take(limits, now, pick::ask(&self.request, picked.max_tokens));
         let probe = gateway.health.call(model, picked.deployment, now, *journal);
@@ -97,6 +97,8 @@ impl InFlight {
         let call = u32::from(self.progress.calls);
         self.last_called = Some(picked.deployment);
         let Picked { deployment, max_tokens, .. } = picked;
+        let held = HeldCall { request: self.request.id, call, deployment, since: now };
+        let hold = gateway.budget.hold(picked.accounts.as_slice(), held, &picked.want, picked.shrink);
         self.open = Some(Open { hold, deployment, model: picked.model, position, max_tokens, limits, since: now, opened: false, probe });
         self.state = State::Calling;
         self.wake = (now + self.patience(model, false)).min(self.deadline);
@@ -314,7 +316,7 @@ impl InFlight {
         let call = u32::from(self.progress.calls);
         let settlement = gateway.budget.settle(open.hold, now, amount, certainty, *journal);
         if certainty == Certainty::Presumed {
-            gateway.budget.remember(settlement, (open.deployment, open.since), (self.request.id, call), now, plan.late_usage_window);
+            gateway.budget.remember(settlement, now, plan.late_usage_window);
         }
         let used = Ask { input: u64::from(usage.input), output: u64::from(usage.output) };
         gateway.limits.give_back(open.limits, now, open.since, pick::ask(&self.request, open.max_tokens), used, &mut gateway.ready);

@@ -60,7 +60,11 @@ impl Ledger {
                 self.accounts.push(Account { spec, rules: 0, began: None, fresh: 0, windows, granted, strict });
                 continue;
             };
-            if account.spec.window != spec.window {
+            let goes_on = match (&account.spec.window, &spec.window) {
+                (BudgetWindow::Calendar(before), BudgetWindow::Calendar(after)) => after.extends(before),
+                (before, after) => before == after,
+            };
+            if !goes_on {
                 account.rules += 1;
                 (account.began, account.fresh) = (None, 0);
             }

@@ -110,6 +110,23 @@ fn who_waits_too_long_or_leaves_gives_up_the_queue() {
 }
 
 #[test]
+fn who_waited_at_one_limit_is_refused_by_another_that_has_no_queue_or_a_full_one() {
+    for (second, denial) in [(limit(LimitKind::Concurrency, 1, 1), "Limited"), (queue(1, 0, 30), "QueueFull")] {
+        let mut desk = Desk::new(plan(ONE));
+        desk.put_team("team", TeamSpec { limits: vec![queue(1, 9, 30)], ..TeamSpec::default() });
+        desk.put_key("one", KeySpec { team: Some("team".into()), ..KeySpec::default() });
+        desk.put_key("two", KeySpec { team: Some("team".into()), limits: vec![second], ..KeySpec::default() });
+        // The key's own place is free when 2 queues for the team's, and taken by 4, as the key has left the team, when its turn comes.
+        desk.check("ask key=one; ask key=two; ask key=one", "1 calls a; 2 queues at 0; 3 queues at 0");
+        desk.put_key("two", KeySpec { limits: vec![second], ..KeySpec::default() });
+        desk.check("ask key=two", "4 calls a");
+        desk.check("1 ok", &format!("1 served by A; 2 refused: {denial}(LimitId(1)); 3 calls a"));
+        desk.check("3 ok; 4 ok", "3 served by A; 4 served by A");
+        desk.check_empty();
+    }
+}
+
+#[test]
 fn a_limit_that_is_raised_serves_who_waits_and_one_that_is_lowered_keeps_its_places() {
     let mut desk = desk(queue(1, 5, 3000));
     desk.check("ask; ask; ask", "1 calls a; 2 queues at 0; 3 queues at 0");

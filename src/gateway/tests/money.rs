@@ -9,9 +9,9 @@ use alloc::vec::Vec;
 use super::desk::Desk;
 use super::plans::{budget, card, plan};
 use crate::gateway::command::{Command, CommandError, KeySpec, TeamSpec};
-use crate::gateway::id::{AccountId, ModelId};
+use crate::gateway::id::{AccountId, ModelId, RequestId};
 use crate::gateway::in_flight::Event;
-use crate::gateway::journal::Fact;
+use crate::gateway::journal::{Fact, RecoveredCall};
 use crate::gateway::money::{Money, Rate};
 use crate::gateway::plan::{Anchor, BudgetMode, BudgetSpec, BudgetWindow, Enforce, OnShort, Plan, Presume, WorstCase};
 use crate::gateway::rate_card::{RateCard, Rates, Usage};
@@ -214,6 +214,22 @@ fn an_estimate_holds_a_quantile_once_there_are_a_hundred_outputs() {
 }
 
 #[test]
+fn each_estimating_budget_of_a_call_holds_by_its_own_quantile() {
+    let estimate = |per_mille: u32| BudgetMode::Estimate { quantile_per_mille: per_mille, headroom_per_mille: 0 };
+    let mut plan = plan(ONE);
+    plan.budgets = [500, 900].map(|per_mille| BudgetSpec { mode: estimate(per_mille), ..budget(100_000) }).into();
+    plan.models[0].budgets = vec![budget(100_000)];
+    let mut desk = Desk::new(plan);
+    // Half of the outputs have 10 tokens, half 15.
+    for number in 1..=100 {
+        desk.run(&format!("ask; {number} ok {}", if number % 2 == 0 { 10 } else { 15 }));
+    }
+    desk.run("ask");
+    let held = desk.gateway.budget().accounts().map(|id| desk.gateway.budget().used(id, desk.now).1);
+    assert_eq!(held.collect::<Vec<_>>(), [140, 160, 500].map(|micro_usd| Money(micro_usd * 1_000_000)));
+}
+
+#[test]
 fn a_cheaper_candidate_takes_what_does_not_fit_the_dearer() {
     let mut plan = plan(&[("A", &["a", "b"]), ("B", &["c"])]);
     plan.budgets = vec![budget(499)];
@@ -288,6 +304,23 @@ fn new_rules_for_a_window_begin_a_new_one_that_old_calls_do_not_reach() {
     desk.check("ask", &short(4));
 }
 
+#[test]
+fn a_calendar_that_reaches_further_is_no_new_window() {
+    let days = |days: u64| BudgetWindow::Calendar(Calendar::new((0..days).map(|day| Time(day * 500_000_000_000)).collect()));
+    // Second 1000 begins the third window, which the shorter table does not end.
+    let mut desk = desk(|spec| spec.window = days(3), 1140);
+    desk.check("ask; 1 ok; ask", "1 calls a; 1 served by A; 2 calls a");
+    desk.adopt(|plan| plan.budgets[0].window = days(5));
+    assert_eq!(desk.gateway.budget().used(AccountId(0), desk.now), (Money(140_000_000), Money(500_000_000)));
+    desk.check("ask; ask", &format!("3 calls a; {}", short(4)));
+    // It ends now, and what was held in it is settled there.
+    desk.check("+499.999; ask; +0.001; ask; 2 ok; 3 ok", &format!("{}; 6 calls a; 2 served by A; 3 served by A", short(5)));
+    assert_eq!(desk.gateway.budget().used(AccountId(0), desk.now), (Money::ZERO, Money(500_000_000)));
+    // Other starts are another window.
+    desk.adopt(|plan| plan.budgets[0].window = BudgetWindow::Calendar(Calendar::new(vec![Time(0), Time(1)])));
+    assert_eq!(desk.gateway.budget().used(AccountId(0), desk.now), (Money::ZERO, Money::ZERO));
+}
+
 /// What is booked when the call ends so, in millionths of a dollar.
 #[track_caller]
 fn check_booked(timed_out: Presume, words: &str, micro_usd: i128) {
@@ -330,11 +363,46 @@ fn after_a_crash_what_was_open_is_presumed_and_nothing_is_held() {
     let mut desk = desk(|_| {}, 10_000);
     desk.put_key("key", KeySpec { limits: vec![super::plans::limit(crate::gateway::plan::LimitKind::Concurrency, 2, 1)], ..KeySpec::default() });
     desk.check("ask; ask", "1 calls a; 2 calls a");
-    assert_eq!(desk.gateway.recover(desk.now, &mut desk.journal), 2);
+    assert_eq!(desk.gateway.recover(&desk.plan, desk.now, &mut desk.journal), 2);
     desk.check_empty();
     assert_eq!(desk.gateway.budget().settled().presumed, Money(1_000_000_000));
-    assert!(desk.journal.iter().any(|record| record.fact == Fact::Recovered { calls: 2 }));
+    let presumed = |request| RecoveredCall { request: RequestId(request), call: 1, amount: Money(500_000_000) };
+    assert!(desk.journal.iter().any(|record| record.fact == Fact::Recovered { calls: vec![presumed(1), presumed(2)] }));
     assert!(!desk.journal.iter().any(|record| matches!(record.fact, Fact::Told(Event::Woke))));
+}
+
+#[test]
+fn usage_that_comes_after_a_crash_corrects_what_was_presumed_once() {
+    let mut desk = desk(|_| {}, 10_000);
+    desk.check("ask; 1 wakes; ask; 2 ok; ask; +2", "1 calls a; 1 failed: timeout; 2 calls a; 2 served by A; 3 calls a");
+    // What is left of the process that had the requests is its last snapshot.
+    desk.gateway = crate::gateway::Gateway::restore(desk.gateway.snapshot());
+    assert_eq!(desk.gateway.recover(&desk.plan, desk.now, &mut desk.journal), 1);
+    let late = |desk: &mut Desk, request: u64, output: u32| {
+        let usage = Usage::plain(100, output);
+        desk.gateway.late_usage(&desk.plan, desk.now, RequestId(request), 1, usage, &mut desk.journal);
+    };
+    late(&mut desk, 3, 10);
+    late(&mut desk, 3, 90);
+    late(&mut desk, 2, 90);
+    desk.check("", "recovered 1; 3 corrected $0.0005 to $0.00014");
+    late(&mut desk, 1, 10);
+    desk.check("", "1 corrected $0.0005 to $0.00014");
+    assert_eq!(desk.gateway.budget().settled().confirmed, Money(3 * 140_000_000));
+    assert_eq!(desk.gateway.budget().settled().presumed, Money::ZERO);
+    assert_eq!(desk.gateway.budget().used(AccountId(0), desk.now), (Money(3 * 140_000_000), Money::ZERO));
+}
+
+#[test]
+fn usage_that_comes_after_a_crash_and_its_window_is_too_late() {
+    for (after, presumed) in [(Span::ZERO, 0), (Span(1), 500_000_000)] {
+        let mut desk = desk(|_| {}, 10_000);
+        desk.check("ask", "1 calls a");
+        desk.gateway.recover(&desk.plan, desk.now, &mut desk.journal);
+        let at = desk.now + desk.plan.late_usage_window + after;
+        desk.gateway.late_usage(&desk.plan, at, RequestId(1), 1, Usage::plain(100, 10), &mut desk.journal);
+        assert_eq!(desk.gateway.budget().settled().presumed, Money(presumed));
+    }
 }
 
 #[test]

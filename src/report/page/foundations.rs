@@ -23,7 +23,7 @@ pub(super) fn log(page: &Page) -> String {
         let decimals = decimals(fields.iter().map(|field| field.hanging).max().unwrap_or_default());
         for field in fields {
             let instead = if field.rows == *rows { String::new() } else { field.instead.clone() };
-            table.row(field.name, [share(field.rows, *rows), instead, dollars(rounded(field.hanging, decimals), decimals)]);
+            table.row(&field.name, [share(field.rows, *rows), instead, dollars(rounded(field.hanging, decimals), decimals)]);
         }
         html.push_str(&table.render());
     }
@@ -161,7 +161,7 @@ pub(super) fn provenance(page: &Page) -> String {
     let report = page.report;
     let mut table = Table::new("What was read", ["", "file", "bytes", "SHA-256"]).texts(&[1, 3]);
     for input in &report.inputs {
-        table.row(input.role, [input.file.clone(), count(input.bytes), input.sha256.clone()]);
+        table.row(&input.role, [input.file.clone(), count(input.bytes), input.sha256.clone()]);
     }
     let seeds: Vec<u64> = report.variants.first().map_or_else(Vec::new, |variant| variant.runs.iter().map(|run| run.seed).collect());
     let is_range = seeds.windows(2).all(|pair| pair[0] + 1 == pair[1]);

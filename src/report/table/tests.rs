@@ -63,5 +63,5 @@ fn several_seeds_show_the_mean_and_the_range() {
     report.variants[0].runs.push(second);
     let text = render(&report);
     assert!(text.contains("as configured: $ trace over seeds: 0.00371 to 0.00571"), "{text}");
-    assert!(text.contains("in 6 = served 4 + cached 0 + refused 2"), "{text}");
+    assert!(text.contains("in 6 over 2 seeds = served 4 + cached 0 + refused 2"), "{text}");
 }

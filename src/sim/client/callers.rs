@@ -5,9 +5,9 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
+use super::Clients;
 pub(in crate::sim) use super::session::Offer;
 use super::session::{Sessions, Step};
-use super::{Clients, Sdk};
 use crate::gateway::draw::{Purpose, bits};
 use crate::gateway::failure::{Failure, FailureClass};
 use crate::gateway::id::{RequestId, Slot};
@@ -17,6 +17,7 @@ use crate::gateway::request::Request;
 use crate::gateway::time::{Span, Time};
 use crate::sim::batches::RowPlace;
 use crate::sim::observe::{Context, UserEnd};
+use crate::traffic::sdk::Sdk;
 use crate::traffic::trace::{Batch, LeftAfter, NameId, Row};
 
 /// Bits of a request's id that say which row of the traffic it is. Those above count a client's retries, so that the id of a retry follows from its

@@ -10,6 +10,7 @@ use crate::sim::batches::RowPlace;
 use crate::sim::client::Clients;
 use crate::sim::client::callers::{self, Answered, Offer, Sending, UserCall};
 use crate::sim::observe::{Context, Observer};
+use crate::sim::replay::counted::as_asked;
 use crate::traffic::trace::{Batch, LeftAfter, Row};
 
 impl<O: Observer> Driver<O> {
@@ -25,9 +26,18 @@ impl<O: Observer> Driver<O> {
         first: u64,
     ) -> (Request, Context, Option<LeftAfter>, RowPlace) {
         let id = callers::id(first + u64::from(index), 0);
-        let (request, context) = self.directory.request(clients, batch, row, id, Slot(0), self.now);
+        let (mut request, mut context) = self.directory.request(clients, batch, row, id, Slot(0), self.now);
         self.totals.outputs_unrecorded += u64::from(!context.output_is_recorded);
-        let left_after = clients.habits.left_after(row, self.seed, &request, context.output_tokens);
+        let mut left_after = clients.habits.left_after(row, self.seed, &request, context.output_tokens);
+        if let Some(counted) = &mut self.counted {
+            let ratio = counted.ratio(batch, row, request.model, &self.variant.plan, &clients.tokens);
+            request.input_tokens = as_asked(ratio.input, row.input_tokens);
+            request.input_tokens_max = request.input_tokens;
+            context.output_tokens = as_asked(ratio.output, context.output_tokens);
+            if let Some(LeftAfter::Tokens(tokens)) = &mut left_after {
+                *tokens = as_asked(ratio.output, *tokens);
+            }
+        }
         let batch = if row.prefix.is_empty() && self.outcomes.is_none() { None } else { Some(self.batches.hold_current()) };
         (request, context, left_after, RowPlace { batch, row: index })
     }

@@ -8,8 +8,12 @@ use crate::gateway::time::Span;
 
 /// All presets, in the order in which they are listed.
 pub const PRESETS: &[Preset] = &[
-    Preset { name: "openai", about: "OpenAI without limits: higher tiers are configuration", figures: &[OPENAI] },
+    Preset { name: "openai", about: "OpenAI without limits", figures: &[OPENAI] },
     Preset { name: "openai-tier-1", about: "OpenAI, usage tier 1", figures: &[OPENAI, OPENAI_LIMITS, OPENAI_TIER_1] },
+    Preset { name: "openai-tier-2", about: "OpenAI, usage tier 2, without a limit a day", figures: &[OPENAI, OPENAI_LIMITS, OPENAI_TIER_2] },
+    Preset { name: "openai-tier-3", about: "OpenAI, usage tier 3, without a limit a day", figures: &[OPENAI, OPENAI_LIMITS, OPENAI_TIER_3] },
+    Preset { name: "openai-tier-4", about: "OpenAI, usage tier 4, without a limit a day", figures: &[OPENAI, OPENAI_LIMITS, OPENAI_TIER_4] },
+    Preset { name: "openai-tier-5", about: "OpenAI, usage tier 5, without a limit a day", figures: &[OPENAI, OPENAI_LIMITS, OPENAI_TIER_5] },
     Preset { name: "azure", about: "OpenAI's models on Azure; quotas are configuration", figures: &[AZURE] },
     Preset { name: "anthropic", about: "Anthropic without limits", figures: &[ANTHROPIC] },
     Preset { name: "anthropic-tier-1", about: "Anthropic, usage tier 1", figures: &[ANTHROPIC, ANTHROPIC_LIMITS, ANTHROPIC_TIER_1] },
@@ -73,6 +77,24 @@ const OPENAI_TIER_1: &[Figure] = &[
     of("gpt-4o-mini", RequestsPerDay(10_000), Secondary, "tier 1"),
 ];
 
+/// One page for all; where gwsim's own collection has the figure as well, it counts as secondary.
+const TIERS: &str = "ai-buzz.com's guide to the tiers; limits a day, if any, are configuration";
+
+/// Requests and tokens a minute: of gpt-4o, by the strength of its figures, and of gpt-4o-mini.
+const fn openai_tier((requests, tokens, strength): (u64, u64, Strength), mini: (u64, u64)) -> [Figure; 4] {
+    [
+        of("gpt-4o", Requests(requests), strength, TIERS),
+        of("gpt-4o", Tokens(tokens), strength, TIERS),
+        of("gpt-4o-mini", Requests(mini.0), Unverified, TIERS),
+        of("gpt-4o-mini", Tokens(mini.1), Unverified, TIERS),
+    ]
+}
+
+const OPENAI_TIER_2: &[Figure] = &openai_tier((5_000, 450_000, Secondary), (5_000, 2_000_000));
+const OPENAI_TIER_3: &[Figure] = &openai_tier((5_000, 800_000, Secondary), (5_000, 4_000_000));
+const OPENAI_TIER_4: &[Figure] = &openai_tier((10_000, 2_000_000, Unverified), (10_000, 10_000_000));
+const OPENAI_TIER_5: &[Figure] = &openai_tier((10_000, 30_000_000, Unverified), (30_000, 150_000_000));
+
 const AZURE: &[Figure] = &[
     all(FirstToken(770, 2156), Unverified, SPREAD),
     all(Speed(115), Secondary, "artificialanalysis"),
@@ -106,29 +128,19 @@ const ANTHROPIC_LIMITS: &[Figure] = &[
 
 const ERA: &str = "the Sonnet 3.5 era";
 
-const ANTHROPIC_TIER_1: &[Figure] = &[
-    of("claude-3-5-sonnet", Requests(50), Secondary, ERA),
-    of("claude-3-5-sonnet", InputTokens(40_000), Secondary, ERA),
-    of("claude-3-5-sonnet", OutputTokens(8_000), Secondary, ERA),
-];
+/// Requests, input tokens and output tokens a minute.
+const fn anthropic_tier(requests: u64, input: u64, output: u64) -> [Figure; 3] {
+    [
+        of("claude-3-5-sonnet", Requests(requests), Secondary, ERA),
+        of("claude-3-5-sonnet", InputTokens(input), Secondary, ERA),
+        of("claude-3-5-sonnet", OutputTokens(output), Secondary, ERA),
+    ]
+}
 
-const ANTHROPIC_TIER_2: &[Figure] = &[
-    of("claude-3-5-sonnet", Requests(1_000), Secondary, ERA),
-    of("claude-3-5-sonnet", InputTokens(80_000), Secondary, ERA),
-    of("claude-3-5-sonnet", OutputTokens(16_000), Secondary, ERA),
-];
-
-const ANTHROPIC_TIER_3: &[Figure] = &[
-    of("claude-3-5-sonnet", Requests(2_000), Secondary, ERA),
-    of("claude-3-5-sonnet", InputTokens(160_000), Secondary, ERA),
-    of("claude-3-5-sonnet", OutputTokens(32_000), Secondary, ERA),
-];
-
-const ANTHROPIC_TIER_4: &[Figure] = &[
-    of("claude-3-5-sonnet", Requests(4_000), Secondary, ERA),
-    of("claude-3-5-sonnet", InputTokens(400_000), Secondary, ERA),
-    of("claude-3-5-sonnet", OutputTokens(80_000), Secondary, ERA),
-];
+const ANTHROPIC_TIER_1: &[Figure] = &anthropic_tier(50, 40_000, 8_000);
+const ANTHROPIC_TIER_2: &[Figure] = &anthropic_tier(1_000, 80_000, 16_000);
+const ANTHROPIC_TIER_3: &[Figure] = &anthropic_tier(2_000, 160_000, 32_000);
+const ANTHROPIC_TIER_4: &[Figure] = &anthropic_tier(4_000, 400_000, 80_000);
 
 /// A cache without steps whose writes cost what input does.
 const fn plain_cache(tokens_min: u32, step: u32, ttl: Span) -> PromptCache {
@@ -136,7 +148,7 @@ const fn plain_cache(tokens_min: u32, step: u32, ttl: Span) -> PromptCache {
 }
 
 const GEMINI: &[Figure] = &[
-    all(DayStarts(8), Provider, "midnight Pacific, in winter"),
+    all(DayStarts("America/Los_Angeles"), Provider, "midnight Pacific"),
     of("gemini-2.5-flash", Cache(plain_cache(1024, 1, FIVE_MINUTES)), Unverified, "the minimum is Google's (P); the lifetime is not stated"),
     of("gemini-2.5-pro", Cache(plain_cache(4096, 1, FIVE_MINUTES)), Unverified, "the minimum is Google's (P); the lifetime is not stated"),
 ];

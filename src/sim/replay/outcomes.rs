@@ -21,8 +21,8 @@ impl Outcomes {
         self.deployments.extend(batch.first_seen.deployments.iter().map(|name| plan.find_deployment(name)));
     }
 
-    /// What the first call of a row's request meets at a deployment of this `world`; `None` if the log saw no such call, or nothing of it that is to be
-    /// reused.
+    /// What the first call of a row's request meets at a deployment of this `world`; `None` if the log saw no such call, or nothing of it that is
+    /// to be reused.
     pub fn step(&self, batch: &Batch, row: &Row, deployment: DeploymentId, world: &DeploymentWorld) -> Option<Step> {
         // Of several attempts of a client, the first; of several calls of a gateway, the log has only the last.
         let recorded = batch.client_attempts(row).first().map_or_else(|| batch.recorded(row), |first| Some(&first.recorded))?;

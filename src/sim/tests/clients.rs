@@ -9,11 +9,12 @@ use super::*;
 use crate::gateway::command::{Command, KeySpec};
 use crate::gateway::journal::Outcome;
 use crate::gateway::plan::{Anchor, BudgetMode, BudgetSpec, BudgetWindow, Enforce, LimitKind, LimitSpec, OnShort, RetryBudget, TokenCount};
-use crate::sim::client::{Clients, OnFailure, Sdk};
+use crate::sim::client::{Clients, OnFailure};
 use crate::sim::driver::{Driver, Variant};
 use crate::sim::observe::{Context, Observer, Totals, UserEnd};
 use crate::sim::world::Pace;
 use crate::traffic::distribution::Distribution;
+use crate::traffic::sdk::Sdk;
 use crate::traffic::trace::{FirstSeen, NameId};
 
 /// The requests that arrive, and how users end: (milliseconds, row, ..).
@@ -235,8 +236,9 @@ fn retries_of_client_and_gateway_multiply() {
 }
 
 /// Marc Brooker, "Fixing retries with token buckets and circuit breakers" (2022): each first try puts `ratio` into a bucket, each retry takes 1.
-/// The load is the smaller of what the failures ask for and 1 + ratio. Exactly: retries never exceed ratio n + burst. Otherwise the bucket is a random
-/// walk that loses variance / (2 drift) retries at its nearer wall, full or empty: 6 at most here, and `burst` is 20; and 4 standard errors for luck.
+/// The load is the smaller of what the failures ask for and 1 + ratio. Exactly: retries never exceed ratio n + burst. Otherwise the bucket is a
+/// random walk that loses variance / (2 drift) retries at its nearer wall, full or empty: 6 at most here, and `burst` is 20; and 4 standard errors
+/// for luck.
 #[test]
 fn a_retry_budget_bends_the_load_of_retries_to_its_ratio() {
     const USERS: usize = 5_000;
@@ -394,7 +396,8 @@ fn a_share_of_streams_is_left_in_the_middle_and_the_rest_waits_as_long_as_its_pa
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// Whatever clients do, the run's own assertions hold: every request is answered and closed once, every row sent once or never, every user ends once.
+    /// Whatever clients do, the run's own assertions hold: every request is answered and closed once, every row sent once or never, every user
+    /// ends once.
     #[test]
     fn nothing_is_lost_between_clients_and_gateway(
         seed in 0..1_000u64,

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::sim::world::{Basis, Counted, DAY, Pace, ProviderLimit};
+use crate::traffic::local_clock::LocalClock;
 
 fn limited(limiter: Limiter) -> Upstream {
     upstream(DeploymentWorld { limiter: Some(limiter), ..DeploymentWorld::ledger("a") })
@@ -56,12 +57,17 @@ fn sixty_a_minute_enforced_as_one_a_second_refuse_the_second_in_a_second() {
 
 #[test]
 fn a_day_of_gemini_begins_at_midnight_pacific() {
-    let mut upstream = limited(Limiter { day_starts: Some(Span::from_secs(8 * 3600)), ..only(requests(2, DAY, Refill::Bucket)) });
-    let mut at = |hours: u64| is_admitted(&mut upstream, Time(Span::from_secs(hours * 3600).0), 16);
-    let day_one = 20_000 * 24;
-    assert_eq!([7, 7, 7].map(|hour| at(day_one + hour)), [true, true, false]);
-    assert_eq!([8, 20, 31].map(|hour| at(day_one + hour)), [true, true, false], "from 08:00 UTC to 08:00 UTC");
-    assert!(at(day_one + 32));
+    let days_by = |clock: LocalClock| limited(Limiter { day_starts: Some(clock), ..only(requests(2, DAY, Refill::Bucket)) });
+    let at = |upstream: &mut Upstream, hours: u64| is_admitted(upstream, Time(Span::from_secs(hours * 3600).0), 16);
+    // 8 March 2026, a day of 23 hours: summer time begins at 10:00 UTC.
+    let day = 20_520 * 24;
+    let mut pacific = days_by(LocalClock::of_zone("America/Los_Angeles").unwrap());
+    assert_eq!([7, 7, 7].map(|hour| at(&mut pacific, day + hour)), [true, true, false]);
+    assert_eq!([8, 20, 30].map(|hour| at(&mut pacific, day + hour)), [true, true, false], "from 08:00 UTC to 07:00 UTC");
+    assert_eq!([31, 32, 54].map(|hour| at(&mut pacific, day + hour)), [true, true, false]);
+    // By a clock that knows no summer the day is an hour longer.
+    let mut fixed = days_by(LocalClock::behind_utc(Span::from_secs(8 * 3600)));
+    assert_eq!([8, 20, 31, 32].map(|hour| at(&mut fixed, day + hour)), [true, true, false, true]);
 }
 
 /// 20 output tokens at 10 a second, where 100 fit in a minute.

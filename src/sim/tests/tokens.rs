@@ -46,6 +46,42 @@ fn a_call_is_billed_in_the_tokens_of_the_model_that_answers() {
 }
 
 #[test]
+fn what_a_fallback_answered_in_a_log_was_counted_by_its_model() {
+    let log = "at_s,input_tokens,output_tokens,deployment,status\n0,1200,50,b,200\n1,1000,100,a,200\n2,1000,100,,200\n3,1000,100,b,503\n";
+    let billed = |mut variant: Variant| {
+        let mut clients = Clients::clone(&variant.clients);
+        clients.tokens.deployments = [("a".to_owned(), "a".to_owned()), ("b".to_owned(), "b".to_owned())].into();
+        variant.clients = std::sync::Arc::new(clients);
+        totals(&variant, rows(log)).billed
+    };
+    let ratio = |variant| with_ratio(variant, range(1_200_000, 1_200_000), range(500_000, 500_000), End::Middle);
+    // Each of the four is 1,000 in and 100 out of `a`, and 1,200 in and 50 out of `b`, whoever it was recorded from.
+    assert_eq!(billed(ratio(fallback(DeploymentWorld::ledger("b")))), Money(4 * (1_200 * 2_500_000 + 50 * 10_000_000)));
+    let mut served = fallback(DeploymentWorld::ledger("b"));
+    served.world = std::sync::Arc::new(World { deployments: vec![DeploymentWorld::ledger("a"), DeploymentWorld::ledger("b")] });
+    assert_eq!(billed(ratio(served)), Money(4 * (1_000 * 150_000 + 100 * 600_000)));
+    // A configuration without the fallback reads the log as well.
+    let alone = variant(groups(&[("a", mini())]), vec![DeploymentWorld::ledger("a")]);
+    assert_eq!(billed(ratio(alone)), Money(4 * (1_000 * 150_000 + 100 * 600_000)));
+}
+
+#[test]
+fn an_input_that_is_too_long_in_the_tokens_of_another_model_is_refused_there() {
+    let served = |window: u32| {
+        let mut variant = fallback(DeploymentWorld::ledger("b"));
+        let mut plan = Plan::clone(&variant.plan);
+        plan.deployments[1].input_tokens_max = window;
+        variant.plan = std::sync::Arc::new(plan);
+        let ratio = with_ratio(variant, range(1_200_000, 1_200_000), range(1_000_000, 1_000_000), End::Middle);
+        let totals = totals(&ratio, rows("at_s,input_tokens,output_tokens\n0,1000,10\n"));
+        (totals.served, totals.calls, totals.billed > Money::ZERO)
+    };
+    assert_eq!(served(1_200), (1, 2, true));
+    // 1,000 tokens fit by the gateway's count, so it calls; they are 1,200 there.
+    assert_eq!(served(1_199), (0, 2, false));
+}
+
+#[test]
 fn a_limiter_counts_the_tokens_of_its_own_model() {
     let limiter = Some(Limiter::ledger(1_000, 1_000, Refill::Bucket));
     let world = DeploymentWorld { limiter, ..DeploymentWorld::ledger("b") };
@@ -92,7 +128,7 @@ fn a_clients_retry_is_held_like_its_first_try() {
     let variant =
         with_ratio(fallback(DeploymentWorld { steps: vec![Step::status(503)], ..DeploymentWorld::ledger("b") }), ratio.0, ratio.1, End::Middle);
     let mut clients = Clients::clone(&variant.clients);
-    clients.habits.sdk = Some(crate::sim::client::Sdk::OPENAI);
+    clients.habits.sdk = Some(crate::traffic::sdk::Sdk::OPENAI);
     let variant = Variant { clients: std::sync::Arc::new(clients), ..variant };
     let mut driver = Driver::new(&variant, 1, Calls::default()).unwrap();
     driver.feed(&std::sync::Arc::new(rows("at_s,input_tokens,output_tokens\n0,1000,10\n"))).unwrap();

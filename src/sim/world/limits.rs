@@ -2,6 +2,7 @@
 
 use crate::gateway::plan::{Anchor, Refill};
 use crate::gateway::time::Span;
+use crate::traffic::local_clock::LocalClock;
 
 /// The time that daily limits are about.
 pub const DAY: Span = Span::from_secs(86_400);
@@ -22,9 +23,8 @@ pub struct Limiter {
     pub retry_after: RetryAfter,
     /// Requests are counted over a shorter time at the same rate: 60 a minute within a second is 1 a second (OpenAI, P).
     pub requests_within: Option<Span>,
-    /// Limits on a day are windows that begin so long after midnight UTC, whatever they say: 8 h for midnight Pacific standard time (Gemini's RPD,
-    /// P).
-    pub day_starts: Option<Span>,
+    /// Limits on a day are windows from midnight to midnight by this clock, whatever they say (Gemini's RPD: Pacific time, P).
+    pub day_starts: Option<LocalClock>,
 }
 
 /// One limit of a provider.

@@ -2,27 +2,22 @@
 //! lets its clients try again by themselves. Knows no gateway.
 //!
 //! A row follows up a failed one (408, 409, 429, 500 and above) if a log says so (`request`), or if it asks for the same and comes when a client
-//! library would: after the failed row's end, within its back-off. The SDKs of OpenAI and Anthropic wait 0.5 s, doubling to 8 s, less up to a
-//! quarter; or as long as Retry-After says, up to 60 s (P: `_calculate_retry_timeout` in both). "The same" is the same key and fingerprint;
-//! without a fingerprint the same key, model, end user, session and input tokens. What could be either is kept as an arrival, and counted.
+//! library would: after the failed row's end, within its back-off or the longest Retry-After that it keeps to ([`sdk`] has both). "The same" is the
+//! same key and fingerprint; without a fingerprint the same key, model, end user, session and input tokens. What could be either is kept as an
+//! arrival, and counted.
 
 use std::collections::VecDeque;
 
 use super::renaming::Renaming;
 use crate::gateway::id::Map;
 use crate::gateway::time::{Span, Time};
+use crate::traffic::sdk::{self, Sdk};
 use crate::traffic::trace::{Batch, ClientAttempt, LeftAfter, NameId, Recorded, Row};
 
-/// The shortest wait of a client library without Retry-After (P). Asked for where only sizes are the same: who repeats a known content at once is
-/// trying again too.
-const BACKOFF_MIN: Span = Span::from_millis(375);
-/// The longest (P).
-const BACKOFF_MAX: Span = Span::from_secs(8);
-/// The longest Retry-After that client libraries keep to (P).
-const RETRY_AFTER_MAX: Span = Span::from_secs(60);
 /// For the way from the gateway to the client and back, and for clocks of a log that are not one (U).
 const SLACK: Span = Span::from_secs(1);
-/// Rows and time after which a chain is cut: a loop that tries for ever must not hold back the traffic behind it (U).
+/// Rows and time after which a chain is cut that is longer than a library makes it: a loop that tries for ever must not hold back the traffic
+/// behind it (U).
 const CHAIN_ROWS_MAX: usize = 16;
 const CHAIN_SPAN_MAX: Span = Span::from_secs(300);
 
@@ -255,7 +250,9 @@ impl Linker {
         self.links.linked += 1;
         self.links.chains += u64::from(chain.rows.len() == 2);
         stop_waiting(&mut self.waiting, chain.identity, first);
-        let goes_on = is_retried(recorded) && chain.rows.len() < CHAIN_ROWS_MAX && row.at.since(chain.began) < CHAIN_SPAN_MAX;
+        let tries = chain.rows.len();
+        let is_usual = Sdk::KNOWN.iter().any(|sdk| tries <= sdk.retries as usize);
+        let goes_on = is_retried(recorded) && (is_usual || tries < CHAIN_ROWS_MAX && row.at.since(chain.began) < CHAIN_SPAN_MAX);
         (chain.from, chain.until) = (Time::MAX, Time(0));
         if goes_on {
             chain.identity = Identity::of_failed(row, recorded);
@@ -316,25 +313,28 @@ impl Linker {
     }
 }
 
-/// Whether client libraries try again after such an answer (P).
 fn is_retried(recorded: &Recorded) -> bool {
-    recorded.status.is_some_and(|status| matches!(status, 408 | 409 | 429 | 500..))
+    recorded.status.is_some_and(sdk::is_retried)
 }
 
 /// When the retry of a failed row can come that is the `tries`-th of its chain.
 fn window(row: &Row, recorded: &Recorded, identity: Identity, tries: usize) -> (Time, Time) {
     let end = row.at + recorded.duration.unwrap_or(Span::ZERO);
-    let doublings = u32::try_from(tries - 1).unwrap_or(u32::MAX).min(4);
+    let nth = u32::try_from(tries - 1).unwrap_or(u32::MAX);
     // Only these two come with Retry-After as a rule.
     let names_a_time = matches!(recorded.status, Some(429 | 503));
-    let wait = if names_a_time { RETRY_AFTER_MAX } else { BACKOFF_MAX.min(Span::from_millis(500 << doublings)) };
+    let (longest, shortest) = Sdk::KNOWN.iter().fold((Span::ZERO, Span::MAX), |(longest, shortest), sdk| {
+        let own = if names_a_time { sdk.retry_after_max } else { sdk.back_off(nth).0 };
+        (longest.max(own), shortest.min(sdk.back_off(0).1))
+    });
     let from = match identity {
         // A gateway's own next attempt needs no client: the log may have it begin before this one's end.
         Identity::Request(_) => row.at,
         Identity::Content(..) => end,
-        Identity::Size(..) => end + BACKOFF_MIN,
+        // Who repeats a known content at once is trying again too; the same sizes at once are chance.
+        Identity::Size(..) => end + shortest,
     };
-    (from, end + wait + SLACK)
+    (from, end + longest + SLACK)
 }
 
 fn stop_waiting(waiting: &mut Map<Identity, Vec<Place>>, identity: Identity, first: Place) {

@@ -1,4 +1,7 @@
 //! Names of rows that are passed on, numbered anew. Decides that a name which only a removed row had does not exist; knows no rows.
+//!
+//! `weave` names rows of several streams anew, and must look every name up by its text. Here there is one stream, whose ids tell its names apart:
+//! a log of ten million sessions is not hashed and kept a second time.
 
 use crate::traffic::trace::{FirstSeen, NameId};
 

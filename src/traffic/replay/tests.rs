@@ -8,6 +8,7 @@ use super::coverage::Coverage;
 use super::link::{Linked, Links, Retries};
 use crate::gateway::money::Money;
 use crate::gateway::time::{Span, Time};
+use crate::traffic::sdk::Sdk;
 use crate::traffic::trace::{Batch, FirstSeen, Options, Row, Trace, TraceError};
 
 const HEAD: &str = "at_ms,key,model,input_tokens,output_tokens,fingerprint,status,duration_ms,cost_usd,deployment,session,request,retry\n";
@@ -63,8 +64,8 @@ fn a_retry_comes_within_the_back_off_of_client_libraries() {
         found.len() == 1
     };
     assert!(!of(500, 999) && of(500, 1000) && of(500, 2500) && !of(500, 2501));
-    // A 429 may name up to 60 s.
-    assert!(of(429, 62_000) && !of(429, 62_001));
+    // A 429 may name up to 120 s.
+    assert!(of(429, 122_000) && !of(429, 122_001));
     for (status, is_retried) in [(408, true), (409, true), (503, true), (400, false), (401, false), (499, false), (200, false)] {
         assert_eq!(of(status, 1200), is_retried, "{status}");
     }
@@ -73,6 +74,29 @@ fn a_retry_comes_within_the_back_off_of_client_libraries() {
         "0,web,m,9,,a,500,0,,,,,\n500,web,m,9,,a,500,0,,,,,\n1500,web,m,9,,a,500,0,,,,,\n4500,web,m,9,5,a,200,0,,,,,\n",
         &[(0, 4, 9, Some(5), Some(200))],
     );
+}
+
+#[test]
+fn whatever_a_client_library_does_by_itself_is_linked() {
+    for sdk in Sdk::KNOWN {
+        for status in [408, 409, 429, 500, 503, 529] {
+            let waits = [None].into_iter().chain([1, 30, 60, 61, 120, 121].map(|seconds| Some(Span::from_secs(seconds))));
+            for retry_after in waits.filter(|after| after.is_none() || matches!(status, 429 | 503)) {
+                // Tries that take as long as a client waits for them, with the shortest and the longest pauses.
+                for (bits, duration) in [(0, 0), (u64::MAX, 0), (0, sdk.timeout.0), (u64::MAX, sdk.timeout.0)] {
+                    let (mut at, mut tries, mut log) = (0, 1, String::new());
+                    for nth in 0.. {
+                        log += &format!("{},web,m,9,,a,{status},{},,,,,\n", at / 1_000_000, duration / 1_000_000);
+                        let Some(wait) = sdk.wait(nth, status, retry_after, bits) else { break };
+                        at += duration + wait.0;
+                        tries += 1;
+                    }
+                    let (found, _) = arrivals(trace(&log));
+                    assert_eq!(found, [(0, tries, 9, None, Some(status))], "{log}");
+                }
+            }
+        }
+    }
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! How the rate of arrivals changes with the hour, the day of the week and bursts. Draws nothing.
 
 use crate::gateway::time::{Span, Time};
+use crate::traffic::local_clock::LocalClock;
 
 const HOUR: u64 = 3_600_000_000_000;
 const DAY: u64 = 24 * HOUR;
 
-/// A factor on the rate for every instant, constant between whole hours (UTC) and the ends of bursts.
+/// A factor on the rate for every instant, constant between whole hours and the ends of bursts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Profile {
     /// By hour of the day, hour 0 first.
@@ -16,6 +17,8 @@ pub struct Profile {
     pub bursts: Vec<Burst>,
     /// What the bursts count from.
     pub start: Time,
+    /// Whose hours and days they are.
+    pub clock: LocalClock,
 }
 
 /// A time with more requests, or fewer.
@@ -32,16 +35,17 @@ pub struct Burst {
 impl Profile {
     /// The same rate at all times.
     pub const fn flat(start: Time) -> Self {
-        Self { hourly: [1.0; 24], weekly: [1.0; 7], bursts: Vec::new(), start }
+        Self { hourly: [1.0; 24], weekly: [1.0; 7], bursts: Vec::new(), start, clock: LocalClock::UTC }
     }
 
     /// The factor at an instant, and the instant up to which it holds.
     fn at(&self, now: Time) -> (f64, Time) {
-        let hour = (now.0 % DAY / HOUR) as usize;
+        let (local, runs_until) = self.clock.at(now);
+        let hour = (local.0 % DAY / HOUR) as usize;
         // 1970 began on a Thursday.
-        let day = ((now.0 / DAY + 3) % 7) as usize;
+        let day = ((local.0 / DAY + 3) % 7) as usize;
         let mut factor = self.hourly[hour] * self.weekly[day];
-        let mut until = Time((now.0 / HOUR + 1).saturating_mul(HOUR));
+        let mut until = runs_until.min(now + Span(HOUR - local.0 % HOUR));
         for burst in &self.bursts {
             let from = self.start + burst.from;
             let to = from + burst.lasts;

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::traffic::local_clock::LocalClock;
 use crate::traffic::trace::Names;
 
 /// Poisson arrivals, ten a second, for a while.
@@ -104,7 +105,7 @@ fn hours_days_and_bursts_multiply_the_rate() {
     let start = START_OF_A_SUNDAY;
     let burst = Burst { from: Span::from_secs(26 * 3_600), lasts: Span::from_secs(600), factor: 8.0 };
     let weekly = [0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0];
-    let profile = Profile { hourly: HOURLY, weekly, bursts: vec![burst], start };
+    let profile = Profile { hourly: HOURLY, weekly, bursts: vec![burst], start, clock: LocalClock::UTC };
     let rows = rows(&Synthetic { start, profile, per_second: 2.0, ..plain(2 * 86_400) }, 1);
     let count = |from: u64, seconds: u64| {
         let (from, to) = (start + Span::from_secs(from), start + Span::from_secs(from + seconds));
@@ -118,6 +119,20 @@ fn hours_days_and_bursts_multiply_the_rate() {
     check(count(25 * 3_600, 3_600), 3_600.0 * HOURLY[1]);
     check(count(26 * 3_600, 600), 8.0 * 600.0 * HOURLY[2]);
     check(count(26 * 3_600 + 600, 3_000), 3_000.0 * HOURLY[2]);
+}
+
+#[test]
+fn the_hours_of_a_zone_keep_to_its_summer_time() {
+    // Requests come at six in the morning in Berlin only, which is 05:00 UTC, and from the last Sunday of March 2026 on 04:00 UTC.
+    let mut hourly = [0.0; 24];
+    hourly[6] = 1.0;
+    let start = Time(1_774_656_000_000_000_000);
+    let clock = LocalClock::of_zone("Europe/Berlin").unwrap();
+    let profile = Profile { hourly, clock, ..Profile::flat(start) };
+    let rows = rows(&Synthetic { start, profile, per_second: 0.1, ..plain(2 * 86_400) }, 1);
+    let mut hours: Vec<u64> = rows.iter().map(|row| row.at.since(start).0 / 3_600_000_000_000).collect();
+    hours.dedup();
+    assert_eq!(hours, [5, 24 + 4]);
 }
 
 /// Sunday, 4 January 1970.

@@ -9,7 +9,7 @@ use super::builder::Builder;
 use super::column::{Cell, Column, Problem};
 use super::dialect::Dialect;
 use super::error::{Fault, TraceError, quoted};
-use super::place::{self, Subject};
+use super::place::Subject;
 use super::source::{Lines, Source};
 
 /// Reads one row a record.
@@ -64,22 +64,16 @@ impl Csv {
         Ok(csv)
     }
 
-    /// An error about what a line holds; none if the line is not there any more.
-    pub(super) fn error_at(
-        source: &Source,
-        dialect: &'static Dialect,
-        line: u64,
-        (subject, name): (Subject, &str),
-        problem: (String, String),
-    ) -> Option<TraceError> {
+    /// A line, and where in it the subject stands; none if the line is not there any more.
+    pub(super) fn places_at(source: &Source, dialect: &'static Dialect, line: u64, subject: Subject) -> Option<(Lines, Vec<Range<usize>>)> {
         let mut csv = Self::open(source, dialect).ok()?;
         while csv.lines.number() < line {
             csv.lines.advance_to_text().ok().filter(|more| *more)?;
             csv.split().ok()?;
         }
         let places = csv.columns.iter().zip(&csv.fields).filter(|((_, column), _)| subject.is_in(*column));
-        let places: Vec<_> = places.map(|(_, field)| field.range.clone()).collect();
-        Some(csv.fault(Fault::Value, place::mark(csv.lines.bytes(), &places, name), problem))
+        let places = places.map(|(_, field)| field.range.clone()).collect();
+        Some((csv.lines, places))
     }
 
     /// Splits the line at hand, reading on while a quote is open.

@@ -11,7 +11,7 @@ use super::builder::Builder;
 use super::column::{Cell, Column, Problem};
 use super::dialect::Dialect;
 use super::error::{Fault, TraceError, quoted};
-use super::place::{self, Subject};
+use super::place::Subject;
 use super::source::{Lines, Source};
 
 /// Reads one row a line.
@@ -34,22 +34,15 @@ impl Jsonl {
         Ok(Self { lines: source.lines()?, dialect })
     }
 
-    /// An error about what a line holds; none if the line is not there any more.
-    pub(super) fn error_at(
-        source: &Source,
-        dialect: &'static Dialect,
-        line: u64,
-        (subject, name): (Subject, &str),
-        problem: (String, String),
-    ) -> Option<TraceError> {
+    /// A line, and where in it the subject stands; none if the line is not there any more.
+    pub(super) fn places_at(source: &Source, dialect: &'static Dialect, line: u64, subject: Subject) -> Option<(Lines, Vec<Range<usize>>)> {
         let mut lines = source.lines().ok()?;
         while lines.number() < line {
             lines.advance_to_text().ok().filter(|more| *more)?;
         }
         let columns = dialect.columns.iter().filter(|(_, column)| subject.is_in(*column));
-        let places: Vec<_> = columns.filter_map(|(column, _)| locate(lines.bytes(), column)).collect();
-        let marked = place::mark(lines.bytes(), &places, name);
-        Some(TraceError::of_line(Fault::Value, lines.file(), (lines.number(), lines.bytes()), marked, problem))
+        let places = columns.filter_map(|(column, _)| locate(lines.bytes(), column)).collect();
+        Some((lines, places))
     }
 
     fn refused(&self, problem: Problem) -> TraceError {

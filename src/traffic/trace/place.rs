@@ -33,19 +33,20 @@ impl Trace {
     /// without a place in the line if that can't be done any more.
     pub fn error_at(&self, line: u64, (subject, name): (Subject, &str), what: String, hint: &str) -> TraceError {
         let dialect: &'static Dialect = self.builder.dialect;
-        let problem = (what.clone(), hint.to_owned());
         let found = match container(&self.source) {
-            Ok(Container::Csv) => Csv::error_at(&self.source, dialect, line, (subject, name), problem),
-            Ok(Container::Jsonl) => Jsonl::error_at(&self.source, dialect, line, (subject, name), problem),
+            Ok(Container::Csv) => Csv::places_at(&self.source, dialect, line, subject),
+            Ok(Container::Jsonl) => Jsonl::places_at(&self.source, dialect, line, subject),
             Ok(Container::Parquet) => return TraceError::of_row(Fault::Value, self.source.name(), line, what, hint),
             Err(_) => None,
         };
-        found.unwrap_or_else(|| TraceError::of_file(Fault::Value, self.source.name(), what, hint))
+        let Some((lines, places)) = found else { return TraceError::of_file(Fault::Value, self.source.name(), what, hint) };
+        let marked = mark(lines.bytes(), &places, name);
+        TraceError::of_line(Fault::Value, lines.file(), (lines.number(), lines.bytes()), marked, (what, hint.to_owned()))
     }
 }
 
 /// The part of a line to mark: where the name stands in one of the places that can hold it, or the first of these, or the start.
-pub(super) fn mark(line: &[u8], places: &[std::ops::Range<usize>], name: &str) -> std::ops::Range<usize> {
+fn mark(line: &[u8], places: &[std::ops::Range<usize>], name: &str) -> std::ops::Range<usize> {
     let inside = |place: &std::ops::Range<usize>| {
         let at = line[place.clone()].windows(name.len().max(1)).position(|window| window == name.as_bytes())?;
         Some(place.start + at..place.start + at + name.len())

@@ -76,7 +76,8 @@ pub struct Lengths {
     pub max: u32,
 }
 
-/// Reads the trace at `path` once and sums it up. `price` says what a request costs that names this model, where the log does not. Rows out of order are counted, not refused, unless the options ask for [`Order::Sort`].
+/// Reads the trace at `path` once and sums it up. `price` says what a request costs that names this model, where the log does not. Rows out of
+/// order are counted, not refused, unless the options ask for [`Order::Sort`].
 ///
 /// # Errors
 /// As [`Trace::open`] and [`Trace::next_batch`].

@@ -51,10 +51,10 @@ error: unknown value `opnai` for `preset`
 9 | preset = "opnai"
   |          ^^^^^^^
   |
-  = help: did you mean `openai`? It is one of: openai, openai-tier-1, azure, anthropic,
-          anthropic-tier-1, anthropic-tier-2, anthropic-tier-3, anthropic-tier-4, bedrock,
-          gemini, fireworks, deepseek, xai, cerebras, together, deepinfra, cohere, groq,
-          mistral, perplexity
+  = help: did you mean `openai`? It is one of: openai, openai-tier-1, openai-tier-2,
+          openai-tier-3, openai-tier-4, openai-tier-5, azure, anthropic, anthropic-tier-1,
+          anthropic-tier-2, anthropic-tier-3, anthropic-tier-4, bedrock, gemini, fireworks,
+          deepseek, xai, cerebras, together, deepinfra, cohere, groq, mistral, perplexity
 
 error: `for` must be shorter than `every`
   --> scenario.toml:10:33
@@ -139,6 +139,40 @@ error: `day_starts` must be a duration with its unit
    = help: for example: day_starts = "30s"
 
 15 errors
+"#,
+    );
+}
+
+#[test]
+fn a_zone_that_nobody_knows_is_named_where_it_stands() {
+    check(
+        &[],
+        GATEWAY,
+        r#"gateway = "gateway.toml"
+[traffic.synthetic]
+duration = "1d"
+rate = "2/s"
+timezone = "Europe/Berlim"
+[world.providers.openai]
+limits = { rpd = 1000, day_starts = "America/Los_Angels" }
+"#,
+        r#"error: unknown time zone `Europe/Berlim`
+ --> scenario.toml:5:12
+  |
+5 | timezone = "Europe/Berlim"
+  |            ^^^^^^^^^^^^^^^
+  |
+  = help: IANA names, for example: timezone = "Europe/Berlin" or "UTC"
+
+error: unknown time zone `America/Los_Angels`
+ --> scenario.toml:7:37
+  |
+7 | limits = { rpd = 1000, day_starts = "America/Los_Angels" }
+  |                                     ^^^^^^^^^^^^^^^^^^^^
+  |
+  = help: IANA names, for example: day_starts = "Europe/Berlin" or "UTC"
+
+2 errors
 "#,
     );
 }

@@ -3,9 +3,12 @@
 use crate::gateway::plan::{Anchor, Refill};
 use crate::gateway::time::Span;
 use crate::sim::world::{Basis, Counted, DAY, DeploymentWorld, Limiter, Places, ProviderLimit, RetryAfter};
+use crate::traffic::local_clock::LocalClock;
 
 use super::super::super::problem;
 use super::super::super::read::{Item, Section};
+use super::super::super::tree::Value;
+use super::super::synthetic::zone;
 use super::Preset;
 
 /// No provider sees more requests or tokens in a period.
@@ -54,8 +57,14 @@ fn limiter(section: &Section<'_>, preset: Preset, start: Option<Limiter>) -> Lim
     section.put("rejects_count", Item::boolean, &mut limiter.rejects_count);
     section.put("retry_after", retry_after, &mut limiter.retry_after);
     section.put_some("requests_within", Item::span_above_zero, &mut limiter.requests_within);
-    section.put_some("day_starts", Item::span, &mut limiter.day_starts);
+    section.put_some("day_starts", day_starts, &mut limiter.day_starts);
     limiter
+}
+
+/// At midnight in a named zone, or so long after midnight UTC.
+fn day_starts(item: Item<'_>) -> Option<LocalClock> {
+    let is_zone = matches!(&item.node().value, Value::Text(text) if text == "UTC" || text.contains('/'));
+    if is_zone { zone(item) } else { item.span().map(LocalClock::behind_utc) }
 }
 
 fn retry_after(item: Item<'_>) -> Option<RetryAfter> {

@@ -1,4 +1,6 @@
 //! What a client library does on its own, under the program that uses it: which answers it asks for again, and when. Knows no gateway.
+//!
+//! The clients of a simulation go by it, and so does whoever looks for their retries in a log.
 
 use crate::gateway::draw::below;
 use crate::gateway::time::Span;
@@ -51,6 +53,16 @@ impl Sdk {
     /// `_calculate_retry_timeout` in anthropic-sdk-python at ec4cfec).
     pub const ANTHROPIC: Self = Self { retry_after_max: Span::from_secs(60), beyond: Beyond::Ignored, ..Self::OPENAI };
 
+    /// The libraries whose retries are looked for in logs.
+    pub const KNOWN: [Self; 2] = [Self::OPENAI, Self::ANTHROPIC];
+
+    /// The longest wait before retry `nth`, from 0, and the shortest, both without Retry-After.
+    pub fn back_off(&self, nth: u32) -> (Span, Span) {
+        let longest = self.base.doubled(nth).min(self.max);
+        let jitter = u128::from(longest.0) * u128::from(self.jitter_per_mille) / 1000;
+        (longest, Span(longest.0 - jitter as u64))
+    }
+
     /// How long it waits before retry `nth`, from 0, of an answer that came with `status`; `None` if it doesn't try again. `bits` are uniform.
     pub fn wait(&self, nth: u32, status: u16, retry_after: Option<Span>, bits: u64) -> Option<Span> {
         let asked = retry_after.filter(|asked| *asked > Span::ZERO);
@@ -61,15 +73,14 @@ impl Sdk {
         if let Some(asked) = asked.filter(|_| !is_beyond) {
             return Some(asked);
         }
-        let wait = self.base.doubled(nth).min(self.max);
-        let jitter = u128::from(wait.0) * u128::from(self.jitter_per_mille) / 1000;
-        Some(Span(wait.0 - below(bits, jitter as u64)))
+        let (longest, shortest) = self.back_off(nth);
+        Some(Span(longest.0 - below(bits, longest.0 - shortest.0)))
     }
 }
 
 /// Whether both libraries ask again after such a status (P: `_should_retry`). What has no status, a time-out or a broken connection, is asked again
 /// too and stands here as 408.
-const fn is_retried(status: u16) -> bool {
+pub const fn is_retried(status: u16) -> bool {
     matches!(status, 408 | 409 | 429 | 500..)
 }
 
