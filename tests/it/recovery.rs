@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use gwsim::config::{self, Options};
 use gwsim::gateway::draw::{Purpose, below, bits};
@@ -154,10 +155,11 @@ fn truth(path: &Path, variant: usize) -> (SpendLogs, Totals) {
     driver.finish()
 }
 
-/// Worlds from here on have no fallbacks and one call a request: their clients' libraries do all the retrying.
-const FIRST_WITHOUT_FALLBACKS: u64 = 10;
+/// Each world of this many is without fallbacks and makes one call a request: its clients' libraries do all the retrying.
+const ONE_CALL_EACH: u64 = 5;
 
-/// A world by its number: everything that a calibration has to find out is drawn.
+/// A world by its number: everything that a calibration has to find out is drawn. Six hours of it are enough for the bounds that it is held to: under
+/// other seeds, the dollars of one world have a standard deviation of 0.1 % to 0.4 %, and the difference of two runs is bound to 2 %.
 struct World {
     gateway: String,
     scenario: String,
@@ -190,7 +192,7 @@ fn world(number: u64) -> World {
         ttft_p95 = ttft * spread / 10,
         speed_p95 = speed * spread / 20 + speed / 2,
     );
-    let without = number >= FIRST_WITHOUT_FALLBACKS;
+    let without = number % ONE_CALL_EACH == ONE_CALL_EACH - 1;
     let (attempts, fallbacks) = if without { (1, "[]".to_owned()) } else { (attempts, format!("[\"{fallback}\"]")) };
     let other = if fallback == "gpt-4o" { "claude-3-haiku" } else { "gpt-4o" };
     let gateway = format!(
@@ -211,9 +213,11 @@ fn world(number: u64) -> World {
 }
 
 /// What a world costs and what its calibration says that it costs.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Recovered {
     number: u64,
+    /// Recorded share of requests answered 429.
+    limited: f64,
     /// Simulated over true dollars, less 1.
     dollars: f64,
     /// Simulated less recorded share of requests answered 429.
@@ -246,7 +250,7 @@ fn recover(number: u64, retries: &str) -> Recovered {
         println!("{}\n{}\n{fitted}\n{}", world.gateway, world.scenario, String::from_utf8_lossy(&output.stdout));
     }
     home.write("forecast.toml", fitted + &world.changed);
-    let output = home.output(&["run", "forecast.toml", "--seed", "500", "--seeds", "2", "--format", "json"]);
+    let output = home.output(&["run", "forecast.toml", "--seed", "500", "--format", "json"]);
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
     let usd = |variant: usize| report["variants"][variant]["bill"]["mean"].as_str().unwrap().parse::<f64>().unwrap();
     let off = |variant: usize, truth: Money| usd(variant) / (truth.0 as f64 / 1e12) - 1.0;
@@ -256,6 +260,7 @@ fn recover(number: u64, retries: &str) -> Recovered {
     let share = simulated["requests_rate_limited"].as_f64().unwrap() / arrived;
     Recovered {
         number,
+        limited,
         dollars: off(0, recorded.billed),
         rate_limited: share - limited,
         change: changed.billed.0 as f64 / recorded.billed.0 as f64 - 1.0,
@@ -264,44 +269,29 @@ fn recover(number: u64, retries: &str) -> Recovered {
 }
 
 /// The worlds of these numbers, two at a time.
-fn recovered(numbers: &[u64]) -> Vec<Recovered> {
-    let (left, right) = numbers.split_at(numbers.len().div_ceil(2));
-    std::thread::scope(|scope| {
-        let halves = [left, right].map(|half| scope.spawn(move || half.iter().map(|number| recover(*number, "link")).collect::<Vec<_>>()));
-        halves.into_iter().flat_map(|half| half.join().unwrap()).collect()
-    })
+fn recovered(numbers: std::ops::Range<u64>) -> Vec<Recovered> {
+    let next = AtomicU64::new(numbers.start);
+    let take = || {
+        let own = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed)).take_while(|number| *number < numbers.end);
+        own.map(|number| recover(number, "link")).collect::<Vec<_>>()
+    };
+    std::thread::scope(|scope| [scope.spawn(take), scope.spawn(take)].map(|half| half.join().unwrap()).concat())
 }
 
-#[track_caller]
-fn assert_recovered(numbers: &[u64]) {
-    let found = recovered(numbers);
-    let missed: Vec<u64> = found.iter().filter(|found| !found.holds()).map(|found| found.number).collect();
-    assert!(missed.is_empty(), "{missed:?} of {found:#?}");
-    assert!(found.iter().any(|found| found.change.abs() > 0.2), "a change that changes nothing is no test: {found:#?}");
-}
-
+/// Ten of ten, as they come. 20 s of two cores.
 #[test]
 fn known_worlds_are_recovered_from_their_logs() {
-    assert_recovered(&[2, 3, 6, 9]);
+    let found = recovered(0..10);
+    let missed: Vec<u64> = found.iter().filter(|found| !found.holds()).map(|found| found.number).collect();
+    assert!(found.len() == 10 && missed.is_empty(), "{missed:?} of {found:#?}");
+    // A change that changes nothing is no test.
+    assert!(found.iter().filter(|found| found.change.abs() > 0.2).count() >= 3, "{found:#?}");
+    assert!(found.iter().filter(|found| found.limited > 0.2).count() >= 2, "{found:#?}");
 }
 
 /// Without linking, every retry of a client's library is replayed as an arrival, which its client model then retries once more.
 #[test]
 fn a_world_is_not_recovered_from_a_log_whose_retries_are_left_unlinked() {
-    let found = recover(12, "keep");
+    let found = recover(ONE_CALL_EACH - 1, "keep");
     assert!(found.changed.abs() > 0.05, "unlinked retries cost nothing: {found:#?}");
-}
-
-/// A minute of two cores. World 0, the tenth, is not recovered: its limit is found as 21 requests a minute where it is 22, its dollars 2.1 % high.
-#[test]
-#[ignore = "a minute"]
-fn nine_of_ten_known_worlds_are_recovered_from_their_logs() {
-    assert_recovered(&[1, 2, 3, 4, 5, 6, 7, 8, 9]);
-}
-
-/// Open: dollars are within their bounds here, now and changed, but the share of 429s is off by 1.1 points in world 10 and 1.8 in world 12.
-#[test]
-#[ignore = "open: the share of 429s is up to 1.8 points off"]
-fn worlds_whose_clients_do_the_retrying_are_recovered_from_their_logs() {
-    assert_recovered(&[10, 11, 12]);
 }

@@ -10,6 +10,7 @@ mod pace;
 mod render;
 mod search;
 mod simulate;
+mod trouble;
 
 use std::fmt;
 use std::path::PathBuf;

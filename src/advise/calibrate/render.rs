@@ -158,8 +158,8 @@ impl Draft<'_> {
     }
 
     fn failures(&self, text: &mut String, status: u16, hidden: &HiddenModel) {
-        let (requests, troubled) = hidden.recorded.quiet;
-        let (_, simulated) = hidden.simulated.quiet;
+        let (requests, troubled) = (hidden.recorded.quiet.all, hidden.recorded.quiet.troubled());
+        let simulated = hidden.simulated.quiet.troubled();
         let trouble = format!("{} of {} requests in quiet minutes in trouble, simulated {simulated}", count(troubled), count(requests));
         if hidden.failures_per_million == 0 {
             let _ = writeln!(text, "# failures: {trouble}");
@@ -178,16 +178,12 @@ impl Draft<'_> {
             return;
         };
         let each = |amount: f64| (amount / siblings as f64).round().max(1.0) as u64;
-        let (name, low, high) = (if limit.is_of_tokens { "tpm" } else { "rpm" }, each(limit.bracket.0), each(limit.bracket.1));
-        let (_, troubled) = hidden.recorded.busy;
-        let _ = writeln!(
-            text,
-            "# limit between {} and {}: {} requests in trouble in busy minutes, simulated {};",
-            count(low),
-            count(high),
-            count(troubled),
-            count(hidden.simulated.busy.1)
-        );
+        let name = if limit.is_of_tokens { "tpm" } else { "rpm" };
+        let range = limit
+            .range
+            .map_or("not told apart from failures".to_owned(), |(low, high)| format!("{} to {} with 95 %", count(each(low)), count(each(high))));
+        let [troubled, simulated] = [&hidden.recorded, &hidden.simulated].map(|trouble| count(trouble.busy.troubled()));
+        let _ = writeln!(text, "# limit {range}: {troubled} requests in trouble in busy minutes, simulated {simulated};");
         let _ = writeln!(text, "#   {seen}{least}; assumed: a bucket, rejects and max_tokens count\nlimits = {{ {name} = {} }}", each(limit.amount));
     }
 }

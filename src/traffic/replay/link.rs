@@ -20,6 +20,8 @@ const BACKOFF_MIN: Span = Span::from_millis(375);
 const BACKOFF_MAX: Span = Span::from_secs(8);
 /// The longest Retry-After that client libraries keep to (P).
 const RETRY_AFTER_MAX: Span = Span::from_secs(60);
+/// The tries of a client library that nobody has told otherwise (P).
+const TRIES: usize = 3;
 /// For the way from the gateway to the client and back, and for clocks of a log that are not one (U).
 const SLACK: Span = Span::from_secs(1);
 /// Rows and time after which a chain is cut: a loop that tries for ever must not hold back the traffic behind it (U).
@@ -136,9 +138,24 @@ struct Chain {
     rows: Vec<Place>,
     began: Time,
     identity: Identity,
-    /// When the retry can come; empty once the chain is over.
+    retry: Window,
+}
+
+/// When a retry can come; empty once a chain is over.
+#[derive(Debug, Clone, Copy)]
+struct Window {
     from: Time,
     until: Time,
+    /// The same without a Retry-After.
+    usual: (Time, Time),
+}
+
+impl Window {
+    const OVER: Self = Self { from: Time::MAX, until: Time(0), usual: (Time::MAX, Time(0)) };
+
+    fn is_usual(&self, at: Time) -> bool {
+        self.usual.0 <= at && at <= self.usual.1
+    }
 }
 
 /// What two tries of one request have in common.
@@ -207,8 +224,8 @@ impl Linker {
             self.follow_up(first, place, row, recorded);
         } else if is_retried(recorded) {
             let identity = Identity::of_failed(row, recorded);
-            let (from, until) = window(row, recorded, identity, 1);
-            self.chains.insert(place, Chain { rows: vec![place], began: row.at, identity, from, until });
+            let retry = window(row, recorded, identity, 1);
+            self.chains.insert(place, Chain { rows: vec![place], began: row.at, identity, retry });
             self.waiting.entry(identity).or_default().push(place);
         }
         if first.is_none() {
@@ -226,12 +243,17 @@ impl Linker {
         let mut by_size = [Identity::size(row, row.input_tokens), Identity::size(row, 0)].into_iter();
         // A row of 0 tokens is one identity, not two.
         let by_size = by_size.by_ref().take(if row.input_tokens == 0 { 1 } else { 2 });
-        let found: Vec<(Place, Identity)> =
-            by_size.flat_map(|identity| self.candidates(identity, row.at).map(move |first| (first, identity))).take(2).collect();
+        let mut found: Vec<(Place, Identity)> =
+            by_size.flat_map(|identity| self.candidates(identity, row.at).map(move |first| (first, identity))).collect();
+        // Of several, the one whose turn it is: the others would have had a Retry-After.
+        let is_due = |(first, _): &(Place, Identity)| self.chains[first].retry.is_usual(row.at);
+        if found.iter().filter(|candidate| is_due(candidate)).count() == 1 {
+            found.retain(is_due);
+        }
         match found.as_slice() {
             [] if !is_marked => None,
             [(first, identity)] if is_marked || identity.is_telling() => Some(*first),
-            [(first, _), _] if is_marked => Some(*first),
+            [(first, _), _, ..] if is_marked => Some(*first),
             _ => {
                 self.links.ambiguous += 1;
                 None
@@ -244,7 +266,7 @@ impl Linker {
         let waiting = self.waiting.get(&identity).map_or(&[][..], Vec::as_slice);
         waiting.iter().copied().filter(move |first| {
             let chain = &self.chains[first];
-            chain.from <= now && now <= chain.until
+            chain.retry.from <= now && now <= chain.retry.until
         })
     }
 
@@ -256,10 +278,10 @@ impl Linker {
         self.links.chains += u64::from(chain.rows.len() == 2);
         stop_waiting(&mut self.waiting, chain.identity, first);
         let goes_on = is_retried(recorded) && chain.rows.len() < CHAIN_ROWS_MAX && row.at.since(chain.began) < CHAIN_SPAN_MAX;
-        (chain.from, chain.until) = (Time::MAX, Time(0));
+        chain.retry = Window::OVER;
         if goes_on {
             chain.identity = Identity::of_failed(row, recorded);
-            (chain.from, chain.until) = window(row, recorded, chain.identity, chain.rows.len());
+            chain.retry = window(row, recorded, chain.identity, chain.rows.len());
             self.waiting.entry(chain.identity).or_default().push(first);
         }
     }
@@ -268,7 +290,7 @@ impl Linker {
     fn release(&mut self, now: Time) {
         while let Some(held) = self.held.front().copied() {
             let chain = self.chains.get(&held.place);
-            if chain.is_some_and(|chain| now <= chain.until && now < Time::MAX) {
+            if chain.is_some_and(|chain| now <= chain.retry.until && now < Time::MAX) {
                 break;
             }
             self.held.pop_front();
@@ -322,19 +344,24 @@ fn is_retried(recorded: &Recorded) -> bool {
 }
 
 /// When the retry of a failed row can come that is the `tries`-th of its chain.
-fn window(row: &Row, recorded: &Recorded, identity: Identity, tries: usize) -> (Time, Time) {
+fn window(row: &Row, recorded: &Recorded, identity: Identity, tries: usize) -> Window {
     let end = row.at + recorded.duration.unwrap_or(Span::ZERO);
     let doublings = u32::try_from(tries - 1).unwrap_or(u32::MAX).min(4);
     // Only these two come with Retry-After as a rule.
     let names_a_time = matches!(recorded.status, Some(429 | 503));
-    let wait = if names_a_time { RETRY_AFTER_MAX } else { BACKOFF_MAX.min(Span::from_millis(500 << doublings)) };
+    let backoff = BACKOFF_MAX.min(Span::from_millis(500 << doublings));
+    // Most libraries have given up by then: within a minute the same user's next request is likelier than another try.
+    let is_unusual = tries >= TRIES && matches!(identity, Identity::Size(..));
+    let usual = (end + Span(backoff.0 / 4 * 3), end + backoff + SLACK);
+    let until = if names_a_time && !is_unusual { end + RETRY_AFTER_MAX + SLACK } else { usual.1 };
     let from = match identity {
         // A gateway's own next attempt needs no client: the log may have it begin before this one's end.
         Identity::Request(_) => row.at,
         Identity::Content(..) => end,
+        Identity::Size(..) if is_unusual => usual.0,
         Identity::Size(..) => end + BACKOFF_MIN,
     };
-    (from, end + wait + SLACK)
+    Window { from, until, usual }
 }
 
 fn stop_waiting(waiting: &mut Map<Identity, Vec<Place>>, identity: Identity, first: Place) {
