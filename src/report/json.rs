@@ -32,6 +32,8 @@ pub(super) struct ReportJson<'a> {
     coverage: Option<Vec<replay::CoverageJson<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     imputed: Option<replay::ImputedJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    imputed_inputs: Option<replay::ImputedInputsJson>,
     expectations: Vec<VerdictJson<'a>>,
 }
 
@@ -307,6 +309,7 @@ impl<'a> ReportJson<'a> {
             baseline: report.baseline.as_ref().map(replay::BaselineJson::of),
             coverage: report.coverage.as_ref().map(replay::coverage),
             imputed: report.imputed.as_ref().map(replay::ImputedJson::of),
+            imputed_inputs: report.imputed_inputs.as_ref().map(replay::ImputedInputsJson::of),
             expectations: report.expectations.iter().map(verdict).collect(),
         }
     }

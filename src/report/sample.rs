@@ -94,6 +94,7 @@ pub(crate) fn report() -> Report {
         baseline: None,
         coverage: None,
         imputed: None,
+        imputed_inputs: None,
         expectations: vec![],
     }
 }

@@ -64,6 +64,16 @@ pub(super) struct ImputedJson {
     dollars_if_all_are_long: Usd,
 }
 
+#[derive(Serialize)]
+pub(super) struct ImputedInputsJson {
+    requests: u64,
+    input_tokens: u64,
+    of_input_tokens: u64,
+    dollars: Usd,
+    dollars_if_all_are_short: Usd,
+    dollars_if_all_are_long: Usd,
+}
+
 impl<'a> BaselineJson<'a> {
     pub(super) fn of(baseline: &'a Baseline) -> Self {
         let Baseline { variant, recorded, repriced, simulated, parts } = baseline;
@@ -115,6 +125,20 @@ impl ImputedJson {
             requests,
             output_tokens: tokens,
             of_output_tokens: of_tokens,
+            dollars: Usd(dollars),
+            dollars_if_all_are_short: Usd(low),
+            dollars_if_all_are_long: Usd(high),
+        }
+    }
+}
+
+impl ImputedInputsJson {
+    pub(super) fn of(imputed: &Imputed) -> Self {
+        let Imputed { requests, tokens, of_tokens, dollars, low, high } = *imputed;
+        Self {
+            requests,
+            input_tokens: tokens,
+            of_input_tokens: of_tokens,
             dollars: Usd(dollars),
             dollars_if_all_are_short: Usd(low),
             dollars_if_all_are_long: Usd(high),
