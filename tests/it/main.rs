@@ -2,10 +2,12 @@
 
 mod bad_input;
 mod baseline;
+mod calibrate;
 mod cli;
 mod clients;
 mod dollars;
 mod golden;
+mod known_world;
 mod prices;
 mod readme;
 mod realistic;

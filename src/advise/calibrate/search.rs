@@ -23,8 +23,13 @@ const GAIN_MIN: f64 = 0.5;
 const LEARNED_MIN: f64 = 2.0;
 /// The least that counts vary by luck, in variances of independent ones.
 const DISPERSION_MIN: f64 = 0.05;
-/// The square of a difference of counts, in variances of independent ones, that is no reason to look for another kind of limit.
-const NOISE_MAX: f64 = 1.3;
+/// How unlike the log moments of trouble may be, 1 for independent ones, without a reason to look for another kind of limit: the right one refuses much
+/// the same requests.
+const UNLIKE_MAX: f64 = 0.5;
+/// A range of limits, highest over lowest, that is narrow enough; in wider ones, moments tell more than counts.
+const RANGE_MAX: f64 = 1.15;
+/// Limits within such a range that are held against the log moment by moment.
+const TRIED: u32 = 5;
 /// Trouble in busy minutes beyond what failures explain, in standard errors of a difference of two counts, from which on there is a limit.
 const EXCESS_MIN: f64 = 4.0;
 
@@ -112,7 +117,7 @@ impl Search<'_> {
     fn find_limits(&mut self, limited: &[usize]) -> Result<(), Error> {
         let before = self.hidden.models.clone();
         let distances = self.of_one_kind(limited, false)?;
-        let doubtful: Vec<usize> = limited.iter().zip(&distances).filter(|(_, distance)| **distance > NOISE_MAX).map(|(model, _)| *model).collect();
+        let doubtful: Vec<usize> = limited.iter().zip(&distances).filter(|(_, distance)| **distance > UNLIKE_MAX).map(|(model, _)| *model).collect();
         if !doubtful.is_empty() {
             let of_requests = self.hidden.models.clone();
             for model in &doubtful {
@@ -211,7 +216,40 @@ impl Search<'_> {
             let far = error_of_limit(&weights, &slopes[index]).map(|error| (NORMAL_95 * error / 100.0).exp());
             limit.range = far.map(|far| (limit.amount / far, limit.amount * far));
         }
+        self.choose_by_moments(&slopes, &mut nearest)?;
         Ok(nearest)
+    }
+
+    /// Where the counts leave a wide range of limits, each with the failures that make up for the rest, takes the one whose moments of trouble are most
+    /// like the log's.
+    fn choose_by_moments(&mut self, slopes: &[Slopes], nearest: &mut [Counted]) -> Result<(), Error> {
+        let centre = self.hidden.models.clone();
+        let wide = |model: &HiddenModel| model.limit.and_then(|limit| limit.range).filter(|(low, high)| *high > low * RANGE_MAX);
+        let ranges: Vec<Option<(f64, f64)>> = centre.iter().map(wide).collect();
+        if ranges.iter().all(Option::is_none) {
+            return Ok(());
+        }
+        let mut best = centre.clone();
+        for tried in 0..TRIED {
+            self.hidden.models.clone_from(&centre);
+            for (index, range) in ranges.iter().enumerate() {
+                let Some((low, high)) = range else { continue };
+                let amount = low * (high / low).powf(f64::from(tried) / f64::from(TRIED - 1));
+                let curvature = Curvature::of(&self.weights(index, &nearest[index].trouble.counts()), &slopes[index]);
+                let model = &mut self.hidden.models[index];
+                let higher = 100.0 * (amount / model.limit.map_or(amount, |limit| limit.amount)).ln();
+                model.go([-higher * curvature.both / curvature.squares[0], higher]);
+            }
+            let there = self.run()?;
+            for (index, _) in ranges.iter().enumerate().filter(|(_, range)| range.is_some()) {
+                if there[index].distance(&self.recorded[index]) < nearest[index].distance(&self.recorded[index]) {
+                    best[index] = self.hidden.models[index];
+                    nearest[index] = there[index].clone();
+                }
+            }
+        }
+        self.hidden.models = best;
+        Ok(())
     }
 
     /// How the counts of each model change with its failures, by a thousandth of all calls, and its limit, by a hundredth.
