@@ -38,14 +38,14 @@ pub struct Replay<'a> {
     log: Log,
     coverage: Coverage,
     imputed: Imputed,
-    /// Failed requests whose input was drawn.
-    inputs_drawn: u64,
+    imputed_inputs: Imputed,
 }
 
 /// What the log covers, as the report has it, for a run with clients of these `habits`. `laid_over` is what it covers with its overlays.
 fn covered(coverage: &Coverage, laid_over: &Coverage, habits: &Habits) -> coverage::Coverage {
     let leave = habits.patience.is_some() || habits.abandons_per_million > 0;
     let instead = |field: &str, usual: &'static str| match field {
+        "input_tokens" => "drawn from other requests",
         "output_tokens" => "drawn from whole answers",
         "left_after" if leave => "the clients' habits",
         _ => usual,
@@ -65,10 +65,10 @@ pub struct Replayed {
     pub log: Log,
     /// What it covers; `None` if the traffic is no log.
     pub covered: Option<coverage::Coverage>,
-    /// What was drawn, if anything.
+    /// Output lengths that were drawn, if any.
     pub drawn: Option<Imputed>,
-    /// Failed requests whose input was drawn.
-    pub inputs_drawn: u64,
+    /// Inputs of failed requests that were drawn, if any.
+    pub drawn_inputs: Option<Imputed>,
     /// Its keys, by number.
     keys: Vec<String>,
     default_key: Option<String>,
@@ -96,7 +96,7 @@ impl<'a> Replay<'a> {
             clients,
             coverage: Coverage::default(),
             imputed: Imputed::default(),
-            inputs_drawn: 0,
+            imputed_inputs: Imputed::default(),
         }
     }
 
@@ -129,6 +129,7 @@ impl<'a> Replay<'a> {
                 let known = Some(seen).filter(|seen| *seen > 0);
                 batch.rows[index].output_tokens = drawn.map(|drawn| drawn.tokens).or(known);
             }
+            self.imputed_inputs.of_tokens += u64::from(batch.rows[index].input_tokens);
             self.imputed.of_tokens += u64::from(batch.rows[index].output_tokens.unwrap_or(0));
         }
         Ok(())
@@ -146,8 +147,8 @@ impl<'a> Replay<'a> {
             log: self.log,
             keys: self.keys,
             default_key: self.clients.default_key.clone(),
-            inputs_drawn: self.inputs_drawn,
             drawn: Some(self.imputed).filter(|imputed| imputed.requests > 0),
+            drawn_inputs: Some(self.imputed_inputs).filter(|imputed| imputed.requests > 0),
         })
     }
 
@@ -178,8 +179,11 @@ impl<'a> Replay<'a> {
             self.lengths = Some(lengths(self.traffic)?);
         }
         let drawn = self.lengths.as_ref().and_then(|lengths| lengths.draw_input(self.seed, row.subject(), row.model));
-        self.inputs_drawn += 1;
-        Ok(drawn.unwrap_or(0))
+        let Some(Drawn { tokens, low, high }) = drawn else { return Ok(0) };
+        let price = self.plan.model(self.model(row)).reference.at(row.at);
+        let cost = |tokens: u32| price.cost(Usage::plain(tokens, 0));
+        self.imputed_inputs.add(tokens, [tokens, low, high].map(cost));
+        Ok(tokens)
     }
 
     fn draw(&mut self, row: &Row, seen: u32) -> Result<Option<Drawn>, TraceError> {
@@ -193,11 +197,7 @@ impl<'a> Replay<'a> {
             let most = self.most(row);
             let output = |tokens: u32| tokens.min(most).max(seen);
             let cost = |tokens: u32| price.cost(Usage::plain(row.input_tokens, output(tokens))) - price.cost(Usage::plain(row.input_tokens, seen));
-            self.imputed.requests += 1;
-            self.imputed.tokens += u64::from(output(tokens) - seen);
-            self.imputed.dollars += cost(tokens);
-            self.imputed.low += cost(low);
-            self.imputed.high += cost(high);
+            self.imputed.add(output(tokens) - seen, [tokens, low, high].map(cost));
         }
         Ok(drawn)
     }

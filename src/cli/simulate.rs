@@ -237,10 +237,6 @@ fn report(job: Job, done: Vec<Done>, learnt: Learnt) -> Report {
         let value = format!("{} requests don't record one; {} tokens each", count(unrecorded), count(tokens.into()));
         assumptions.insert(0, Assumption { what: "output length".to_owned(), value, source: "assumed".to_owned() });
     }
-    if replay.inputs_drawn > 0 {
-        let value = format!("of {} failed requests are not in the log, drawn from other requests for their model", count(replay.inputs_drawn));
-        assumptions.insert(0, Assumption { what: "input tokens".to_owned(), value, source: "log".to_owned() });
-    }
     // One scenario has the same clients in all variants.
     assumptions.extend(job.experiment.variants.first().and_then(|variant| assumptions::of_links(links, &variant.clients.habits)));
     let is_a_log = traffic.origin == Origin::Recorded && job.traffic.changes.keep_the_log() && replay.log.can_be_checked();
@@ -262,6 +258,7 @@ fn report(job: Job, done: Vec<Done>, learnt: Learnt) -> Report {
         coverage: replay.covered,
         imputed: replay.drawn,
         sweep: None,
+        imputed_inputs: replay.drawn_inputs,
         expectations: Vec::new(),
     }
 }

@@ -69,6 +69,9 @@ pub(super) struct ReportJson<'a> {
     /// What a sweep found, beside the variants with the scenario's own values.
     #[serde(skip_serializing_if = "Option::is_none")]
     sweep: Option<sweep::SweepJson<'a>>,
+    /// Inputs that were drawn for failed requests because the log has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    imputed_inputs: Option<replay::ImputedInputsJson>,
     expectations: Vec<VerdictJson<'a>>,
 }
 
@@ -252,6 +255,7 @@ impl<'a> ReportJson<'a> {
             coverage: report.coverage.as_ref().map(replay::coverage),
             imputed: report.imputed.as_ref().map(replay::ImputedJson::of),
             sweep: report.sweep.as_ref().map(sweep::SweepJson::of),
+            imputed_inputs: report.imputed_inputs.as_ref().map(replay::ImputedInputsJson::of),
             expectations: report.expectations.iter().map(VerdictJson::of).collect(),
         }
     }
@@ -281,6 +285,7 @@ impl<'a> ReportJson<'a> {
             baseline: self.baseline.map(replay::BaselineJson::read).transpose()?,
             coverage: self.coverage.map(replay::read_coverage),
             imputed: self.imputed.map(replay::ImputedJson::read),
+            imputed_inputs: self.imputed_inputs.map(replay::ImputedInputsJson::read),
             sweep,
             expectations: self.expectations.into_iter().map(VerdictJson::read).collect(),
         })

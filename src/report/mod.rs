@@ -75,10 +75,12 @@ pub struct Report {
     pub baseline: Option<baseline::Baseline>,
     /// What the log covers, if it is one.
     pub coverage: Option<coverage::Coverage>,
-    /// What was drawn because the traffic lacks it.
+    /// Output lengths that were drawn because the traffic lacks them.
     pub imputed: Option<Imputed>,
     /// What its sweep found, if it has one.
     pub sweep: Option<sweep::Sweep>,
+    /// Inputs that were drawn for failed requests because the log has none.
+    pub imputed_inputs: Option<Imputed>,
     /// How the scenario's expectations came out.
     pub expectations: Vec<expect::Verdict>,
 }
@@ -133,21 +135,32 @@ pub struct Assumption {
     pub source: String,
 }
 
-/// Output lengths that the traffic lacks or saw broken off, drawn from those that it has whole.
+/// Token counts that the traffic lacks or saw broken off, drawn from those that it has whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Imputed {
-    /// Requests whose length was drawn.
+    /// Requests whose tokens were drawn.
     pub requests: u64,
-    /// Output tokens beyond what the traffic has seen of them, within the requests' max_tokens.
+    /// Those that were drawn: of output, beyond what the traffic has seen of it, within the requests' max_tokens.
     pub tokens: u64,
-    /// Output tokens of the traffic in all, with those that were drawn.
+    /// Tokens of the traffic in all, with those that were drawn.
     pub of_tokens: u64,
     /// What they cost at the first deployment of the model asked for, if no client leaves.
     pub dollars: Money,
-    /// The same if every drawn length were so short that one in ten is shorter. All at once is never so short: an end, not an interval.
+    /// The same if every drawn one were so short that one in ten is shorter. All at once is never so short: an end, not an interval.
     pub low: Money,
-    /// The same if every drawn length were so long that one in ten is longer.
+    /// The same if every drawn one were so long that one in ten is longer.
     pub high: Money,
+}
+
+impl Imputed {
+    /// Counts a request for which so many tokens were drawn, and what they cost, as drawn, if short and if long.
+    pub fn add(&mut self, tokens: u32, [dollars, low, high]: [Money; 3]) {
+        self.requests += 1;
+        self.tokens += u64::from(tokens);
+        self.dollars += dollars;
+        self.low += low;
+        self.high += high;
+    }
 }
 
 /// One configuration and how it did.

@@ -115,6 +115,7 @@ pub(crate) fn report() -> Report {
         coverage: None,
         imputed: None,
         sweep: None,
+        imputed_inputs: None,
         expectations: vec![],
     }
 }

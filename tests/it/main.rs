@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod baseline;
+mod calibrate;
 mod ci;
 mod cli;
 mod clients;
@@ -9,6 +10,7 @@ mod compare;
 mod dollars;
 mod explain;
 mod golden;
+mod known_world;
 mod library;
 mod page;
 mod prices;

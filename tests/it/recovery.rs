@@ -1,162 +1,19 @@
 //! Self-recovery: a known world makes a log as LiteLLM would, the log is calibrated, and the calibrated scenario costs what the known world costs,
 //! under the recorded configuration and under another.
 
-use std::collections::HashMap;
-use std::fmt::Write;
-use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use gwsim::config::{self, Options};
 use gwsim::gateway::draw::{Purpose, below, bits};
-use gwsim::gateway::id::RequestId;
-use gwsim::gateway::journal::{CallClosed, Called, Ended, Fact, Outcome, Position};
 use gwsim::gateway::money::Money;
-use gwsim::gateway::plan::Plan;
-use gwsim::gateway::rate_card::Usage;
-use gwsim::gateway::time::Time;
-use gwsim::sim::driver::{Driver, Variant};
-use gwsim::sim::observe::{Bill, Context, Observer, Totals};
-use gwsim::traffic::stream;
 
 use super::cli::Home;
+use super::known_world::truth;
 
-/// People who send the requests. A row of the traffic is always the same one's.
-const USERS: u64 = 500;
+/// Each world of this many is without fallbacks and makes one call a request: its clients' libraries do all the retrying.
+const ONE_CALL_EACH: u64 = 5;
 
-/// One request as its gateway's log will have it.
-#[derive(Default)]
-struct Line {
-    arrived: Time,
-    answered: Time,
-    first_token: Option<Time>,
-    row: u64,
-    asked: String,
-    answered_by: Option<String>,
-    deployment: Option<String>,
-    status: u16,
-    retries: u32,
-    fell_back: bool,
-    has_left: bool,
-    usage: Usage,
-    spend: Money,
-}
-
-/// Writes down what LiteLLM's SpendLogs would: one row a request with its last attempt only, failures without tokens and dollars.
-struct SpendLogs {
-    plan: Arc<Plan>,
-    open: HashMap<RequestId, Line>,
-    lines: Vec<Line>,
-}
-
-impl Observer for SpendLogs {
-    fn wants(fact: &Fact) -> bool {
-        matches!(fact, Fact::Called(_) | Fact::Answered { .. } | Fact::Closed)
-    }
-
-    fn arrived(&mut self, now: Time, context: &Context) {
-        let asked = self.plan.model(context.model).name.clone();
-        self.open.insert(context.id, Line { arrived: now, row: context.id.0 & 0xFFFF_FFFF, asked, ..Line::default() });
-    }
-
-    fn fact(&mut self, now: Time, context: Option<&Context>, fact: &Fact) {
-        let Some(context) = context else { return };
-        let line = self.open.get_mut(&context.id).unwrap();
-        match fact {
-            Fact::Called(Called { deployment, position, .. }) => {
-                line.retries += u32::from(matches!(position, Position::RetrySame | Position::RetryOther));
-                line.deployment = Some(self.plan.deployment(*deployment).name.clone());
-            }
-            Fact::Answered { outcome } => {
-                line.answered = now;
-                line.first_token = context.first_token_at;
-                match outcome {
-                    Outcome::Served { model } => {
-                        line.status = 200;
-                        line.fell_back = *model != context.model;
-                        line.answered_by = Some(self.plan.model(*model).name.clone());
-                    }
-                    Outcome::Abandoned => (line.status, line.has_left) = (200, true),
-                    Outcome::Failed(failure) => line.status = failure.status,
-                    other => panic!("these worlds have no {other:?}"),
-                }
-            }
-            Fact::Closed => {
-                let line = self.open.remove(&context.id).unwrap();
-                self.lines.push(line);
-            }
-            _ => {}
-        }
-    }
-
-    fn call(&mut self, _: Time, context: &Context, closed: &CallClosed, bill: &Bill) {
-        let line = self.open.get_mut(&context.id).unwrap();
-        if matches!(closed.ended, Ended::Delivered | Ended::Cancelled) {
-            (line.usage, line.spend) = (bill.usage, bill.cost);
-            line.usage.output = closed.delivered;
-        }
-    }
-}
-
-impl SpendLogs {
-    fn csv(mut self) -> String {
-        self.lines.sort_by_key(|line| line.arrived);
-        let mut text = String::from(
-            "startTime,endTime,completionStartTime,model,model_id,model_group,api_key,end_user,prompt_tokens,completion_tokens,spend,cache_key,status,metadata\n",
-        );
-        let time = |time: Time| jiff::Timestamp::from_nanosecond(i128::from(time.0)).unwrap().strftime("%Y-%m-%d %H:%M:%S%.9f").to_string();
-        for line in self.lines {
-            let (model, id) = line.deployment.as_deref().and_then(|name| name.split_once('#')).unwrap_or((&line.asked, ""));
-            let group = line.answered_by.as_ref().unwrap_or(&line.asked);
-            let has_failed = line.status >= 400;
-            let mut metadata = serde_json::json!({ "attempted_retries": line.retries, "attempted_fallbacks": u32::from(line.fell_back) });
-            if line.fell_back {
-                metadata["original_model_group"] = line.asked.clone().into();
-            }
-            if has_failed {
-                metadata["error_information"] = serde_json::json!({ "error_code": line.status.to_string() });
-            }
-            if line.has_left {
-                metadata["client_disconnected"] = true.into();
-            }
-            let (input, output, spend) = if has_failed { (0, 0, Money::ZERO) } else { (line.usage.input, line.usage.output, line.spend) };
-            let (start, end) = (time(line.arrived), time(line.answered));
-            let first = line.first_token.map_or_else(|| end.clone(), time);
-            let user = below(bits(0, line.row, Purpose::Traffic, 0), USERS);
-            let status = if has_failed { "failure" } else { "success" };
-            let spend = spend.to_string().replace('$', "");
-            let metadata = metadata.to_string().replace('"', "\"\"");
-            let _ =
-                writeln!(text, "{start},{end},{first},{model},{id},{group},team,u{user},{input},{output},{spend},Cache OFF,{status},\"{metadata}\"");
-        }
-        text
-    }
-}
-
-/// Runs a scenario's variant in its own world.
-fn truth(path: &Path, variant: usize) -> (SpendLogs, Totals) {
-    let scenario = config::load_scenario(path, &Options::default()).unwrap_or_else(|problems| panic!("{}", problems.render(false))).value;
-    let seed = scenario.seeds[0];
-    let traffic = scenario.traffic;
-    let chosen = scenario.variants.into_iter().nth(variant).unwrap();
-    let variant = Variant {
-        name: chosen.name,
-        plan: Arc::new(chosen.gateway.plan),
-        setup: chosen.gateway.commands.into(),
-        world: Arc::new(chosen.world),
-        clients: Arc::new(chosen.clients),
-    };
-    let mut driver = Driver::new(&variant, seed, SpendLogs { plan: Arc::clone(&variant.plan), open: HashMap::new(), lines: Vec::new() }).unwrap();
-    let mut requests = stream::open(&traffic.base(), &traffic.changes).unwrap();
-    while let Some(batch) = requests.next_batch().unwrap() {
-        driver.feed(&Arc::new(batch)).unwrap();
-    }
-    driver.finish()
-}
-
-/// Worlds from here on have no fallbacks and one call a request: their clients' libraries do all the retrying.
-const FIRST_WITHOUT_FALLBACKS: u64 = 10;
-
-/// A world by its number: everything that a calibration has to find out is drawn.
+/// A world by its number: everything that a calibration has to find out is drawn. Six hours of it are enough for the bounds that it is held to: under
+/// other seeds, the dollars of one world have a standard deviation of 0.1 % to 0.4 %, and the difference of two runs is bound to 2 %.
 struct World {
     gateway: String,
     scenario: String,
@@ -189,7 +46,7 @@ fn world(number: u64) -> World {
         ttft_p95 = ttft * spread / 10,
         speed_p95 = speed * spread / 20 + speed / 2,
     );
-    let without = number >= FIRST_WITHOUT_FALLBACKS;
+    let without = number % ONE_CALL_EACH == ONE_CALL_EACH - 1;
     let (attempts, fallbacks) = if without { (1, "[]".to_owned()) } else { (attempts, format!("[\"{fallback}\"]")) };
     let other = if fallback == "gpt-4o" { "claude-3-haiku" } else { "gpt-4o" };
     let gateway = format!(
@@ -210,9 +67,11 @@ fn world(number: u64) -> World {
 }
 
 /// What a world costs and what its calibration says that it costs.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Recovered {
     number: u64,
+    /// Recorded share of requests answered 429.
+    limited: f64,
     /// Simulated over true dollars, less 1.
     dollars: f64,
     /// Simulated less recorded share of requests answered 429.
@@ -245,7 +104,7 @@ fn recover(number: u64, retries: &str) -> Recovered {
         println!("{}\n{}\n{fitted}\n{}", world.gateway, world.scenario, String::from_utf8_lossy(&output.stdout));
     }
     home.write("forecast.toml", fitted + &world.changed);
-    let output = home.output(&["run", "forecast.toml", "--seed", "500", "--seeds", "2", "--format", "json"]);
+    let output = home.output(&["run", "forecast.toml", "--seed", "500", "--format", "json"]);
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
     let usd = |variant: usize| report["variants"][variant]["bill"]["mean"].as_str().unwrap().parse::<f64>().unwrap();
     let off = |variant: usize, truth: Money| usd(variant) / (truth.0 as f64 / 1e12) - 1.0;
@@ -255,6 +114,7 @@ fn recover(number: u64, retries: &str) -> Recovered {
     let share = simulated["requests_rate_limited"].as_f64().unwrap() / arrived;
     Recovered {
         number,
+        limited,
         dollars: off(0, recorded.billed),
         rate_limited: share - limited,
         change: changed.billed.0 as f64 / recorded.billed.0 as f64 - 1.0,
@@ -263,44 +123,29 @@ fn recover(number: u64, retries: &str) -> Recovered {
 }
 
 /// The worlds of these numbers, two at a time.
-fn recovered(numbers: &[u64]) -> Vec<Recovered> {
-    let (left, right) = numbers.split_at(numbers.len().div_ceil(2));
-    std::thread::scope(|scope| {
-        let halves = [left, right].map(|half| scope.spawn(move || half.iter().map(|number| recover(*number, "link")).collect::<Vec<_>>()));
-        halves.into_iter().flat_map(|half| half.join().unwrap()).collect()
-    })
+fn recovered(numbers: std::ops::Range<u64>) -> Vec<Recovered> {
+    let next = AtomicU64::new(numbers.start);
+    let take = || {
+        let own = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed)).take_while(|number| *number < numbers.end);
+        own.map(|number| recover(number, "link")).collect::<Vec<_>>()
+    };
+    std::thread::scope(|scope| [scope.spawn(take), scope.spawn(take)].map(|half| half.join().unwrap()).concat())
 }
 
-#[track_caller]
-fn assert_recovered(numbers: &[u64]) {
-    let found = recovered(numbers);
-    let missed: Vec<u64> = found.iter().filter(|found| !found.holds()).map(|found| found.number).collect();
-    assert!(missed.is_empty(), "{missed:?} of {found:#?}");
-    assert!(found.iter().any(|found| found.change.abs() > 0.2), "a change that changes nothing is no test: {found:#?}");
-}
-
+/// Ten of ten, as they come. 20 s of two cores.
 #[test]
 fn known_worlds_are_recovered_from_their_logs() {
-    assert_recovered(&[2, 3, 6, 9]);
+    let found = recovered(0..10);
+    let missed: Vec<u64> = found.iter().filter(|found| !found.holds()).map(|found| found.number).collect();
+    assert!(found.len() == 10 && missed.is_empty(), "{missed:?} of {found:#?}");
+    // A change that changes nothing is no test.
+    assert!(found.iter().filter(|found| found.change.abs() > 0.2).count() >= 3, "{found:#?}");
+    assert!(found.iter().filter(|found| found.limited > 0.2).count() >= 2, "{found:#?}");
 }
 
 /// Without linking, every retry of a client's library is replayed as an arrival, which its client model then retries once more.
 #[test]
 fn a_world_is_not_recovered_from_a_log_whose_retries_are_left_unlinked() {
-    let found = recover(12, "keep");
+    let found = recover(ONE_CALL_EACH - 1, "keep");
     assert!(found.changed.abs() > 0.05, "unlinked retries cost nothing: {found:#?}");
-}
-
-/// A minute of two cores. World 0, the tenth, is not recovered: its limit is found as 21 requests a minute where it is 22, its dollars 2.1 % high.
-#[test]
-#[ignore = "a minute"]
-fn nine_of_ten_known_worlds_are_recovered_from_their_logs() {
-    assert_recovered(&[1, 2, 3, 4, 5, 6, 7, 8, 9]);
-}
-
-/// Open: dollars are within their bounds here, now and changed, but the share of 429s is off by 1.1 points in world 10 and 1.8 in world 12.
-#[test]
-#[ignore = "open: the share of 429s is up to 1.8 points off"]
-fn worlds_whose_clients_do_the_retrying_are_recovered_from_their_logs() {
-    assert_recovered(&[10, 11, 12]);
 }

@@ -79,3 +79,35 @@ fn missing_lengths_are_learnt_under_the_names_of_the_run() {
     let imputed = &report["imputed"];
     assert_eq!((imputed["requests"].as_u64(), imputed["output_tokens"].as_u64()), (Some(1), Some(10)), "{imputed}");
 }
+
+/// A request that failed has no tokens in LiteLLM's log. What it would cost elsewhere hangs on its input, which is that of another request: here all have
+/// 100 or 300, at $2.50 a million.
+#[test]
+fn the_inputs_of_failed_requests_are_drawn_and_stated_with_their_dollars() {
+    let mut log = String::from("at_s,model,key,input_tokens,output_tokens,fingerprint,status,duration_ms\n");
+    for row in 0..1_000 {
+        let (input, output, status) = if row % 10 == 9 { (0, "", 500) } else { (if row % 2 == 0 { 100 } else { 300 }, "10", 200) };
+        log += &format!("{row},gpt-4o,ann,{input},{output},g{row},{status},0\n");
+    }
+    let home = home();
+    home.write("five.csv", log);
+    let arguments = ["run", "scenario.toml", "--set", "traffic.retries=keep", "--set", "baseline=false"];
+    let report: serde_json::Value = serde_json::from_str(&stdout(&home, 0, &[&arguments[..], &["--format", "json"]].concat())).unwrap();
+    let imputed = &report["imputed_inputs"];
+    let tokens = imputed["input_tokens"].as_u64().unwrap();
+    assert_eq!(imputed["requests"], 100, "{imputed}");
+    // 500 of the 900 others have 100: of a hundred draws 55.6 with a standard deviation of 5.
+    let large = (tokens - 100 * 100) / 200;
+    assert!(tokens.is_multiple_of(200) && (25..=64).contains(&large), "{tokens}");
+    assert_eq!(imputed["of_input_tokens"].as_u64().unwrap(), 500 * 100 + 400 * 300 + tokens);
+    let usd = |field: &str| imputed[field].as_str().unwrap().parse::<f64>().unwrap();
+    let price = 2.5e-6;
+    assert!((usd("dollars") - tokens as f64 * price).abs() < 1e-9, "{imputed}");
+    assert!(
+        (usd("dollars_if_all_are_short") - 100.0 * 100.0 * price).abs() < 1e-9
+            && (usd("dollars_if_all_are_long") - 100.0 * 300.0 * price).abs() < 1e-9
+    );
+    let text = stdout(&home, 0, &arguments).replace("\n    ", " ");
+    let line = text.lines().find(|line| line.starts_with("Assumed: input of failed requests")).unwrap_or_else(|| panic!("{text}"));
+    assert!(line.contains("drawn from other requests for 100 of 1,000 requests (10.0 %)") && line.contains("$0.0250 to $0.0750 if all"), "{line}");
+}

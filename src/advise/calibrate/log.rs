@@ -92,7 +92,7 @@ impl Part {
                 if lacks_input(&batch.rows[index], batch.recorded(&batch.rows[index])) {
                     let row = &batch.rows[index];
                     let drawn = lengths.draw_input(seed, row.subject(), row.model);
-                    batch.rows[index].input_tokens = drawn.unwrap_or(0);
+                    batch.rows[index].input_tokens = drawn.map_or(0, |drawn| drawn.tokens);
                 }
                 let row = &batch.rows[index];
                 part.take(&batch, row);

@@ -3,13 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::log::{Attempt, Part};
+use super::outages::{self, Outage};
 use super::pace::{self, Pace};
 use crate::gateway::time::{Span, Time};
 use crate::traffic::replay::link::Links;
-
-/// Consecutive failures of a deployment, and the time from the first to the last, from which on it was down: shorter runs are luck.
-const OUTAGE_ATTEMPTS_MIN: usize = 6;
-const OUTAGE_SPAN_MIN: Span = Span::from_secs(30);
 
 /// What was counted in a part of a log.
 #[derive(Debug)]
@@ -57,6 +54,8 @@ pub struct ModelFacts {
     pub refused: Option<Window>,
     /// Attempts answered 429.
     pub rate_limited: u64,
+    /// When all its deployments were down and others answered; found where the gateway is known.
+    pub outages: Vec<Outage>,
 }
 
 /// What was answered within 60 s.
@@ -77,8 +76,8 @@ pub struct DeploymentFacts {
     pub status: u16,
     /// How fast it answers.
     pub pace: Pace,
-    /// When it was down: from the first arrival, how long, failures seen.
-    pub outages: Vec<(Span, Span, usize)>,
+    /// When it was down.
+    pub outages: Vec<Outage>,
 }
 
 impl Facts {
@@ -110,8 +109,15 @@ impl Facts {
 
 fn of_model(part: &Part, model: u32, name: &str, first: Time) -> ModelFacts {
     let minutes = part.span().0 as usize / 60_000_000_000 + 1;
-    let mut facts =
-        ModelFacts { name: name.to_owned(), attempts: 0, by_minute: vec![0; minutes], admitted: Window::default(), refused: None, rate_limited: 0 };
+    let mut facts = ModelFacts {
+        name: name.to_owned(),
+        attempts: 0,
+        by_minute: vec![0; minutes],
+        admitted: Window::default(),
+        refused: None,
+        rate_limited: 0,
+        outages: Vec::new(),
+    };
     let mut attempts: Vec<&Attempt> = part.attempts.iter().filter(|attempt| attempt.model == model).collect();
     attempts.sort_by_key(|attempt| attempt.at);
     let (mut now, mut oldest) = (Window::default(), 0);
@@ -149,16 +155,11 @@ fn of_deployment(part: &Part, deployment: u32, name: &str, first: Time) -> Deplo
     let failure = |attempt: &Attempt| attempt.status.filter(|status| *status >= 500);
     let mut statuses: BTreeMap<u16, u64> = BTreeMap::new();
     attempts.iter().filter_map(|attempt| failure(attempt)).for_each(|status| *statuses.entry(status).or_default() += 1);
-    let runs = attempts.chunk_by(|left, right| failure(left).is_some() == failure(right).is_some());
-    let outages = runs.filter(|run| failure(run[0]).is_some() && run.len() >= OUTAGE_ATTEMPTS_MIN).filter_map(|run| {
-        let lasts = run[run.len() - 1].at.since(run[0].at);
-        (lasts >= OUTAGE_SPAN_MIN).then(|| (run[0].at.since(first), lasts, run.len()))
-    });
     DeploymentFacts {
         name: name.to_owned(),
         status: statuses.iter().max_by_key(|(_, count)| **count).map_or(500, |(status, _)| *status),
         pace: Pace::of(attempts.iter().copied()),
-        outages: outages.collect(),
+        outages: outages::of_failures(&attempts, first),
     }
 }
 

@@ -6,10 +6,12 @@
 mod judge;
 mod log;
 mod measure;
+mod outages;
 mod pace;
 mod render;
 mod search;
 mod simulate;
+mod trouble;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -85,12 +87,14 @@ pub fn calibrate(question: &Question) -> Result<Calibrated, Error> {
     let until = Span((u128::from(span) * u128::from(FIT_PER_CENT) / 100).try_into().unwrap_or(u64::MAX));
     let window = |from: Span, lasts: Span| Changes { window: Some(Window { from, lasts }), ..Changes::default() };
     let fit = Part::read(&base, &window(Span::ZERO, until), question.seed)?;
-    let facts = Facts::of(&fit);
+    let mut facts = Facts::of(&fit);
     let Some(gateway) = &question.gateway else {
         let scenario = render::scenario(question, &facts, &Hidden::default(), None);
         return Ok(Calibrated { scenario, judgement: None });
     };
     let plan = config::load_gateway(gateway, &Options::default()).map_err(|problems| Error::Configuration(Box::new(problems)))?.value.plan;
+    let behind_fallbacks = outages::behind_fallbacks(&fit, &facts, &plan);
+    facts.models.iter_mut().zip(behind_fallbacks).for_each(|(model, outages)| model.outages = outages);
     let hidden = search::search(question, &facts, &fit, &plan)?;
     let scenario = render::scenario(question, &facts, &hidden, Some(&plan));
     let rest = Part::read(&base, &window(until, Span(span - until.0 + 1)), question.seed)?;

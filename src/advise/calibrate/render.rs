@@ -3,11 +3,11 @@
 use std::fmt::Write;
 
 use super::measure::{DeploymentFacts, Facts, quantiles};
+use super::outages::Outage;
 use super::pace::{Fitted, Law};
 use super::search::{Hidden, HiddenModel};
 use super::{FIT_PER_CENT, Question};
 use crate::gateway::plan::Plan;
-use crate::gateway::time::Span;
 use crate::report::numbers::{count, counted, latency, length, share};
 use crate::traffic::replay::link::Retries;
 
@@ -62,7 +62,8 @@ impl Draft<'_> {
             text,
             "# Calibrated by gwsim on the first {FIT_PER_CENT} % of {}: {} in {}, {} with their clients' retries.\n\
              # n is the number of observations behind a figure. The log can't tell: token ratios, what providers bill for calls cut short,\n\
-             # limits on days, Retry-After, and the speed and failures of deployments that it never names.",
+             # limits on days, Retry-After, the speed and failures of deployments that it never names, and outages that others hid: of one of several\n\
+             # deployments, or under a load that may have been beyond a limit.",
             self.question.names.0,
             counted(facts.arrivals, "request"),
             length(facts.span),
@@ -135,8 +136,10 @@ impl Draft<'_> {
             self.failures(text, facts.map_or(500, |facts| facts.status), hidden);
             self.limits(text, number, hidden, siblings);
         }
-        if let Some(facts) = facts.filter(|_| self.with_outages) {
-            outages(text, facts);
+        if self.with_outages {
+            let own = facts.map_or(&[][..], |facts| &facts.outages);
+            let hidden = number.map_or(&[][..], |number| &self.facts.models[number].outages);
+            outages(text, facts.map_or(500, |facts| facts.status), &[own, hidden].concat());
         }
     }
 
@@ -151,15 +154,15 @@ impl Draft<'_> {
         }
         match &pace.speed {
             Some(fit) => {
-                let _ = writeln!(text, "tokens_per_second = {} # {}", law(fit, |value| format!("{value:.2}")), method(fit, how));
+                let _ = writeln!(text, "tokens_per_second = {} # {}", law(fit, |value| speed(&fit.law, value)), method(fit, how));
             }
             None => text.push_str("# tokens per second: not in the log\n"),
         }
     }
 
     fn failures(&self, text: &mut String, status: u16, hidden: &HiddenModel) {
-        let (requests, troubled) = hidden.recorded.quiet;
-        let (_, simulated) = hidden.simulated.quiet;
+        let (requests, troubled) = (hidden.recorded.quiet.all, hidden.recorded.quiet.troubled());
+        let simulated = hidden.simulated.quiet.troubled();
         let trouble = format!("{} of {} requests in quiet minutes in trouble, simulated {simulated}", count(troubled), count(requests));
         if hidden.failures_per_million == 0 {
             let _ = writeln!(text, "# failures: {trouble}");
@@ -178,30 +181,32 @@ impl Draft<'_> {
             return;
         };
         let each = |amount: f64| (amount / siblings as f64).round().max(1.0) as u64;
-        let (name, low, high) = (if limit.is_of_tokens { "tpm" } else { "rpm" }, each(limit.bracket.0), each(limit.bracket.1));
-        let (_, troubled) = hidden.recorded.busy;
-        let _ = writeln!(
-            text,
-            "# limit between {} and {}: {} requests in trouble in busy minutes, simulated {};",
-            count(low),
-            count(high),
-            count(troubled),
-            count(hidden.simulated.busy.1)
-        );
+        let name = if limit.is_of_tokens { "tpm" } else { "rpm" };
+        let range = limit
+            .range
+            .map_or("not told apart from failures".to_owned(), |(low, high)| format!("{} to {} with 95 %", count(each(low)), count(each(high))));
+        let [troubled, simulated] = [&hidden.recorded, &hidden.simulated].map(|trouble| count(trouble.busy.troubled()));
+        let _ = writeln!(text, "# limit {range}: {troubled} requests in trouble in busy minutes, simulated {simulated};");
         let _ = writeln!(text, "#   {seen}{least}; assumed: a bucket, rejects and max_tokens count\nlimits = {{ {name} = {} }}", each(limit.amount));
     }
 }
 
-fn outages(text: &mut String, facts: &DeploymentFacts) {
-    if facts.outages.is_empty() {
+fn outages(text: &mut String, status: u16, outages: &[Outage]) {
+    if outages.is_empty() {
         return;
     }
-    let one = |(from, lasts, _): &(Span, Span, usize)| {
-        format!("{{ from = \"{}ms\", for = \"{}ms\", status = {} }}", from.0 / 1_000_000, lasts.0 / 1_000_000 + 1, facts.status)
+    let one = |outage: &Outage| {
+        let (from, lasts) = (outage.from.0 / 1_000_000, outage.lasts.0 / 1_000_000 + 1);
+        format!("{{ from = \"{from}ms\", for = \"{lasts}ms\", status = {status} }}")
     };
-    let seen: Vec<String> = facts.outages.iter().map(|(.., failures)| failures.to_string()).collect();
-    let list: Vec<String> = facts.outages.iter().map(one).collect();
-    let _ = writeln!(text, "outages = [{}] # runs of failures only, n = {}", list.join(", "), seen.join(", "));
+    let seen = |outage: &Outage| format!("{}{}", outage.requests, if outage.is_behind_fallbacks { " answered elsewhere" } else { " failed" });
+    let [list, seen] = [&one as &dyn Fn(&Outage) -> String, &seen].map(|shown| outages.iter().map(shown).collect::<Vec<_>>().join(", "));
+    let _ = writeln!(text, "outages = [{list}] # requests in a row, n = {seen}");
+}
+
+/// Tokens a second. A speed that is always the same is a whole number in a scenario.
+fn speed(law: &Law, value: f64) -> String {
+    if let Law::Constant(_) = law { format!("{:.0}", value.max(1.0)) } else { format!("{value:.2}") }
 }
 
 fn law(fit: &Fitted, value: impl Fn(f64) -> String) -> String {

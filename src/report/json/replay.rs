@@ -73,6 +73,17 @@ pub(super) struct ImputedJson {
     dollars_if_all_are_long: Usd,
 }
 
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct ImputedInputsJson {
+    requests: u64,
+    input_tokens: u64,
+    of_input_tokens: u64,
+    dollars: Usd,
+    dollars_if_all_are_short: Usd,
+    dollars_if_all_are_long: Usd,
+}
+
 impl<'a> BaselineJson<'a> {
     pub(super) fn of(baseline: &'a Baseline) -> Self {
         let Baseline { variant, recorded, repriced, simulated, parts } = baseline;
@@ -168,11 +179,37 @@ impl ImputedJson {
             dollars_if_all_are_long: Usd(high),
         }
     }
+
     pub(super) fn read(self) -> Imputed {
         Imputed {
             requests: self.requests,
             tokens: self.output_tokens,
             of_tokens: self.of_output_tokens,
+            dollars: self.dollars.0,
+            low: self.dollars_if_all_are_short.0,
+            high: self.dollars_if_all_are_long.0,
+        }
+    }
+}
+
+impl ImputedInputsJson {
+    pub(super) fn of(imputed: &Imputed) -> Self {
+        let Imputed { requests, tokens, of_tokens, dollars, low, high } = *imputed;
+        Self {
+            requests,
+            input_tokens: tokens,
+            of_input_tokens: of_tokens,
+            dollars: Usd(dollars),
+            dollars_if_all_are_short: Usd(low),
+            dollars_if_all_are_long: Usd(high),
+        }
+    }
+
+    pub(super) fn read(self) -> Imputed {
+        Imputed {
+            requests: self.requests,
+            tokens: self.input_tokens,
+            of_tokens: self.of_input_tokens,
             dollars: self.dollars.0,
             low: self.dollars_if_all_are_short.0,
             high: self.dollars_if_all_are_long.0,

@@ -90,14 +90,25 @@ pub(super) fn coverage(report: &Report) -> String {
     text
 }
 
-/// What was imputed, as an assumption.
+/// What was imputed, as assumptions.
 pub(super) fn imputed(report: &Report) -> String {
-    let Some(Imputed { requests, tokens, of_tokens, dollars, low, high }) = report.imputed else { return String::new() };
     let mut text = String::new();
+    let inputs = report.imputed_inputs.map(|imputed| ("input of failed requests drawn from other requests", "input", imputed));
+    let lengths = report.imputed.map(|imputed| ("output length drawn from whole answers", "output", imputed));
+    for (what, kind, imputed) in inputs.into_iter().chain(lengths) {
+        line(&mut text, "Assumed", &format!("{what} for {} [log]", drawn(report, kind, imputed)));
+    }
+    text
+}
+
+/// For how many requests something was drawn, and what hangs on it.
+fn drawn(report: &Report, kind: &str, imputed: Imputed) -> String {
+    let Imputed { requests, tokens, of_tokens, dollars, low, high } = imputed;
     let bill = report.variants.get(report.reference).map(|variant| variant.bill().mean).unwrap_or_default();
-    let rows = format!("{} of {}", count(requests), counted(report.traffic.requests, "request"));
-    let value = format!(
-        "drawn from whole answers for {rows} ({}): {} output tokens ({}), {} ({}; {} to {} if all were short or long)",
+    format!(
+        "{} of {} ({}): {} {kind} tokens ({}), {} ({}; {} to {} if all were short or long)",
+        count(requests),
+        counted(report.traffic.requests, "request"),
         share(requests, report.traffic.requests),
         count(tokens),
         share(tokens, of_tokens),
@@ -105,9 +116,7 @@ pub(super) fn imputed(report: &Report) -> String {
         of_money(dollars, bill),
         usd(low),
         usd(high),
-    );
-    line(&mut text, "Assumed", &format!("output length {value} [log]"));
-    text
+    )
 }
 
 /// `part` of `whole` in percent.

@@ -124,10 +124,12 @@ impl Lengths {
         Some(Drawn { tokens: at(uniform)?, low: at(0.1)?, high: at(0.9)? })
     }
 
-    /// The input tokens of a failed request that asks for `model`, where its row does not say: as those of another row of the model.
-    pub fn draw_input(&self, seed: u64, subject: u64, model: Option<NameId>) -> Option<u32> {
+    /// The input tokens of a failed request that asks for `model`, where its row does not say: as those of another row of the model; `None` if there
+    /// is none.
+    pub fn draw_input(&self, seed: u64, subject: u64, model: Option<NameId>) -> Option<Drawn> {
         let uniform = (draw::bits(seed, subject, Purpose::Output, 1) >> 11) as f64 / (1_u64 << 53) as f64;
-        self.inputs.get(index(model))?.quantile(0, uniform)
+        let law = self.inputs.get(index(model))?;
+        Some(Drawn { tokens: law.quantile(0, uniform)?, low: law.quantile(0, 0.1)?, high: law.quantile(0, 0.9)? })
     }
 
     /// The narrowest group of rows that has enough whole answers of at least `seen` tokens.

@@ -131,9 +131,24 @@ struct Chain {
     rows: Vec<Place>,
     began: Time,
     identity: Identity,
-    /// When the retry can come; empty once the chain is over.
+    retry: Window,
+}
+
+/// When a retry can come; empty once a chain is over.
+#[derive(Debug, Clone, Copy)]
+struct Window {
     from: Time,
     until: Time,
+    /// The same without a Retry-After.
+    usual: (Time, Time),
+}
+
+impl Window {
+    const OVER: Self = Self { from: Time::MAX, until: Time(0), usual: (Time::MAX, Time(0)) };
+
+    fn is_usual(&self, at: Time) -> bool {
+        self.usual.0 <= at && at <= self.usual.1
+    }
 }
 
 /// What two tries of one request have in common.
@@ -202,8 +217,8 @@ impl Linker {
             self.follow_up(first, place, row, recorded);
         } else if is_retried(recorded) {
             let identity = Identity::of_failed(row, recorded);
-            let (from, until) = window(row, recorded, identity, 1);
-            self.chains.insert(place, Chain { rows: vec![place], began: row.at, identity, from, until });
+            let retry = window(row, recorded, identity, 1);
+            self.chains.insert(place, Chain { rows: vec![place], began: row.at, identity, retry });
             self.waiting.entry(identity).or_default().push(place);
         }
         if first.is_none() {
@@ -221,12 +236,17 @@ impl Linker {
         let mut by_size = [Identity::size(row, row.input_tokens), Identity::size(row, 0)].into_iter();
         // A row of 0 tokens is one identity, not two.
         let by_size = by_size.by_ref().take(if row.input_tokens == 0 { 1 } else { 2 });
-        let found: Vec<(Place, Identity)> =
-            by_size.flat_map(|identity| self.candidates(identity, row.at).map(move |first| (first, identity))).take(2).collect();
+        let mut found: Vec<(Place, Identity)> =
+            by_size.flat_map(|identity| self.candidates(identity, row.at).map(move |first| (first, identity))).collect();
+        // Of several, the one whose turn it is: the others would have had a Retry-After.
+        let is_due = |(first, _): &(Place, Identity)| self.chains[first].retry.is_usual(row.at);
+        if found.iter().filter(|candidate| is_due(candidate)).count() == 1 {
+            found.retain(is_due);
+        }
         match found.as_slice() {
             [] if !is_marked => None,
             [(first, identity)] if is_marked || identity.is_telling() => Some(*first),
-            [(first, _), _] if is_marked => Some(*first),
+            [(first, _), _, ..] if is_marked => Some(*first),
             _ => {
                 self.links.ambiguous += 1;
                 None
@@ -239,7 +259,7 @@ impl Linker {
         let waiting = self.waiting.get(&identity).map_or(&[][..], Vec::as_slice);
         waiting.iter().copied().filter(move |first| {
             let chain = &self.chains[first];
-            chain.from <= now && now <= chain.until
+            chain.retry.from <= now && now <= chain.retry.until
         })
     }
 
@@ -253,10 +273,10 @@ impl Linker {
         let tries = chain.rows.len();
         let is_usual = Sdk::KNOWN.iter().any(|sdk| tries <= sdk.retries as usize);
         let goes_on = is_retried(recorded) && (is_usual || tries < CHAIN_ROWS_MAX && row.at.since(chain.began) < CHAIN_SPAN_MAX);
-        (chain.from, chain.until) = (Time::MAX, Time(0));
+        chain.retry = Window::OVER;
         if goes_on {
             chain.identity = Identity::of_failed(row, recorded);
-            (chain.from, chain.until) = window(row, recorded, chain.identity, chain.rows.len());
+            chain.retry = window(row, recorded, chain.identity, chain.rows.len());
             self.waiting.entry(chain.identity).or_default().push(first);
         }
     }
@@ -265,7 +285,7 @@ impl Linker {
     fn release(&mut self, now: Time) {
         while let Some(held) = self.held.front().copied() {
             let chain = self.chains.get(&held.place);
-            if chain.is_some_and(|chain| now <= chain.until && now < Time::MAX) {
+            if chain.is_some_and(|chain| now <= chain.retry.until && now < Time::MAX) {
                 break;
             }
             self.held.pop_front();
@@ -318,23 +338,29 @@ fn is_retried(recorded: &Recorded) -> bool {
 }
 
 /// When the retry of a failed row can come that is the `tries`-th of its chain.
-fn window(row: &Row, recorded: &Recorded, identity: Identity, tries: usize) -> (Time, Time) {
+fn window(row: &Row, recorded: &Recorded, identity: Identity, tries: usize) -> Window {
     let end = row.at + recorded.duration.unwrap_or(Span::ZERO);
     let nth = u32::try_from(tries - 1).unwrap_or(u32::MAX);
     // Only these two come with Retry-After as a rule.
     let names_a_time = matches!(recorded.status, Some(429 | 503));
-    let (longest, shortest) = Sdk::KNOWN.iter().fold((Span::ZERO, Span::MAX), |(longest, shortest), sdk| {
-        let own = if names_a_time { sdk.retry_after_max } else { sdk.back_off(nth).0 };
-        (longest.max(own), shortest.min(sdk.back_off(0).1))
+    let (back_off, retry_after, soonest) = Sdk::KNOWN.iter().fold(((Span::ZERO, Span::MAX), Span::ZERO, Span::MAX), |so_far, sdk| {
+        let ((longest, shortest), retry_after, soonest) = so_far;
+        let own = sdk.back_off(nth);
+        ((longest.max(own.0), shortest.min(own.1)), retry_after.max(sdk.retry_after_max), soonest.min(sdk.back_off(0).1))
     });
+    // Most libraries have given up by then: within a minute the same user's next request is likelier than another try.
+    let is_unusual = Sdk::KNOWN.iter().all(|sdk| nth >= sdk.retries) && matches!(identity, Identity::Size(..));
+    let usual = (end + back_off.1, end + back_off.0 + SLACK);
+    let until = if names_a_time && !is_unusual { end + retry_after + SLACK } else { usual.1 };
     let from = match identity {
         // A gateway's own next attempt needs no client: the log may have it begin before this one's end.
         Identity::Request(_) => row.at,
         Identity::Content(..) => end,
         // Who repeats a known content at once is trying again too; the same sizes at once are chance.
-        Identity::Size(..) => end + shortest,
+        Identity::Size(..) if is_unusual => usual.0,
+        Identity::Size(..) => end + soonest,
     };
-    (from, end + longest + SLACK)
+    Window { from, until, usual }
 }
 
 fn stop_waiting(waiting: &mut Map<Identity, Vec<Place>>, identity: Identity, first: Place) {

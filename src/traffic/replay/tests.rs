@@ -125,6 +125,30 @@ fn a_failure_that_does_not_know_its_size_is_linked_where_the_session_tells() {
     assert_eq!(check(&of(""), &[(0, 1, 0, None, Some(500)), (600, 1, 90, Some(5), Some(200))]).ambiguous, 1);
 }
 
+/// A log of failed requests has no sizes: who asks again a while after three tries has given up on the first.
+#[test]
+fn a_user_who_asks_again_after_three_tries_and_later_than_a_fourth_would_come_asks_something_else() {
+    let tries = "0,web,m,0,,,429,0,,,s,,\n500,web,m,0,,,429,0,,,s,,\n1500,web,m,0,,,429,0,,,s,,\n";
+    let of = |next: u64| arrivals(trace(&format!("{tries}{next},web,m,90,5,,200,0,,,s,,\n"))).0.len();
+    // A fourth try waits for 1.5 s to 2 s; 1 s of slack.
+    assert_eq!([2_999, 3_000, 4_500, 4_501, 31_500].map(of), [2, 1, 1, 2, 2]);
+    // A second try may have been told to wait for a minute.
+    let second = |next: u64| arrivals(trace(&format!("0,web,m,0,,,429,0,,,s,,\n{next},web,m,90,5,,200,0,,,s,,\n"))).0.len();
+    assert_eq!([374, 375, 61_000, 61_001].map(second), [2, 1, 1, 2]);
+}
+
+#[test]
+fn of_two_requests_that_failed_the_one_whose_turn_it_is_was_tried_again() {
+    let at_once = "0,web,m,9,,,429,0,,,s,,\n100,web,m,9,,,429,0,,,s,,\n10000,web,m,9,,,500,0,,,s,,\n";
+    assert_eq!(arrivals(trace(at_once)).1.ambiguous, 1, "neither's turn");
+    let due = "0,web,m,9,,,429,0,,,s,,\n100,web,m,9,,,429,0,,,s,,\n600,web,m,9,,,500,0,,,s,,\n";
+    assert_eq!(arrivals(trace(due)).1.ambiguous, 1, "the turn of both");
+    let first = "0,web,m,9,,,429,0,,,s,,\n300,web,m,9,,,429,5000,,,s,,\n800,web,m,9,,,500,0,,,s,,\n";
+    assert_eq!(arrivals(trace(first)).1.ambiguous, 0, "the second has not even failed yet");
+    let late = "0,web,m,9,,,429,0,,,s,,\n300,web,m,9,,,429,9000,,,s,,\n9800,web,m,9,,,500,0,,,s,,\n";
+    assert_eq!(check(late, &[(0, 1, 9, None, Some(429)), (300, 2, 9, None, Some(500))]).ambiguous, 0, "the first would have come long before");
+}
+
 #[test]
 fn attempts_of_one_request_are_one_arrival_of_the_model_asked_for() {
     let log =

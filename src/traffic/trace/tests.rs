@@ -467,16 +467,15 @@ proptest! {
     }
 }
 
-/// Every bit of both files: a minute or two, for whoever changes the checks or polars.
+/// The two bits of every byte that make a number of Parquet's headers large: its highest digit, and whether more digits follow. The others, and the
+/// other file, are left to chance, above.
 #[test]
-#[ignore = "takes minutes"]
-fn no_damaged_bit_ends_the_process() {
-    for file in parquet_files() {
-        for bit in 0..file.len() * 8 {
-            let mut bytes = file.clone();
-            bytes[bit / 8] ^= 1 << (bit % 8);
-            let _ = read_text(&bytes, Options::default());
-        }
+fn no_number_made_large_ends_the_process() {
+    let [file, _] = parquet_files();
+    for (at, bit) in (0..file.len()).flat_map(|at| [(at, 0x40), (at, 0x80)]) {
+        let mut bytes = file.clone();
+        bytes[at] ^= bit;
+        let _ = read_text(&bytes, Options::default());
     }
 }
 
