@@ -83,8 +83,12 @@ impl CellResult {
 }
 
 impl Sweep {
-    /// The value of an axis in a cell, as TOML has it; `None` for the scenario's own.
+    /// The value of an axis in a cell, as people read it: a string without its quotes. `None` for the scenario's own.
     pub fn value<'a>(&'a self, cell: &Cell, axis: usize) -> Option<&'a str> {
-        cell.at[axis].map(|value| self.axes[axis].values[value].as_str())
+        cell.at[axis].map(|value| {
+            let text = self.axes[axis].values[value].as_str();
+            let inner = |quote: char| text.strip_prefix(quote)?.strip_suffix(quote).filter(|inner| !inner.contains(quote));
+            inner('"').or_else(|| inner('\'')).unwrap_or(text)
+        })
     }
 }

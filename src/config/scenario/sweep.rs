@@ -8,7 +8,7 @@ mod range;
 mod tests;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::rc::Rc;
 
 use crate::report::sweep::{Axis, Mode};
 
@@ -33,7 +33,7 @@ pub struct SweepSpec {
     /// How the axes are put together.
     pub mode: Mode,
     settings: Vec<Setting>,
-    base: Arc<Base>,
+    base: Rc<Base>,
 }
 
 /// What one axis changes.
@@ -204,7 +204,7 @@ impl SweepDraft {
             }
         }
         let base = Base { texts: diagnostics.without_problems(), ..base };
-        SweepSpec { axes: self.axes, mode: self.mode, settings: self.settings, base: Arc::new(base) }
+        SweepSpec { axes: self.axes, mode: self.mode, settings: self.settings, base: Rc::new(base) }
     }
 
     /// A variant that sets what is swept is like the others in every cell.

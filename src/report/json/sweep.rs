@@ -100,7 +100,7 @@ impl<'a> SweepJson<'a> {
 
 impl<'a> AxisJson<'a> {
     fn of(axis: &'a Axis) -> Self {
-        let values = axis.values.iter().map(|value| Text::from(value)).collect();
+        let values = axis.values.iter().map(Text::from).collect();
         Self { path: (&axis.path).into(), values, numbers: axis.numbers.clone(), log: axis.is_log }
     }
 

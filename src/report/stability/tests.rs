@@ -59,7 +59,7 @@ fn what_is_over_by_the_end_has_recovered() {
 /// Six per cent in the mean, but of batches that are 60 % more or 48 % less: the interval holds 0.
 #[test]
 fn what_may_be_noise_is_no_difference() {
-    let noisy = |second: u64| (if second / 26 % 2 == 0 { 160 } else { 52 }, 0, 0);
+    let noisy = |second: u64| (if (second / 26).is_multiple_of(2) { 160 } else { 52 }, 0, 0);
     let verdict = judged(900, noisy, |_| (100, 0, 0));
     let Metastable::Recovers(after) = verdict else { panic!("{verdict:?}") };
     assert!(after.more_attempts > 0.05 && after.interval.0 < 0.0, "{after:?}");

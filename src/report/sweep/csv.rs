@@ -28,7 +28,7 @@ const COLUMNS: [&str; 16] = [
 ];
 
 /// Writes the sweep. `variants` are the names of the report's variants, `reference` is the one that the others are held against in each cell.
-/// Values of an axis stand in the column of its path, as TOML has them; one that a cell does not change is empty. What is not known is empty.
+/// Values of an axis stand in the column of its path, strings without quotes; one that a cell does not change is empty. What is not known is empty.
 ///
 /// # Errors
 /// If `to` can't be written to.

@@ -59,13 +59,16 @@ fn grids(report: &Report, sweep: &Sweep, (down, across): (&Axis, &Axis)) -> Stri
     text
 }
 
+/// An axis with the values that make the least and the most of a bill, and these.
+type Bar<'a> = (&'a Axis, (usize, Money), (usize, Money));
+
 /// One axis at a time: the least and the most that each makes of the reference's bill, the widest first.
 fn tornado(report: &Report, sweep: &Sweep) -> String {
     let bills = |axis: usize| -> Vec<(usize, Money)> {
         let varied = sweep.cells.iter().filter_map(|cell| Some((cell.at.get(axis).copied().flatten()?, bill(cell, report.reference)?)));
         varied.collect()
     };
-    let mut bars: Vec<(&Axis, (usize, Money), (usize, Money))> = Vec::new();
+    let mut bars: Vec<Bar<'_>> = Vec::new();
     for (index, axis) in sweep.axes.iter().enumerate() {
         let bills = bills(index);
         if let (Some(least), Some(most)) = (bills.iter().min_by_key(|(_, bill)| *bill), bills.iter().max_by_key(|(_, bill)| *bill)) {
