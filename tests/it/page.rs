@@ -133,6 +133,36 @@ fn checkout() -> TempDir {
     home
 }
 
+/// The rows of the table under a figure.
+fn rows(page: &str, figure: &str) -> Vec<(String, String)> {
+    let html = scraper::Html::parse_document(page);
+    let select = |selector: &str| scraper::Selector::parse(selector).unwrap();
+    let text = |row: scraper::ElementRef, cell: &str| row.select(&select(cell)).flat_map(|cell| cell.text()).collect::<String>();
+    html.select(&select(&format!("#{figure} tbody tr"))).map(|row| (text(row, "th"), text(row, "td"))).collect()
+}
+
+#[test]
+fn what_a_variant_refuses_is_no_saving_of_any_cause() {
+    // By hand, in dollars: alice's three requests 0.00021 + 0.00021 + 0.000612, bob's two 0.0055 + 0.000255. The budget holds none of their worst cases.
+    let all = [("as configured", "0.00679"), ("no longer answered: what that had cost", "-0.00679"), ("nothing", "0.00000")];
+    let bobs = [("as configured", "0.00679"), ("no longer answered: what that had cost", "-0.00576"), ("nothing", "0.00103")];
+    for (clients, refusal, expected) in [
+        ("", "budget.global = { limit = \"0.00001 USD\", every = \"1d\" }", all),
+        ("[clients]\nsdk = \"openai\"\n", "budget.global = { limit = \"0.00001 USD\", every = \"1d\" }", all),
+        ("unknown_keys = \"add\"\n", "keys.bob = { budget = { limit = \"0.00001 USD\", every = \"1d\" } }", bobs),
+    ] {
+        let home = tempfile::tempdir().unwrap();
+        let (before, _) = cli::SCENARIO.split_once("[[variant]]\nname = \"all").unwrap();
+        let scenario = format!("{}[[variant]]\nname = \"nothing\"\nset = {{ {refusal} }}\n", before.replace("[world]", &format!("{clients}[world]")));
+        for (name, text) in [("five.csv", cli::TRACE), ("gateway.toml", cli::GATEWAY), ("scenario.toml", &scenario)] {
+            fs::write(home.path().join(name), text).unwrap();
+        }
+        let found = rows(&page(home.path(), "scenario.toml"), "waterfall-1");
+        let found: Vec<(&str, &str)> = found.iter().map(|(name, amount)| (name.as_str(), amount.as_str())).collect();
+        assert_eq!(found, expected, "{clients}{refusal}");
+    }
+}
+
 #[test]
 fn the_page_of_the_quickstart_can_be_read_on_any_screen() {
     check("scenarios/quickstart.toml", 7, checkout().path());
