@@ -114,7 +114,7 @@ fn run_prints_a_screen_and_keeps_a_report() {
     let mut files: Vec<String> =
         fs::read_dir(home.path().join("reports/five-requests")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     files.sort();
-    assert_eq!(files, ["report.json", "report.md", "series.csv", "series.parquet"]);
+    assert_eq!(files, ["index.html", "report.json", "report.md", "series.csv", "series.parquet"]);
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn the_same_run_gives_the_same_bytes_wherever_it_is_started() {
     for home in [&one, &two] {
         assert!(home.output(&["run", "scenario.toml", "--seeds", "2"]).status.success());
     }
-    for name in ["report.json", "report.md", "series.csv", "series.parquet"] {
+    for name in ["index.html", "report.json", "report.md", "series.csv", "series.parquet"] {
         assert_eq!(read(&one, name), read(&two, name), "{name}");
     }
 }

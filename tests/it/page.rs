@@ -8,6 +8,8 @@ use std::process::Command;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::cli;
+
 const BROWSERS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
 /// Puts the page into frames as wide as screens are, looks at it with every table open, and leaves what it saw as the text of the document.
@@ -131,6 +133,36 @@ fn checkout() -> TempDir {
     home
 }
 
+/// The rows of the table under a figure.
+fn rows(page: &str, figure: &str) -> Vec<(String, String)> {
+    let html = scraper::Html::parse_document(page);
+    let select = |selector: &str| scraper::Selector::parse(selector).unwrap();
+    let text = |row: scraper::ElementRef, cell: &str| row.select(&select(cell)).flat_map(|cell| cell.text()).collect::<String>();
+    html.select(&select(&format!("#{figure} tbody tr"))).map(|row| (text(row, "th"), text(row, "td"))).collect()
+}
+
+#[test]
+fn what_a_variant_refuses_is_no_saving_of_any_cause() {
+    // By hand, in dollars: alice's three requests 0.00021 + 0.00021 + 0.000612, bob's two 0.0055 + 0.000255. The budget holds none of their worst cases.
+    let all = [("as configured", "0.00679"), ("no longer answered: what that had cost", "-0.00679"), ("nothing", "0.00000")];
+    let bobs = [("as configured", "0.00679"), ("no longer answered: what that had cost", "-0.00576"), ("nothing", "0.00103")];
+    for (clients, refusal, expected) in [
+        ("", "budget.global = { limit = \"0.00001 USD\", every = \"1d\" }", all),
+        ("[clients]\nsdk = \"openai\"\n", "budget.global = { limit = \"0.00001 USD\", every = \"1d\" }", all),
+        ("unknown_keys = \"add\"\n", "keys.bob = { budget = { limit = \"0.00001 USD\", every = \"1d\" } }", bobs),
+    ] {
+        let home = tempfile::tempdir().unwrap();
+        let (before, _) = cli::SCENARIO.split_once("[[variant]]\nname = \"all").unwrap();
+        let scenario = format!("{}[[variant]]\nname = \"nothing\"\nset = {{ {refusal} }}\n", before.replace("[world]", &format!("{clients}[world]")));
+        for (name, text) in [("five.csv", cli::TRACE), ("gateway.toml", cli::GATEWAY), ("scenario.toml", &scenario)] {
+            fs::write(home.path().join(name), text).unwrap();
+        }
+        let found = rows(&page(home.path(), "scenario.toml"), "waterfall-1");
+        let found: Vec<(&str, &str)> = found.iter().map(|(name, amount)| (name.as_str(), amount.as_str())).collect();
+        assert_eq!(found, expected, "{clients}{refusal}");
+    }
+}
+
 #[test]
 fn the_page_of_the_quickstart_can_be_read_on_any_screen() {
     check("scenarios/quickstart.toml", 7, checkout().path());
@@ -139,12 +171,27 @@ fn the_page_of_the_quickstart_can_be_read_on_any_screen() {
 #[test]
 fn the_page_of_many_variants_with_long_names_and_seeds_can_be_read_on_any_screen() {
     let home = checkout();
-    let mut scenario = fs::read_to_string(home.path().join("scenarios/fallback_realistic.toml")).unwrap();
-    for number in 1..=7 {
+    let scenario = fs::read_to_string(home.path().join("scenarios/fallback_realistic.toml")).unwrap();
+    let mut scenario = scenario.replace("seeds = 3 ", "seeds = 2 ");
+    for number in 1..=6 {
         scenario.push_str(&format!(
             "[[variant]]\nname = \"at most {number} attempts for one request, and no more than that\"\nset = {{ attempts.per_request = {number} }}\n"
         ));
     }
     fs::write(home.path().join("scenarios/many.toml"), scenario).unwrap();
-    check("scenarios/many.toml", 14, home.path());
+    check("scenarios/many.toml", 13, home.path());
+}
+
+#[test]
+fn the_pages_of_sweeps_can_be_read_on_any_screen() {
+    let axes =
+        "'models.gpt-4o-mini.max_tokens' = [{ default = 50, cap = 60 }, { default = 100, cap = 200 }]\n'attempts.per_request' = [1, 2, 3, 4]\n";
+    for (mode, figures) in [("grid", 4), ("one-at-a-time", 4)] {
+        let home = tempfile::tempdir().unwrap();
+        let scenario = format!("{}\n[sweep]\nmode = \"{mode}\"\n{axes}", cli::SCENARIO);
+        for (name, text) in [("five.csv", cli::TRACE), ("gateway.toml", cli::GATEWAY), ("scenario.toml", &scenario)] {
+            fs::write(home.path().join(name), text).unwrap();
+        }
+        check("scenario.toml", figures, home.path());
+    }
 }

@@ -130,16 +130,21 @@ fn spend(page: &Page, steps: Steps, rows: Steps) -> Figure {
     let (limits, mut note) = limits(page, steps, highest);
     let end = seconds(steps.start(steps.count));
     let ticks = |most: usize| clock.ticks(begin, end, most);
-    let title = "Money spent so far".to_owned();
-    let across = Across { ends: (begin, end), title: clock.title(), ticks: &ticks };
-    let drawings = Chart { title: title.clone(), unit: Unit::Dollars, of: "dollars since the start", across, lines, limits }.render();
     let mut reading = "A call counts when it is closed.".to_owned();
     if has_band {
         reading.push_str(&format!(" The line is the mean of {} seeds, the band their least and most.", page.seeds()));
     }
+    if let [first, others @ ..] = &limits[..] {
+        // On a narrow screen there is no room for their names in the drawing.
+        let names = others.iter().fold(first.name.clone(), |names, limit| format!("{names}; {}", limit.name));
+        reading.push_str(&format!(" Dotted: what the {names} has allowed so far."));
+    }
     if page.entries.iter().any(|entry| entry.totals.causes.reserved != Money::ZERO) {
         note.push_str(" Capacity paid by the hour is spread evenly from the first request to the last.");
     }
+    let title = "Money spent so far".to_owned();
+    let across = Across { ends: (begin, end), title: clock.title(), ticks: &ticks };
+    let drawings = Chart { title: title.clone(), unit: Unit::Dollars, of: "dollars since the start", across, lines, limits }.render();
     let spends: Vec<Spend> = page.entries.iter().map(|entry| Spend::of(entry, rows)).collect();
     let decimals = decimals(highest);
     let mut table = Table::new("Dollars spent by the end of each step", page.columns("until"));
