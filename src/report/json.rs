@@ -6,6 +6,8 @@ mod replay;
 mod run;
 #[cfg(test)]
 mod schema;
+pub(super) mod stability;
+mod sweep;
 
 use std::borrow::Cow;
 
@@ -64,6 +66,9 @@ pub(super) struct ReportJson<'a> {
     /// What was drawn because the traffic lacks it.
     #[serde(skip_serializing_if = "Option::is_none")]
     imputed: Option<replay::ImputedJson>,
+    /// What a sweep found, beside the variants with the scenario's own values.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sweep: Option<sweep::SweepJson<'a>>,
     expectations: Vec<VerdictJson<'a>>,
 }
 
@@ -141,6 +146,8 @@ struct VariantJson<'a> {
     bill_at_ends_of_token_counts: Option<EndsJson>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     answered_by_other_model: Vec<CrossingJson<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stability: Option<stability::StabilityJson>,
     /// One for each seed.
     runs: Vec<run::RunJson<'a>>,
 }
@@ -244,6 +251,7 @@ impl<'a> ReportJson<'a> {
             baseline: report.baseline.as_ref().map(replay::BaselineJson::of),
             coverage: report.coverage.as_ref().map(replay::coverage),
             imputed: report.imputed.as_ref().map(replay::ImputedJson::of),
+            sweep: report.sweep.as_ref().map(sweep::SweepJson::of),
             expectations: report.expectations.iter().map(VerdictJson::of).collect(),
         }
     }
@@ -257,6 +265,7 @@ impl<'a> ReportJson<'a> {
         if variants.get(self.reference).is_none() || variants.iter().any(|variant| variant.runs.is_empty()) {
             return Err("a variant is missing, or has no runs".to_owned());
         }
+        let sweep = self.sweep.map(|sweep| sweep.read(variants.len())).transpose()?;
         Ok(Report {
             name: self.name.into_owned(),
             inputs: self.inputs.into_iter().map(InputJson::read).collect(),
@@ -272,7 +281,7 @@ impl<'a> ReportJson<'a> {
             baseline: self.baseline.map(replay::BaselineJson::read).transpose()?,
             coverage: self.coverage.map(replay::read_coverage),
             imputed: self.imputed.map(replay::ImputedJson::read),
-            sweep: None,
+            sweep,
             expectations: self.expectations.into_iter().map(VerdictJson::read).collect(),
         })
     }
@@ -348,6 +357,7 @@ impl<'a> VariantJson<'a> {
             worst_case_of_a_request,
             bill_at_ends_of_token_counts: variant.token_ends.as_ref().map(EndsJson::of),
             answered_by_other_model: variant.crossings.iter().map(CrossingJson::of).collect(),
+            stability: variant.stability.as_ref().map(stability::StabilityJson::of),
             runs: variant.runs.iter().map(|run| run::RunJson::of(run, &variant.names)).collect(),
         }
     }
@@ -366,7 +376,8 @@ impl<'a> VariantJson<'a> {
         });
         let crossings = self.answered_by_other_model.into_iter().map(CrossingJson::read).collect();
         let token_ends = self.bill_at_ends_of_token_counts.map(EndsJson::read);
-        Ok(Variant { name, names, worst_case, crossings, token_ends, stability: None, runs })
+        let stability = self.stability.map(stability::StabilityJson::read).transpose()?;
+        Ok(Variant { name, names, worst_case, crossings, token_ends, stability, runs })
     }
 }
 

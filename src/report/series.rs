@@ -35,7 +35,8 @@ pub struct Bucket {
     pub fallbacks: u64,
     /// Calls that ended with a 429.
     pub rate_limited: u64,
-    /// Calls that were turned away for want of capacity, by a limiter or a full queue, by the time when they were made.
+    /// Calls that were turned away for want of capacity: by a limiter or a full queue, by the time when they were made, or given up while they waited
+    /// for a place, by that time.
     pub turned_away: u64,
     /// How long calls were told to wait for a place of their provider, in milliseconds, by the time when they were made.
     pub waits_ms: u64,

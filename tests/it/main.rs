@@ -14,5 +14,7 @@ mod readme;
 mod realistic;
 mod recovery;
 mod replay;
+mod stability;
+mod sweep;
 mod tidy;
 mod traffic;

@@ -4,7 +4,7 @@ use super::Open;
 use crate::gateway::id::RequestId;
 use crate::gateway::journal::{CallClosed, Ended, Fact, Journal, Outcome};
 use crate::gateway::plan::Plan;
-use crate::gateway::time::Time;
+use crate::gateway::time::{Span, Time};
 use crate::sim::fate::End;
 use crate::sim::observe::{Bill, Context, Observer, Totals};
 use crate::sim::upstream::Upstream;
@@ -37,6 +37,9 @@ impl<O: Observer> Journal for Listener<'_, '_, O> {
             Fact::CallClosed(closed) => {
                 let about = self.about.as_mut().expect("calls are closed in steps");
                 let bill = about.close(now, closed);
+                if about.has_waited_in_vain(now) {
+                    self.observer.short_of_capacity(now, true, Span::ZERO);
+                }
                 self.totals.calls_closed += 1;
                 self.totals.ledger += closed.amount;
                 self.totals.billed += bill.cost;
@@ -58,6 +61,11 @@ impl<O: Observer> Journal for Listener<'_, '_, O> {
 }
 
 impl About<'_> {
+    /// Whether the open call, which is being closed, still waits for a place.
+    fn has_waited_in_vain(&self, now: Time) -> bool {
+        self.open.is_some_and(|open| !open.has_ended && open.fate.begins_at > now)
+    }
+
     /// The world's bill of the open call, which ends now if it has not ended by itself.
     fn close(&mut self, now: Time, closed: &CallClosed) -> Bill {
         let open = self.open.filter(|open| open.call.call == closed.call && !self.has_closed).expect("only the open call is closed, once");
