@@ -17,7 +17,8 @@ use crate::sim::world::{Counted, DeploymentWorld, Limiter, ProviderLimit, RetryA
 
 /// The longest time that anything in these variants remembers, of what their runs made use of.
 pub fn longest(simulated: &[Variant], reported: &[report::Variant]) -> Span {
-    simulated.iter().zip(reported).map(|(variant, reported)| longest_of(variant, &reported.merged())).max().unwrap_or_default()
+    let runs = simulated.iter().zip(reported).flat_map(|(variant, reported)| reported.runs.iter().map(move |run| (variant, &run.totals)));
+    runs.map(|(variant, totals)| longest_of(variant, totals)).max().unwrap_or_default()
 }
 
 /// The times in which incidents happen that a scenario states, for traffic from `start` to `end`; in order, without overlaps. What lasts all the time is

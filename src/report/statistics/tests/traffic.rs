@@ -16,9 +16,13 @@ const DRAWS: u32 = 99;
 /// A gateway before a busy provider. Traffic comes in waves; the variant has a response cache that hits the more often the more came within its ttl, and
 /// retries what was turned away as long as it is remembered. Both last for `MEMORY` buckets.
 fn stateful(experiment: u32, buckets: usize) -> Vec<Pair> {
+    in_waves(experiment, buckets, MEMORY as f64 / 2.0)
+}
+
+fn in_waves(experiment: u32, buckets: usize, length: f64) -> Vec<Pair> {
     let mut noise = Noise::new(3, experiment);
     let warm_up = 2 * MEMORY;
-    let volume: Vec<f64> = noise.alike(MEMORY as f64 / 2.0, warm_up + buckets).into_iter().map(|wave| (0.4 * wave - 0.08).exp()).collect();
+    let volume: Vec<f64> = noise.alike(length, warm_up + buckets).into_iter().map(|wave| (0.4 * wave - 0.08).exp()).collect();
     let pair = |now: usize| {
         let remembered = &volume[now + 1 - MEMORY..=now];
         let recent = remembered.iter().sum::<f64>() / MEMORY as f64;
@@ -28,6 +32,19 @@ fn stateful(experiment: u32, buckets: usize) -> Vec<Pair> {
         Pair { reference, difference: 0.05 * turned_away - saved }
     };
     (warm_up..warm_up + buckets).map(pair).collect()
+}
+
+/// A queue that builds up in rare rushes, a few a day, and is worked off by half in each bucket; what the variant pays more is in the queue.
+fn in_rushes(experiment: u32, buckets: usize) -> Vec<Pair> {
+    let mut noise = Noise::new(5, experiment);
+    let mut queue = 0.0;
+    let volume = noise.alike(MEMORY as f64 / 3.0, 2 * MEMORY + buckets);
+    let pairs = volume.into_iter().map(|wave| {
+        let volume = (0.5 * wave).exp();
+        queue = (volume + 0.5 * queue - 1.35).max(0.0);
+        Pair { reference: volume * (1.0 + 0.05 * noise.normal()), difference: 0.8 * queue * (1.0 + 0.1 * noise.normal()) }
+    });
+    pairs.collect::<Vec<_>>().split_off(2 * MEMORY)
 }
 
 /// The blocks of one seed.
@@ -59,6 +76,25 @@ fn other_days_are_covered_where_traffic_comes_in_waves_and_the_gateway_remembers
             (relative(&buckets, Pair::default()) - truth).abs() <= half_width
         };
         holds_what_it_claims(&format!("traffic, {blocks} blocks: hold the truth"), is_covered);
+    }
+}
+
+/// What is hard on blocks that are few: the traffic's own waves last as long as they, or the difference comes in rare rushes. `docs/statistics.md` says
+/// how much that costs.
+#[test]
+fn rougher_traffic_costs_a_few_points() {
+    type Traffic = fn(u32, usize) -> Vec<Pair>;
+    let as_long_as_blocks: Traffic = |experiment, buckets| in_waves(experiment, buckets, MEMORY as f64);
+    for (what, traffic) in [("waves as long as a block", as_long_as_blocks), ("rare rushes", in_rushes)] {
+        let mean = truth(traffic);
+        let truth = mean.difference / mean.reference;
+        let is_covered = |experiment| {
+            let buckets = traffic(experiment, 20 * MEMORY);
+            let half_width = blocks_of(&buckets, Pair::default(), MEMORY, DRAWS).unwrap().half_width(ALPHA);
+            (relative(&buckets, Pair::default()) - truth).abs() <= half_width
+        };
+        let share = per_cent(&format!("traffic, 20 blocks, {what}: hold the truth"), is_covered);
+        assert!(share >= 90.0, "{what}: {share} %");
     }
 }
 
