@@ -34,7 +34,7 @@ pub struct Arguments {
 pub enum Command {
     /// Price the variants of a scenario on its traffic
     Run(RunArguments),
-    /// Compare reports, scenarios or gateway configs: what changes, how sure that is, is it too much
+    /// Compare reports, scenarios or gateway configs, and hold them to thresholds
     Compare(CompareArguments),
     /// Tell why one request cost what it cost, call by call
     Explain(ExplainArguments),

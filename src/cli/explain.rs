@@ -3,7 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::args::ExplainArguments;
+use serde::Serialize;
+
+use super::args::{ExplainArguments, Format};
 use super::{Exit, Failure, Printer, reports};
 use crate::report::numbers::count;
 use crate::report::requests::file::{CALLS, REQUESTS, read};
@@ -21,13 +23,28 @@ pub fn explain(arguments: &ExplainArguments, printer: &mut Printer) -> Result<Ex
     }
     let (requests, calls) = files(&arguments.report)?;
     let is_meant = |variant: &str| arguments.variant.as_ref().is_none_or(|meant| meant == variant);
-    let text = match (&arguments.id, arguments.worst) {
-        (_, Some(most)) => worst(&requests, most as usize, &is_meant)?,
+    let told = match (&arguments.id, arguments.worst) {
+        (_, Some(most)) => worst(&requests, most as usize, &is_meant)?.into_iter().map(|request| Story { request, calls: None }).collect(),
         (Some(id), None) => one(&report, id, (&requests, &calls), &is_meant)?,
         (None, None) => return Err(Failure::usage("which request? its number, or --worst 10")),
     };
+    let text = match arguments.format {
+        Format::Json => serde_json::to_string_pretty(&told).map_err(Failure::internal)? + "\n",
+        Format::Text if arguments.worst.is_some() => words::worst(&told.into_iter().map(|story| story.request).collect::<Vec<_>>()),
+        Format::Text => {
+            told.iter().map(|story| words::story(&story.request, story.calls.as_deref().unwrap_or_default())).collect::<Vec<_>>().join("\n")
+        }
+    };
     printer.result(&text)?;
     Ok(Exit::Pass)
+}
+
+/// What is told of a request.
+#[derive(Serialize)]
+struct Story {
+    request: RequestRow,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    calls: Option<Vec<CallRow>>,
 }
 
 /// The files of a report's requests and calls.
@@ -44,7 +61,7 @@ pub(super) fn files(report: &Path) -> Result<(PathBuf, PathBuf), Failure> {
     Err(Failure::usage(format!("{why}\nhint: run its scenario again with `gwsim run SCENARIO --requests`")))
 }
 
-fn worst(requests: &Path, most: usize, is_meant: &dyn Fn(&str) -> bool) -> Result<String, Failure> {
+fn worst(requests: &Path, most: usize, is_meant: &dyn Fn(&str) -> bool) -> Result<Vec<RequestRow>, Failure> {
     let mut found: Vec<RequestRow> = Vec::new();
     let seen = read(requests, |mut rows: Vec<RequestRow>| {
         rows.retain(|row| is_meant(&row.variant));
@@ -55,10 +72,10 @@ fn worst(requests: &Path, most: usize, is_meant: &dyn Fn(&str) -> bool) -> Resul
         true
     });
     seen.map_err(|error| Failure::usage(format!("{}: {error}", requests.display())))?;
-    if found.is_empty() { Err(Failure::usage("the report has no requests")) } else { Ok(words::worst(&found)) }
+    if found.is_empty() { Err(Failure::usage("the report has no requests")) } else { Ok(found) }
 }
 
-fn one(report: &Report, id: &str, (requests, calls): (&Path, &Path), is_meant: &dyn Fn(&str) -> bool) -> Result<String, Failure> {
+fn one(report: &Report, id: &str, (requests, calls): (&Path, &Path), is_meant: &dyn Fn(&str) -> bool) -> Result<Vec<Story>, Failure> {
     let wrong = || Failure::usage(format!("`{id}` is no request\nhint: its number in the traffic, from 1: 17, or 17.1 for its client's first retry"));
     let name = RequestName::parse(id).ok_or_else(wrong)?;
     let unreadable = |error: polars::error::PolarsError| Failure::usage(format!("{}: {error}", requests.display()));
@@ -81,9 +98,9 @@ fn one(report: &Report, id: &str, (requests, calls): (&Path, &Path), is_meant: &
     read(calls, look).map_err(unreadable)?;
     let order = |variant: &str| report.variants.iter().position(|known| known.name == variant);
     found.sort_by_key(|row| order(&row.variant));
-    let stories = found.iter().map(|request| {
-        let calls: Vec<CallRow> = made.iter().filter(|call| call.variant == request.variant).cloned().collect();
-        words::story(request, &calls)
-    });
-    Ok(stories.collect::<Vec<_>>().join("\n"))
+    let story = |request: RequestRow| {
+        let calls = made.iter().filter(|call| call.variant == request.variant).cloned().collect();
+        Story { request, calls: Some(calls) }
+    };
+    Ok(found.into_iter().map(story).collect())
 }

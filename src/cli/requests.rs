@@ -15,7 +15,7 @@ use crate::gateway::time::Time;
 use crate::report::Report;
 use crate::report::fold::Billed;
 use crate::report::requests::file::{CALLS, Files, REQUESTS};
-use crate::report::requests::recorder::Recorder;
+use crate::report::requests::recorder::{Recorder, is_first_try};
 use crate::sim::experiment::{self, Experiment};
 use crate::sim::observe::{Bill, Context, Observer};
 
@@ -80,7 +80,7 @@ impl Observer for Scribe<'_> {
 
     fn arrived(&mut self, _: Time, context: &Context) {
         // By the traffic's own requests, so that all variants are at the same stretch of it.
-        if context.id.0 >> 48 == 0 {
+        if is_first_try(context.id) {
             self.first_tries += 1;
             if self.first_tries.is_multiple_of(STRETCH) {
                 self.files.push(self.index, self.recorder.take());

@@ -54,7 +54,6 @@ pub fn read(path: &Path) -> Result<Report, ReadError> {
     let json: ReportJson<'_> = serde_json::from_str(&text).map_err(|error| not_a_report(error.to_string()))?;
     let mut series = read_series(&path.with_file_name("series.parquet"))?;
     let missing = |variant: &str, seed| format!("series.parquet beside it lacks variant `{variant}` under seed {seed}");
-    // A run without a request has no row.
     let mut of_run = |variant: &str, seed: u64| series.remove(&(variant.to_owned(), seed)).ok_or_else(|| missing(variant, seed));
     json.read(&mut of_run).map_err(not_a_report)
 }

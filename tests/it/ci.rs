@@ -34,7 +34,7 @@ fn checkout() -> tempfile::TempDir {
         let text = readme[start..].split("```").next().unwrap();
         fs::write(home.path().join(name), text).unwrap();
     }
-    let before = fs::read_to_string(home.path().join("gateway.toml")).unwrap().replace("max_price_ratio = 2 ", "max_price_ratio = 2.5 ");
+    let before = fs::read_to_string(home.path().join("gateway.toml")).unwrap().replace("alert_share = 0.05", "alert_share = 0.04");
     fs::write(home.path().join("before.toml"), before).unwrap();
     home
 }

@@ -88,6 +88,15 @@ fn reports_are_compared_from_their_files_and_scenarios_are_run() {
 }
 
 #[test]
+fn the_same_rows_in_another_format_are_the_same_traffic() {
+    let home = home();
+    assert!(home.output(&["trace", "convert", "five.csv", "five.parquet"]).status.success());
+    home.write("parquet.toml", SCENARIO.replace("five requests", "parquet").replace("five.csv", "five.parquet"));
+    let text = home.gwsim(&["compare", "scenario.toml", "parquet.toml", "--seeds", "2", "--max-increase", "0%"]);
+    assert!(text.starts_with("exit 0\n") && text.matches("identical").count() >= 2, "{text}");
+}
+
+#[test]
 fn thresholds_pass_fail_and_stay_open() {
     let home = home();
     let compare = |more: &[&str]| verdict(&home, &[&["compare", "gateway.toml", "new.toml", "--traffic", "scenario.toml"][..], more].concat());

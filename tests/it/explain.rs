@@ -85,6 +85,10 @@ fn a_request_is_explained_in_every_variant() {
     5        all on gpt-4o   $0.0102      1   served  gpt-4o-mini  gpt-4o-mini  alice        0
     3        all on gpt-4o  $0.00550      1   served       gpt-4o       gpt-4o    bob        0
     ");
+    let json = home.output(&["explain", "reports/five-requests", "3", "--variant", "as configured", "--format", "json"]).stdout;
+    let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    // 2,000 x 2.50 + 50 x 10 micro-dollars.
+    assert_eq!((&json[0]["request"]["cost_picousd"], &json[0]["calls"][0]["cost_picousd"]), (&5_500_000_000_u64.into(), &5_500_000_000_u64.into()));
     assert_snapshot!(home.gwsim(&["explain", "reports/five-requests", "6"]), @r"
     exit 2
     ----- stderr

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use super::Format;
+
 /// How a comparison is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum CompareFormat {
@@ -94,9 +96,9 @@ pub struct CompareArguments {
 /// `gwsim explain`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Tells what the gateway did with a request of a run, call by call: why, after what wait, at what cost.
-A request is named by its number in the traffic, from 1; 17.1 is the first retry by the client of
-request 17. The report has to be made with --requests.
+Tells what the gateway did with a request, call by call: why, after what wait, at what cost. A
+request is named by its number in the traffic, from 1; 17.1 is the first retry of request 17 by its
+client. The report has to be made with --requests.
 
 Examples:
   gwsim run scenarios/quickstart.toml --requests
@@ -114,6 +116,9 @@ pub struct ExplainArguments {
     /// In which variant [default: every one]
     #[arg(long, value_name = "NAME")]
     pub variant: Option<String>,
+    /// How the result is printed; amounts in JSON are picodollars
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
 }
 
 /// `gwsim export`.
@@ -135,7 +140,7 @@ pub enum FocusPeriod {
 /// `gwsim export focus`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Writes the 21 mandatory columns of FOCUS 1.2, some more, and x_ columns for key, team, variant, cause
+Writes the 21 mandatory columns of FOCUS 1.2, some more, and x_ ones for key, team, variant, cause
 and position. A SKU is a class of tokens of a model; the rows sum to the variant's bill under the
 first seed, to the picodollar. The report has to be made with --requests.
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::file::Chunk;
 use super::owners::Owners;
-use super::{CallRow, RequestRow, team_of};
+use super::{CallRow, RequestName, RequestRow, team_of};
 use crate::gateway::id::{KeyId, Map, RequestId};
 use crate::gateway::in_flight::Event;
 use crate::gateway::journal::{CallClosed, Certainty, Denial, Ended, Fact, Outcome, Position, Skip};
@@ -21,6 +21,16 @@ use crate::report::numbers::latency;
 
 /// Bits of a request's number that say which row of the traffic it is; those above count its client's retries.
 const ROW_BITS: u32 = 48;
+
+/// Whether a request is what the traffic has, and no retry of it by its client.
+pub fn is_first_try(RequestId(id): RequestId) -> bool {
+    id >> ROW_BITS == 0
+}
+
+/// The row of the traffic, from 1, and the retry that a request is.
+fn named(RequestId(id): RequestId) -> RequestName {
+    RequestName { row: (id & ((1 << ROW_BITS) - 1)) + 1, retry: id >> ROW_BITS }
+}
 
 /// Takes down one variant's run.
 #[derive(Debug)]
@@ -86,7 +96,7 @@ impl Recorder {
             }
             Fact::CacheHit { saved } => open.row.cache_saved_picousd = *saved,
             Fact::Followed { leader } => {
-                open.notes.push(format!("waited for the answer to the identical request {}", (leader.0 & ((1 << ROW_BITS) - 1)) + 1));
+                open.notes.push(format!("waited for the answer to the identical request {}", named(*leader)));
             }
             Fact::Queued { limit } => open.notes.push(format!("waited in the queue of {}", self.owners.limit(open.request.key, *limit))),
             Fact::Skipped { model, deployment, reason } => {
@@ -160,12 +170,12 @@ impl Recorder {
     }
 
     fn arrived(&mut self, now: Time, request: &Request) {
-        let id = request.id.0;
+        let name = named(request.id);
         let key = self.directory.keys.names().get(request.key.index()).cloned().unwrap_or_default();
         let row = RequestRow {
             variant: self.variant.clone(),
-            request: (id & ((1 << ROW_BITS) - 1)) + 1,
-            retry: id >> ROW_BITS,
+            request: name.row,
+            retry: name.retry,
             arrived_ns: now.0,
             team: team_of(&self.directory, &key),
             key,
@@ -185,7 +195,7 @@ impl Recorder {
             last_at: now,
             called: None,
         };
-        self.open.insert(id, open);
+        self.open.insert(request.id.0, open);
     }
 
     fn answered(&mut self, now: Time, id: u64, outcome: &Outcome) {
