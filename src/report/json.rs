@@ -5,7 +5,7 @@ mod replay;
 mod run;
 #[cfg(test)]
 mod schema;
-mod stability;
+pub(super) mod stability;
 mod sweep;
 
 use std::borrow::Cow;

@@ -3,6 +3,8 @@
 //! What the verdicts mean to a reader is told in `docs/experiments.md`.
 
 mod saturation;
+#[cfg(test)]
+mod tests;
 mod trigger;
 
 pub use self::saturation::saturated;

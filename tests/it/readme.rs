@@ -96,7 +96,7 @@ fn every_block_is_true() {
             other => panic!("README.md:{line}: a block of `{other}` that nobody checks"),
         }
     }
-    let names = ["gateway.toml", "scenario.toml", "clients.toml", "contract.toml", "providers.toml", "made-up.toml"];
+    let names = ["gateway.toml", "scenario.toml", "clients.toml", "contract.toml", "providers.toml", "made-up.toml", "sweep.toml"];
     let expected = names.map(str::to_owned).to_vec();
     assert_eq!((configurations, outputs), (expected, 2));
 }

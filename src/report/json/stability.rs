@@ -150,6 +150,13 @@ impl AftermathJson {
     }
 }
 
+/// What is left of verdicts that are written and read again.
+#[cfg(test)]
+pub(in crate::report) fn again(stability: &Stability) -> Stability {
+    let text = serde_json::to_string(&StabilityJson::of(stability)).expect("it can be written");
+    serde_json::from_str::<StabilityJson>(&text).expect("it can be read").read().expect("it is complete")
+}
+
 /// Rounded to six decimals: no more is known, and what is read again is the same number.
 fn millionths(number: f64) -> f64 {
     (number * 1e6).round() / 1e6

@@ -138,3 +138,34 @@ impl ResultJson {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gateway::money::Money;
+
+    #[test]
+    fn a_sweep_survives_report_json() {
+        let result = CellResult {
+            bills: vec![Money(3_710_000_000), Money(-1)],
+            answered: (5, 7),
+            p95: Some(Span(1_234_567)),
+            other_model: 1,
+            rate_limited: 2,
+            attempts: 9,
+            requests: 7,
+        };
+        let axes = vec![
+            Axis { path: "cache.ttl".into(), values: vec!["\"0s\"".into(), "\"1m\"".into()], numbers: Some(vec![0.0, 60.0]), is_log: false },
+            Axis { path: "stream.on_disconnect".into(), values: vec!["\"drain\"".into()], numbers: None, is_log: true },
+        ];
+        let cells = vec![Cell { at: vec![None, None], variants: vec![result.clone()] }, Cell { at: vec![Some(1), Some(0)], variants: vec![result] }];
+        let sweep = Sweep { axes, mode: Mode::OneAtATime, cells, seeds: vec![1, 2] };
+        let again = |sweep: &Sweep, variants| {
+            let text = serde_json::to_string(&SweepJson::of(sweep)).unwrap();
+            serde_json::from_str::<SweepJson<'_>>(&text).unwrap().read(variants)
+        };
+        assert_eq!(again(&sweep, 1), Ok(sweep.clone()));
+        assert!(again(&sweep, 2).is_err(), "a report with two variants has two results in a cell");
+    }
+}
