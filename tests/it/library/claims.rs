@@ -94,7 +94,7 @@ fn table(reports: &BTreeMap<String, Value>) -> String {
     let [plain, minutes, kept] = &variants("prompt_cache")[..] else { panic!("three variants") };
     row(
         "prompt_cache",
-        "prompt caching saves",
+        "",
         format!("{} where it is kept for an hour, {} where for five minutes", change(kept, plain), change(minutes, plain)),
         "the next turn comes after ten minutes: what was written for five, at 1.25 times the price, nobody reads",
     );
