@@ -20,7 +20,8 @@ Examples:
   gwsim trace info traces/quickstart.csv.gz
 
 Exit codes: 0 pass, 1 internal, 2 usage or config, 3 an expectation or threshold failed,
-4 inconclusive, 5 incomplete data or data that can't be compared. Results go to stdout, everything else to stderr.")]
+4 inconclusive, 5 incomplete data or data that can't be compared. Results go to stdout, everything
+else to stderr.")]
 pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
@@ -66,9 +67,10 @@ pub enum Format {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Replays the scenario's traffic through every variant, prints what each costs and why, and writes
-report.json, report.md, series.csv and series.parquet to DIR/NAME/, NAME being the scenario's name;
-with a sweep, sweep.csv too. Cells of a sweep run side by side over traffic that is read once for as many
-as half of the free memory holds: 0.3 MB a run, and 192 bytes for each answer its cache can hold.
+report.json, report.md, series.csv and series.parquet to DIR/NAME/, NAME being the scenario's
+name; with a sweep, sweep.csv too. Cells of a sweep run side by side over traffic that is read
+once for as many as half of the free memory holds: 0.3 MB a run, and 192 bytes for each answer its
+cache can hold.
 
 Examples:
   gwsim run scenarios/quickstart.toml
