@@ -22,7 +22,8 @@ Examples:
   gwsim trace info traces/quickstart.csv.gz
 
 Exit codes: 0 pass, 1 internal, 2 usage or config, 3 an expectation or threshold failed,
-4 inconclusive, 5 incomplete data or data that can't be compared. Results go to stdout, everything else to stderr.")]
+4 inconclusive, 5 incomplete data or data that can't be compared. Results go to stdout, everything
+else to stderr.")]
 pub struct Arguments {
     /// What to do.
     #[command(subcommand)]

@@ -9,8 +9,7 @@ use super::simulate::{Job, simulate};
 use super::{Exit, Failure, Printer, reports};
 use crate::config::{self, Options};
 use crate::price::money_from_usd;
-use crate::report::change::{Change, changes};
-use crate::report::compare::{self, Refusal, Side, foundations, side_by_side};
+use crate::report::compare::{self, Group, Refusal, Side, foundations, side_by_side};
 use crate::report::period::{self, Period, periods};
 use crate::report::threshold::{Finding, Judged, Thresholds};
 use crate::report::{Report, markdown, read, table, trust};
@@ -32,33 +31,26 @@ pub fn compare(arguments: &CompareArguments, printer: &mut Printer) -> Result<Ex
     if let (Some((_, Some(period))), Some(first)) = (thresholds.cost_max, together.first()) {
         speaks_of(period, first)?;
     }
-    let judged: Vec<(Report, Vec<Option<Change>>, Vec<Judged>)> = together
-        .into_iter()
-        .map(|report| {
-            let changes = changes(&report);
-            let judged = thresholds.judge(&report, &changes);
-            (report, changes, judged)
-        })
-        .collect();
-    let exit = exit(judged.iter().flat_map(|(.., judged)| judged), arguments.warn_only);
+    let groups: Vec<Group> = together.into_iter().map(|report| Group::of(report, &thresholds)).collect();
+    let exit = exit(groups.iter().flat_map(|group| &group.judged), arguments.warn_only);
     let differing = foundations(&sides);
     let text = match arguments.format {
-        CompareFormat::Text => text(&judged, &differing, &sides),
-        CompareFormat::Markdown => page(&judged, &differing),
-        CompareFormat::Json => compare::json(&judged, &differing, exit.code()).map_err(Failure::internal)?,
+        CompareFormat::Text => text(&groups, &differing, &sides),
+        CompareFormat::Markdown => page(&groups, &differing),
+        CompareFormat::Json => compare::json(&groups, &differing, exit.code()).map_err(Failure::internal)?,
     };
     printer.result(&text)?;
-    verdict(&judged, arguments.warn_only, printer);
+    verdict(&groups, arguments.warn_only, printer);
     Ok(exit)
 }
 
-fn text(judged: &[(Report, Vec<Option<Change>>, Vec<Judged>)], differing: &[String], sides: &[Side]) -> String {
+fn text(groups: &[Group], differing: &[String], sides: &[Side]) -> String {
     let mut text = String::new();
-    for (report, ..) in judged {
+    for group in groups {
         if !text.is_empty() {
             text.push('\n');
         }
-        text.push_str(&table::comparison(report));
+        text.push_str(&table::comparison(&group.report));
     }
     text.push('\n');
     for line in differing {
@@ -71,18 +63,18 @@ fn text(judged: &[(Report, Vec<Option<Change>>, Vec<Judged>)], differing: &[Stri
 }
 
 /// As a comment on a pull request; the first line lets a bot find it again.
-fn page(judged: &[(Report, Vec<Option<Change>>, Vec<Judged>)], differing: &[String]) -> String {
+fn page(groups: &[Group], differing: &[String]) -> String {
     let mut text = "<!-- gwsim compare -->\n".to_owned();
-    for (report, _, judged) in judged {
-        text.push_str(&markdown::comparison(report, judged));
+    for group in groups {
+        text.push_str(&markdown::comparison(&group.report, &group.judged));
         text.push('\n');
     }
     text.push_str(&markdown::notes("Rests on something else", differing));
     text
 }
 
-fn verdict(judged: &[(Report, Vec<Option<Change>>, Vec<Judged>)], warn_only: bool, printer: &Printer) {
-    for line in judged.iter().flat_map(|(.., judged)| judged) {
+fn verdict(groups: &[Group], warn_only: bool, printer: &Printer) {
+    for line in groups.iter().flat_map(|group| &group.judged) {
         let label = match line.finding {
             Finding::Within => "pass: ",
             _ if warn_only => "warning: ",

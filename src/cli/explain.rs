@@ -24,7 +24,10 @@ pub fn explain(arguments: &ExplainArguments, printer: &mut Printer) -> Result<Ex
     let (requests, calls) = files(&arguments.report)?;
     let is_meant = |variant: &str| arguments.variant.as_ref().is_none_or(|meant| meant == variant);
     let told = match (&arguments.id, arguments.worst) {
-        (_, Some(most)) => worst(&requests, most as usize, &is_meant)?.into_iter().map(|request| Story { request, calls: None }).collect(),
+        (_, Some(most)) => worst(&requests, most as usize, arguments.variant.as_ref().unwrap_or(&report.variants[report.reference].name))?
+            .into_iter()
+            .map(|request| Story { request, calls: None })
+            .collect(),
         (Some(id), None) => one(&report, id, (&requests, &calls), &is_meant)?,
         (None, None) => return Err(Failure::usage("which request? its number, or --worst 10")),
     };
@@ -61,13 +64,13 @@ pub(super) fn files(report: &Path) -> Result<(PathBuf, PathBuf), Failure> {
     Err(Failure::usage(format!("{why}\nhint: run its scenario again with `gwsim run SCENARIO --requests`")))
 }
 
-fn worst(requests: &Path, most: usize, is_meant: &dyn Fn(&str) -> bool) -> Result<Vec<RequestRow>, Failure> {
+fn worst(requests: &Path, most: usize, variant: &str) -> Result<Vec<RequestRow>, Failure> {
     let mut found: Vec<RequestRow> = Vec::new();
     let seen = read(requests, |mut rows: Vec<RequestRow>| {
-        rows.retain(|row| is_meant(&row.variant));
+        rows.retain(|row| row.variant == variant);
         found.append(&mut rows);
         // Equal ones in the order of the traffic, so that a tie has one answer.
-        found.sort_by(|a, b| b.cost_picousd.cmp(&a.cost_picousd).then_with(|| (a.name(), &a.variant).cmp(&(b.name(), &b.variant))));
+        found.sort_by(|a, b| b.cost_picousd.cmp(&a.cost_picousd).then_with(|| a.name().cmp(&b.name())));
         found.truncate(most);
         true
     });

@@ -5,7 +5,9 @@ mod json;
 
 pub use json::json;
 
+use super::change::{Change, changes};
 use super::numbers::count;
+use super::threshold::{Judged, Thresholds};
 use super::totals::{Demand, Supply};
 use super::{Report, Run, Variant, trust};
 use crate::gateway::time::Time;
@@ -19,6 +21,26 @@ pub struct Side {
     pub report: Report,
     /// The variant that was chosen; all of them if none was.
     pub variant: Option<String>,
+}
+
+/// Variants that belong together, how they differ, and whether that is within what was asked for.
+#[derive(Debug, Clone)]
+pub struct Group {
+    /// Their report.
+    pub report: Report,
+    /// One for each variant, `None` at the reference.
+    pub changes: Vec<Option<Change>>,
+    /// One for each variant but the reference and threshold.
+    pub judged: Vec<Judged>,
+}
+
+impl Group {
+    /// Holds the variants of a report against thresholds.
+    pub fn of(report: Report, thresholds: &Thresholds) -> Self {
+        let changes = changes(&report);
+        let judged = thresholds.judge(&report, &changes);
+        Self { report, changes, judged }
+    }
 }
 
 /// Why reports are not compared.

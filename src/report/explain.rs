@@ -27,12 +27,15 @@ pub fn story(request: &RequestRow, calls: &[CallRow]) -> String {
     text
 }
 
-/// The dearest requests, the dearest first.
+/// The dearest requests of one variant, the dearest first.
 pub fn worst(requests: &[RequestRow]) -> String {
-    let mut table = Lines::new("request", ["variant", "$", "calls", "outcome", "answered by", "asked for", "key", "latency"].into_iter());
+    let mut text = String::new();
+    if let Some(first) = requests.first() {
+        note(&mut text, "", &format!("The dearest requests in `{}`:", first.variant));
+    }
+    let mut table = Lines::new("request", ["$", "calls", "outcome", "answered by", "asked for", "key", "latency"].into_iter());
     for request in requests {
         let cells = [
-            request.variant.clone(),
             usd(request.cost_picousd),
             count(request.calls),
             request.outcome.clone(),
@@ -43,7 +46,7 @@ pub fn worst(requests: &[RequestRow]) -> String {
         ];
         table.add(&request.name().to_string(), cells.into_iter());
     }
-    table.render()
+    text + &table.render()
 }
 
 /// Adds what happened so long after the arrival, or at the same time as what was told before.

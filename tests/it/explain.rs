@@ -81,9 +81,10 @@ fn a_request_is_explained_in_every_variant() {
     assert_snapshot!(home.gwsim(&["explain", "reports/five-requests", "--worst", "2"]), @r"
     exit 0
     ----- stdout
-    request        variant         $  calls  outcome  answered by    asked for    key  latency
-    5        all on gpt-4o   $0.0102      1   served  gpt-4o-mini  gpt-4o-mini  alice        0
-    3        all on gpt-4o  $0.00550      1   served       gpt-4o       gpt-4o    bob        0
+    The dearest requests in `as configured`:
+    request          $  calls  outcome  answered by    asked for    key  latency
+    3         $0.00550      1   served       gpt-4o       gpt-4o    bob        0
+    5        $0.000612      1   served  gpt-4o-mini  gpt-4o-mini  alice        0
     ");
     let json = home.output(&["explain", "reports/five-requests", "3", "--variant", "as configured", "--format", "json"]).stdout;
     let json: serde_json::Value = serde_json::from_slice(&json).unwrap();

@@ -113,7 +113,7 @@ pub struct ExplainArguments {
     /// List the dearest requests instead
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub worst: Option<u32>,
-    /// In which variant [default: every one]
+    /// In which variant [default: every one; with --worst, what the others are compared with]
     #[arg(long, value_name = "NAME")]
     pub variant: Option<String>,
     /// How the result is printed; amounts in JSON are picodollars

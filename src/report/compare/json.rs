@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use super::super::change::Change;
+use super::super::Variant;
 use super::super::json::change::ChangeJson;
 use super::super::threshold::{Finding, Judged};
-use super::super::{Report, Variant};
+use super::Group;
 
 /// The version of the format; it changes when a field changes its meaning or goes.
 const VERSION: u32 = 1;
@@ -63,8 +63,8 @@ struct ThresholdJson<'a> {
 ///
 /// # Errors
 /// If a number is none that JSON has.
-pub fn json(judged: &[(Report, Vec<Option<Change>>, Vec<Judged>)], differs: &[String], exit_code: u8) -> Result<String, serde_json::Error> {
-    let traffic = judged.first().map(|(report, ..)| &report.traffic);
+pub fn json(groups: &[Group], differs: &[String], exit_code: u8) -> Result<String, serde_json::Error> {
+    let traffic = groups.first().map(|group| &group.report.traffic);
     let json = ComparisonJson {
         version: VERSION,
         gwsim: env!("CARGO_PKG_VERSION"),
@@ -74,14 +74,14 @@ pub fn json(judged: &[(Report, Vec<Option<Change>>, Vec<Judged>)], differs: &[St
             requests: traffic.map_or(0, |traffic| traffic.requests),
             span_ns: traffic.map_or(0, |traffic| traffic.span.0),
         },
-        comparisons: judged.iter().map(|(report, changes, judged)| group(report, changes, judged)).collect(),
+        comparisons: groups.iter().map(group).collect(),
         differs,
         exit_code,
     };
     Ok(serde_json::to_string_pretty(&json)? + "\n")
 }
 
-fn group<'a>(report: &'a Report, changes: &'a [Option<Change>], judged: &'a [Judged]) -> GroupJson<'a> {
+fn group(Group { report, changes, judged }: &Group) -> GroupJson<'_> {
     let changed = report.variants.iter().zip(changes).filter_map(|(variant, change)| Some((variant, change.as_ref()?)));
     let variants = changed.map(|(variant, change)| VariantJson {
         side: side(variant),
