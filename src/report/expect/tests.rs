@@ -132,7 +132,7 @@ fn only_a_verdict_that_was_reached_is_as_expected() {
         more_attempts: 0.2,
         interval: (0.15, 0.25),
         more_attempts_before: 0.3,
-        more_answers: 0.0,
+        more_answers: -0.9,
         tail: Money::usd(1),
     };
     let words = "+20.0 % attempts a request in the last 2 min (+15.0 to +25.0 %)";
