@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use self::presumed::Presumed;
+use super::ahead::Fetch;
 use super::command::CommandError;
 use super::id::{AccountId, DeploymentId, RequestId};
 use super::journal::{Alert, Certainty, Fact, Journal};
@@ -289,6 +290,12 @@ impl Budget {
     /// The worst case that a hold was taken for.
     pub fn worst_case(&self, hold: &Hold) -> Money {
         self.holds[hold.0 as usize].worst_case
+    }
+
+    /// Fetches a hold that is about to be settled.
+    #[inline]
+    pub(super) fn fetch(&self, hold: &Hold, fetch: &impl Fetch) {
+        fetch.fetch(&self.holds[hold.0 as usize]);
     }
 
     /// Charges `amount` and releases the hold. Breaches and alerts go to the journal.

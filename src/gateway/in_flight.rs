@@ -257,8 +257,20 @@ impl InFlight {
 
     /// The key of its answer in the response cache, if it has one.
     #[inline]
-    pub fn cache_key(&self) -> Option<CacheKey> {
+    pub(super) fn cache_key(&self) -> Option<CacheKey> {
         self.key
+    }
+
+    /// What is held for its open call.
+    #[inline]
+    pub(super) fn hold(&self) -> Option<&Hold> {
+        self.open.as_ref().map(|open| &open.hold)
+    }
+
+    /// The flight of identical requests that it is in.
+    #[inline]
+    pub(super) fn flight(&self) -> Option<FlightId> {
+        self.flight
     }
 
     /// The next instant at which this request wants a `Woke`, and why.

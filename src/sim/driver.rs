@@ -1,15 +1,14 @@
 //! The loop of one variant: brings rows, the world's answers, deadlines and leaving clients to the core in the order of their times, and carries
 //! out what the core wants. Contains no policy.
 
+mod ahead;
 mod books;
 mod users;
 
 use std::collections::VecDeque;
-use std::slice;
 use std::sync::Arc;
 
-use prefetch_index::prefetch_index;
-
+use self::ahead::{Arrivals, Line};
 use self::books::{About, Listener};
 use super::batches::{Batches, RowPlace};
 use super::client::callers::{self, Callers, UserCall};
@@ -29,7 +28,7 @@ use crate::gateway::request::Request;
 use crate::gateway::time::{Span, Time};
 use crate::gateway::{Gateway, Outstanding};
 use crate::price::tokens::{Ratio, TokenRatio, TokenTable};
-use crate::traffic::trace::{Batch, LeftAfter, Row};
+use crate::traffic::trace::{Batch, LeftAfter};
 
 /// One configuration in one world.
 #[derive(Debug, Clone)]
@@ -73,7 +72,10 @@ pub struct Driver<O> {
 }
 
 /// One request in flight.
+#[repr(C)]
 struct Entry {
+    /// Its lines of the processor's cache: nothing, at the place where they begin.
+    lines: [Line; 0],
     flight: InFlight,
     context: Context,
     open: Option<Open>,
@@ -169,10 +171,9 @@ impl<O: Observer> Driver<O> {
         let first = self.totals.rows;
         self.totals.rows += batch.rows.len() as u64;
         let taken = self.take_ahead(&clients, batch, first);
+        let mut arrivals = Arrivals::default();
         for (index, row) in (0..).zip(&batch.rows) {
-            if let Some(next) = batch.rows.get(index as usize + 1) {
-                self.fetch_ahead_of_arrival(&clients, next);
-            }
+            self.fetch_for_arrivals(&clients, &batch.rows[index as usize + 1..], &mut arrivals);
             self.run_until(row.at);
             if self.callers.is_none() {
                 let (request, context, left_after, place) = self.request(&clients, batch, row, index, first);
@@ -242,7 +243,7 @@ impl<O: Observer> Driver<O> {
             let Some(at) = queued else { break };
             self.tick_until(at);
             let (at, slot, ticket) = self.queue.pop().expect("it was there when its time was read");
-            self.fetch_ahead_of_event();
+            self.fetch_for_events();
             if self.entries[slot.index()].pending == ticket {
                 self.now = self.now.max(at);
                 self.fire(slot);
@@ -252,32 +253,6 @@ impl<O: Observer> Driver<O> {
         if limit != Time::MAX {
             self.tick_until(limit);
             self.now = self.now.max(limit);
-        }
-    }
-
-    /// Has the processor fetch the line of the response cache that the next arrival will ask for. With a million answers it is far away: waiting
-    /// for it would be a tenth of a request's time.
-    #[inline(always)]
-    fn fetch_ahead_of_arrival(&self, clients: &Clients, next: &Row) {
-        let Some(request) = self.directory.ahead(clients, next) else { return };
-        let key = self.gateway.key_ahead(&self.variant.plan, &request);
-        if let Some(line) = key.and_then(|key| self.gateway.cache().line(key)) {
-            prefetch_index(slice::from_ref(line), 0);
-        }
-    }
-
-    /// The same for the line and the places in the queue where the next event will store an answer.
-    #[inline]
-    fn fetch_ahead_of_event(&self) {
-        let Some(slot) = self.queue.next_slot() else { return };
-        let entry = &self.entries[slot.index()];
-        if entry.what == What::Ends
-            && let Some(line) = entry.flight.cache_key().and_then(|key| self.gateway.cache().line(key))
-        {
-            prefetch_index(slice::from_ref(line), 0);
-            for end in self.gateway.cache().ends().into_iter().flatten() {
-                prefetch_index(slice::from_ref(end), 0);
-            }
         }
     }
 
@@ -494,6 +469,7 @@ impl<O: Observer> Driver<O> {
 impl Entry {
     fn new(context: Context) -> Self {
         Self {
+            lines: [],
             flight: InFlight::new(),
             context,
             open: None,
