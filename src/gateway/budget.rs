@@ -2,14 +2,15 @@
 //!
 //! The law, for every account and window: no new hold passes the limit, and `settled + held <= limit + breached`.
 
+mod hold;
 mod presumed;
 
-use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use self::hold::{HoldEntry, Part, Parts};
 use self::presumed::Presumed;
 use super::ahead::Fetch;
 use super::command::CommandError;
@@ -46,6 +47,9 @@ pub struct Budget {
     presumed: BTreeMap<(RequestId, u32), Presumed>,
     presumed_order: VecDeque<(Time, RequestId, u32)>,
     settled: Settled,
+    /// Whether there has ever been an account that only observes, or that estimates: where there was none, no call asks for any.
+    observes: bool,
+    estimates: bool,
 }
 
 /// What the ledger has settled in all.
@@ -88,71 +92,18 @@ struct Account {
     next_level: Money,
 }
 
-/// What is held for one call. The usual one, of few accounts that all hold the worst case, is one line of the processor's cache.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[repr(align(64))]
-struct HoldEntry {
-    worst_case: Money,
-    /// The amounts, unless each is the worst case.
-    amounts: Option<Box<[Money; ACCOUNTS_MAX]>>,
-    parts: Parts,
-}
-
-/// The accounts and windows that a hold was taken in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Parts {
-    len: u32,
-    parts: [Part; ACCOUNTS_MAX],
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Part {
-    account: AccountId,
-    /// The window's number modulo 2^32: no hold is open for four thousand million windows.
-    window: u32,
-}
-
-impl HoldEntry {
-    const FREE: Self = Self {
-        worst_case: Money::ZERO,
-        amounts: None,
-        parts: Parts { len: 0, parts: [Part { account: AccountId(u32::MAX), window: 0 }; ACCOUNTS_MAX] },
-    };
-
-    /// Notes the amount of part `number`; those before it are noted already.
-    #[inline]
-    fn note(&mut self, number: usize, amount: Money) {
-        if amount != self.worst_case {
-            self.amounts.get_or_insert_with(|| Box::new([self.worst_case; ACCOUNTS_MAX]));
-        }
-        if let Some(amounts) = &mut self.amounts {
-            amounts[number] = amount;
-        }
-    }
-
-    #[inline]
-    fn amount(&self, number: usize) -> Money {
-        self.amounts.as_ref().map_or(self.worst_case, |amounts| amounts[number])
-    }
-}
-
-impl Parts {
-    #[inline]
-    fn iter(&self) -> core::slice::Iter<'_, Part> {
-        self.parts[..self.len as usize].iter()
-    }
-}
-
 impl Budget {
     /// Adds an account.
     pub fn add(&mut self, spec: BudgetSpec) -> AccountId {
         let id = AccountId(u32::try_from(self.accounts.len()).expect("fewer than 2^32 accounts"));
+        self.note(&spec);
         self.accounts.push(Account::new(spec));
         id
     }
 
     /// Changes an account. What was spent stays, unless the window has changed: then a new one begins.
     pub fn change(&mut self, id: AccountId, spec: BudgetSpec) {
+        self.note(&spec);
         let account = &mut self.accounts[id.index()];
         if account.spec.window != spec.window {
             let closed = account.current;
@@ -165,6 +116,11 @@ impl Budget {
         }
         account.spec = spec;
         account.arm();
+    }
+
+    fn note(&mut self, spec: &BudgetSpec) {
+        self.observes |= spec.enforce == Enforce::Observe;
+        self.estimates |= matches!(spec.mode, BudgetMode::Estimate { .. });
     }
 
     /// Lets this process spend `amount` in all in the account's current window.
@@ -228,7 +184,11 @@ impl Budget {
     }
 
     /// Which observing account would have refused `want`.
+    #[inline]
     pub fn observed_short(&self, accounts: &[AccountId], now: Time, want: Want) -> Option<AccountId> {
+        if !self.observes {
+            return None;
+        }
         accounts.iter().copied().find(|id| {
             let account = &self.accounts[id.index()];
             account.spec.enforce == Enforce::Observe && !account.fits(now, want)
@@ -336,6 +296,9 @@ impl Budget {
     /// The quantile of output lengths that the first estimating account among `accounts` asks for, in thousandths.
     #[inline]
     pub fn estimate_quantile(&self, accounts: &[AccountId]) -> Option<u32> {
+        if !self.estimates {
+            return None;
+        }
         accounts.iter().find_map(|id| match self.accounts[id.index()].spec.mode {
             BudgetMode::Estimate { quantile_per_mille, .. } => Some(quantile_per_mille),
             BudgetMode::Reserve | BudgetMode::After => None,
