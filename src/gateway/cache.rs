@@ -380,6 +380,7 @@ pub struct Flights {
 pub struct FlightId(u32);
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[repr(align(64))]
 struct Flight {
     key: CacheKey,
     leader: RequestId,

@@ -10,7 +10,7 @@ use crate::gateway::money::Money;
 
 /// What is held for one call. The usual one, of few accounts that all hold the worst case, is one line of the processor's cache.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[repr(align(64))]
+#[repr(C, align(64))]
 pub(super) struct HoldEntry {
     pub(super) worst_case: Money,
     /// The amounts, unless each is the worst case.
@@ -20,6 +20,7 @@ pub(super) struct HoldEntry {
 
 /// The accounts and windows that a hold was taken in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[repr(C)]
 pub(super) struct Parts {
     pub(super) len: u32,
     pub(super) parts: [Part; ACCOUNTS_MAX],
