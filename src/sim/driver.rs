@@ -273,14 +273,7 @@ impl<O: Observer> Driver<O> {
     }
 
     #[inline(always)]
-    fn arrive(
-        &mut self,
-        mut request: Request,
-        context: Context,
-        left_after: Option<LeftAfter>,
-        RowPlace { batch, row }: RowPlace,
-        call: Option<UserCall>,
-    ) {
+    fn arrive(&mut self, mut request: Request, context: Context, left_after: Option<LeftAfter>, place: RowPlace, call: Option<UserCall>) {
         let slot = self.free.pop().unwrap_or_else(|| Slot(u32::try_from(self.entries.len()).expect("fewer than 2^32 requests in flight")));
         request.slot = slot;
         if let Some(table) = &self.tokens {
@@ -291,11 +284,10 @@ impl<O: Observer> Driver<O> {
             callers.arrived(self.now, slot, &context, call);
         }
         self.observer.arrived(self.now, &context);
-        let entry = Entry { left_after, batch, row, ..Entry::new(context) };
-        match self.entries.get_mut(slot.index()) {
-            Some(place) => *place = entry,
-            None => self.entries.push(entry),
+        if slot.index() == self.entries.len() {
+            self.entries.push(Entry::new(context));
         }
+        self.entries[slot.index()].begin(context, left_after, place);
         let event = Event::Arrived(request);
         self.step(slot, event);
         self.settle();
@@ -482,6 +474,18 @@ impl Entry {
             batch: None,
             row: 0,
         }
+    }
+
+    /// Stands for another request from now on. Field by field: a whole entry would be made elsewhere first, and then copied.
+    #[inline(always)]
+    fn begin(&mut self, context: Context, left_after: Option<LeftAfter>, RowPlace { batch, row }: RowPlace) {
+        self.flight = InFlight::new();
+        self.context = context;
+        self.open = None;
+        self.left_after = left_after;
+        (self.pending, self.what) = (Ticket::default(), What::Wakes);
+        (self.is_finished, self.has_left, self.is_looking) = (false, false, false);
+        (self.batch, self.row) = (batch, row);
     }
 
     /// The earliest of all that may happen to it; its client's library gives it up at `gives_up_at`, unless a stream has begun by then. `None`:
