@@ -379,8 +379,8 @@ impl InFlight {
             }
         }
         self.return_limits(plan, gateway, *now);
-        for (model, deployment, failure) in self.progress.deferred() {
-            if let Outcome::Failed(_) = outcome {
+        if let Outcome::Failed(_) = outcome {
+            for (model, deployment, failure) in self.progress.deferred() {
                 gateway.health.count_failure(plan, plan.model(model), deployment, *now, failure.class, failure.retry_after, *journal);
             }
         }
