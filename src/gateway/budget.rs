@@ -5,7 +5,6 @@
 mod hold;
 mod presumed;
 
-use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
@@ -14,6 +13,7 @@ use serde::{Deserialize, Serialize};
 pub use self::hold::HeldCall;
 use self::hold::{HoldEntry, Part};
 use self::presumed::Presumed;
+use super::ahead::Fetch;
 use super::command::CommandError;
 use super::id::{AccountId, DeploymentId, RequestId};
 use super::journal::{Alert, Certainty, Fact, Journal, RecoveredCall};
@@ -49,6 +49,9 @@ pub struct Budget {
     presumed: BTreeMap<(RequestId, u32), Presumed>,
     presumed_order: VecDeque<(Time, RequestId, u32)>,
     settled: Settled,
+    /// Whether there has ever been an account that only observes, or that estimates: where there was none, no call asks for any.
+    observes: bool,
+    estimates: bool,
 }
 
 /// What the ledger has settled in all.
@@ -101,6 +104,7 @@ impl Budget {
     /// Adds an account.
     pub fn add(&mut self, spec: BudgetSpec) -> AccountId {
         let id = AccountId(u32::try_from(self.accounts.len()).expect("fewer than 2^32 accounts"));
+        self.note(&spec);
         self.accounts.push(Account::new(spec));
         id
     }
@@ -108,6 +112,7 @@ impl Budget {
     /// Changes an account. What was spent stays, unless the window has changed: then a new one begins. A calendar that only reaches further
     /// than before is the same window.
     pub fn change(&mut self, id: AccountId, spec: BudgetSpec) {
+        self.note(&spec);
         let account = &mut self.accounts[id.index()];
         let longer = match (&account.spec.window, &spec.window) {
             (BudgetWindow::Calendar(before), BudgetWindow::Calendar(after)) if after.extends(before) => Some(after),
@@ -128,6 +133,11 @@ impl Budget {
         }
         account.spec = spec;
         account.arm();
+    }
+
+    fn note(&mut self, spec: &BudgetSpec) {
+        self.observes |= spec.enforce == Enforce::Observe;
+        self.estimates |= matches!(spec.mode, BudgetMode::Estimate { .. });
     }
 
     /// Lets this process spend `amount` in all in the account's current window.
@@ -188,8 +198,9 @@ impl Budget {
     }
 
     /// Which observing account would have refused `want`.
+    #[inline]
     pub fn observed_short(&self, accounts: &[AccountId], now: Time, want: &Want) -> Option<AccountId> {
-        self.unfit(accounts, Enforce::Observe, now, want)
+        if self.observes { self.unfit(accounts, Enforce::Observe, now, want) } else { None }
     }
 
     #[inline]
@@ -259,6 +270,12 @@ impl Budget {
         self.holds[hold.0 as usize].worst_case
     }
 
+    /// Fetches a hold that is about to be settled.
+    #[inline]
+    pub(super) fn fetch(&self, hold: &Hold, fetch: &impl Fetch) {
+        fetch.fetch(&self.holds[hold.0 as usize]);
+    }
+
     /// Charges `amount` and releases the hold. Breaches and alerts go to the journal.
     #[inline]
     pub fn settle<J: Journal>(&mut self, hold: Hold, now: Time, amount: Money, certainty: Certainty, journal: &mut J) -> Settlement {
@@ -296,6 +313,7 @@ impl Budget {
     /// The accounts among `accounts` that estimate: the place of each, and the quantile of output lengths that it asks for, in thousandths.
     #[inline]
     pub fn estimating(&self, accounts: &[AccountId]) -> impl Iterator<Item = (usize, u32)> {
+        let accounts = if self.estimates { accounts } else { &[] };
         accounts.iter().enumerate().filter_map(|(number, id)| match self.accounts[id.index()].spec.mode {
             BudgetMode::Estimate { quantile_per_mille, .. } => Some((number, quantile_per_mille)),
             BudgetMode::Reserve | BudgetMode::After => None,

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 
+use super::ahead::Fetch;
 use super::id::{DeploymentId, KeyId, RequestId, Slot, TeamId};
 use super::in_flight::{CacheKey, Hit, Wake};
 use super::plan::{CachePolicy, CacheScope};
@@ -72,7 +73,7 @@ pub struct Cache {
 /// An answer that is kept.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[repr(align(64))]
-pub struct Entry {
+struct Entry {
     key: CacheKey,
     hit: Hit,
     used: bool,
@@ -84,7 +85,7 @@ pub struct Entry {
 /// Where the answers with a hash stand: eight to a line.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(align(64))]
-pub struct Bucket {
+struct Bucket {
     places: [Place; PLACES],
 }
 
@@ -146,16 +147,31 @@ impl Cache {
         self.enter(Entry { key, hit, used: false, gone: false, expires: now + ttl });
     }
 
-    /// What a look-up of `key` reads first, for drivers that know of it early and have the processor fetch it.
+    /// Fetches what a look-up of `key` reads first.
     #[inline]
-    pub fn line(&self, key: CacheKey) -> Option<&Bucket> {
-        self.bucket(hash(key)).map(|index| &self.buckets[index])
+    pub(super) fn fetch_bucket(&self, key: CacheKey, fetch: &impl Fetch) {
+        if let Some(index) = self.bucket(hash(key)) {
+            fetch.fetch(&self.buckets[index]);
+        }
     }
 
-    /// What the next answer that is stored changes at the two ends of the queue, for the same drivers.
+    /// Fetches what a look-up of `key` reads then.
     #[inline]
-    pub fn ends(&self) -> Option<[&Entry; 2]> {
-        (!self.ring.is_empty()).then(|| [self.front, self.front.wrapping_add(self.queued)].map(|number| self.entry(number)))
+    pub(super) fn fetch_answer(&self, key: CacheKey, fetch: &impl Fetch) {
+        let hash = hash(key);
+        let Some(bucket) = self.bucket(hash).map(|index| &self.buckets[index]) else { return };
+        if let Some(place) = bucket.places.iter().find(|place| place.hash == hash) {
+            fetch.fetch(self.entry(place.number));
+        }
+    }
+
+    /// Fetches the two ends of the queue, which the next answer that is stored changes.
+    #[inline]
+    pub(super) fn fetch_ends(&self, fetch: &impl Fetch) {
+        if !self.ring.is_empty() {
+            fetch.fetch(self.entry(self.front));
+            fetch.fetch(self.entry(self.front.wrapping_add(self.queued)));
+        }
     }
 
     /// Answers kept.
@@ -364,6 +380,7 @@ pub struct Flights {
 pub struct FlightId(u32);
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[repr(align(64))]
 struct Flight {
     key: CacheKey,
     leader: RequestId,
@@ -424,6 +441,12 @@ impl Flights {
                 self.land(id);
             }
         }
+    }
+
+    /// Fetches a flight that is about to end.
+    #[inline]
+    pub(super) fn fetch(&self, id: FlightId, fetch: &impl Fetch) {
+        fetch.fetch(&self.flights[id.0 as usize]);
     }
 
     /// Flights that are open: zero when nothing is in flight.

@@ -214,29 +214,33 @@ impl Default for InFlight {
 }
 
 impl InFlight {
+    const NEW: Self = Self {
+        request: Request::NONE,
+        state: State::New,
+        gone: false,
+        placed: false,
+        taken: false,
+        flight: None,
+        path: PathId(0),
+        limit_lists: [LimitListId(0); 2],
+        key: None,
+        began: Time(0),
+        deadline: Time::MAX,
+        wake: Time::MAX,
+        then: Then::Retry,
+        progress: Progress::nowhere(),
+        open: None,
+        last_called: None,
+        delivered: 0,
+        used_input: 0,
+        used_output: 0,
+    };
+
     /// A request that has not arrived yet.
-    pub fn new() -> Self {
-        Self {
-            request: Request::NONE,
-            state: State::New,
-            gone: false,
-            placed: false,
-            taken: false,
-            flight: None,
-            path: PathId(0),
-            limit_lists: [LimitListId(0); 2],
-            key: None,
-            began: Time(0),
-            deadline: Time::MAX,
-            wake: Time::MAX,
-            then: Then::Retry,
-            progress: Progress::nowhere(),
-            open: None,
-            last_called: None,
-            delivered: 0,
-            used_input: 0,
-            used_output: 0,
-        }
+    #[inline]
+    pub const fn new() -> Self {
+        // One constant: filling it in field by field is three times the work.
+        Self::NEW
     }
 
     /// Takes one event and says what to do next. Afterwards the driver drains `gateway.ready`.
@@ -259,8 +263,20 @@ impl InFlight {
 
     /// The key of its answer in the response cache, if it has one.
     #[inline]
-    pub fn cache_key(&self) -> Option<CacheKey> {
+    pub(super) fn cache_key(&self) -> Option<CacheKey> {
         self.key
+    }
+
+    /// What is held for its open call.
+    #[inline]
+    pub(super) fn hold(&self) -> Option<&Hold> {
+        self.open.as_ref().map(|open| &open.hold)
+    }
+
+    /// The flight of identical requests that it is in.
+    #[inline]
+    pub(super) fn flight(&self) -> Option<FlightId> {
+        self.flight
     }
 
     /// The next instant at which this request wants a `Woke`, and why.
@@ -366,8 +382,8 @@ impl InFlight {
             }
         }
         self.return_limits(plan, gateway, *now);
-        for (model, deployment, failure) in self.progress.deferred() {
-            if let Outcome::Failed(_) = outcome {
+        if let Outcome::Failed(_) = outcome {
+            for (model, deployment, failure) in self.progress.deferred() {
                 gateway.health.count_failure(plan, plan.model(model), deployment, *now, failure.class, failure.retry_after, *journal);
             }
         }

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use super::ahead::Fetch;
 use super::id::KeyId;
 use super::request::Fingerprint;
 use super::time::{Span, Time};
@@ -33,8 +34,7 @@ impl Loops {
         if self.cells.is_empty() {
             self.cells = vec![Cell { key: KeyId(0), fingerprint: Fingerprint(0, 0), since: Time(0), count: 0 }; CELLS];
         }
-        let place = (fingerprint.0 ^ u64::from(key.0).wrapping_mul(0x9E37_79B9_7F4A_7C15)) as usize % CELLS;
-        let cell = &mut self.cells[place];
+        let cell = &mut self.cells[place(key, fingerprint)];
         let same = cell.count > 0 && cell.key == key && cell.fingerprint == fingerprint && now.since(cell.since) < window;
         if !same {
             *cell = Cell { key, fingerprint, since: now, count: 0 };
@@ -42,4 +42,17 @@ impl Loops {
         cell.count = cell.count.saturating_add(1);
         cell.count
     }
+
+    /// Fetches the cell that [`Self::count`] will change.
+    #[inline]
+    pub(super) fn fetch(&self, key: KeyId, fingerprint: Fingerprint, fetch: &impl Fetch) {
+        if let Some(cell) = self.cells.get(place(key, fingerprint)) {
+            fetch.fetch(cell);
+        }
+    }
+}
+
+#[inline]
+const fn place(key: KeyId, fingerprint: Fingerprint) -> usize {
+    (fingerprint.0 ^ (key.0 as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)) as usize % CELLS
 }

@@ -18,6 +18,7 @@
 //!
 //! There is no clock here, no socket, no float, no random hasher, no iteration over a hash map, and no async.
 
+pub mod ahead;
 pub mod budget;
 pub mod cache;
 pub mod command;
@@ -211,12 +212,6 @@ impl Gateway {
     /// The response cache.
     pub fn cache(&self) -> &Cache {
         &self.cache
-    }
-
-    /// The key of the answer of a request that is to arrive, for [`Cache::line`].
-    #[inline]
-    pub fn key_ahead(&self, plan: &Plan, request: &Request) -> Option<CacheKey> {
-        self.cache_key(plan, request, self.directory.known_path(request.key)?)
     }
 
     /// The key of a request's answer, if its model has a cache that its virtual key uses.

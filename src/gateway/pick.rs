@@ -1,6 +1,7 @@
 //! Which deployment of a group is called: the candidates, what holds them back, and the strategies. `router` decides whether there is a call at all.
 
 use alloc::boxed::Box;
+use core::slice;
 
 use super::Gateway;
 use super::budget::{ACCOUNTS_MAX, Want};
@@ -145,19 +146,22 @@ impl Accounts {
             accounts.extend(gateway.directory.end_user_accounts_now(end_user));
         }
         if let Some(tag) = needs.request.tag {
-            accounts.extend(gateway.directory.tag_accounts(tag));
+            for account in gateway.directory.tag_accounts(tag) {
+                // A tag may come with the request and with its key: it is charged once.
+                if !accounts.as_slice().contains(account) {
+                    accounts.extend(slice::from_ref(account));
+                }
+            }
         }
         accounts
     }
 
+    /// Adds the accounts of an owner, which no other owner has.
     #[inline]
     fn extend(&mut self, ids: &[AccountId]) {
         for id in ids {
-            // A tag may come with the request and with its key: it is charged once.
-            if !self.as_slice().contains(id) {
-                self.ids[self.len] = *id;
-                self.len += 1;
-            }
+            self.ids[self.len] = *id;
+            self.len += 1;
         }
     }
 

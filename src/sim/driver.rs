@@ -1,15 +1,14 @@
 //! The loop of one variant: brings rows, the world's answers, deadlines and leaving clients to the core in the order of their times, and carries
 //! out what the core wants. Contains no policy.
 
+mod ahead;
 mod books;
 mod users;
 
 use std::collections::VecDeque;
-use std::slice;
 use std::sync::Arc;
 
-use prefetch_index::prefetch_index;
-
+use self::ahead::{Arrivals, Line};
 use self::books::{About, Listener};
 use super::batches::{Batches, RowPlace};
 use super::client::callers::{self, Callers, UserCall};
@@ -30,7 +29,7 @@ use crate::gateway::request::Request;
 use crate::gateway::time::{Span, Time};
 use crate::gateway::{Gateway, Outstanding};
 use crate::price::tokens::{Ratio, TokenRatio, TokenTable};
-use crate::traffic::trace::{Batch, LeftAfter, Row};
+use crate::traffic::trace::{Batch, LeftAfter};
 
 /// One configuration in one world.
 #[derive(Debug, Clone)]
@@ -76,7 +75,10 @@ pub struct Driver<O> {
 }
 
 /// One request in flight.
+#[repr(C)]
 struct Entry {
+    /// Its lines of the processor's cache: nothing, at the place where they begin.
+    lines: [Line; 0],
     flight: InFlight,
     context: Context,
     open: Option<Open>,
@@ -176,10 +178,9 @@ impl<O: Observer> Driver<O> {
         let first = self.totals.rows;
         self.totals.rows += batch.rows.len() as u64;
         let taken = self.take_ahead(&clients, batch, first);
+        let mut arrivals = Arrivals::default();
         for (index, row) in (0..).zip(&batch.rows) {
-            if let Some(next) = batch.rows.get(index as usize + 1) {
-                self.fetch_ahead_of_arrival(&clients, next);
-            }
+            self.fetch_for_arrivals(&clients, &batch.rows[index as usize + 1..], &mut arrivals);
             self.run_until(row.at);
             if self.callers.is_none() {
                 let (request, context, left_after, place) = self.request(&clients, batch, row, index, first);
@@ -249,7 +250,7 @@ impl<O: Observer> Driver<O> {
             let Some(at) = queued else { break };
             self.tick_until(at);
             let (at, slot, ticket) = self.queue.pop().expect("it was there when its time was read");
-            self.fetch_ahead_of_event();
+            self.fetch_for_events();
             if self.entries[slot.index()].pending == ticket {
                 self.now = self.now.max(at);
                 self.fire(slot);
@@ -259,32 +260,6 @@ impl<O: Observer> Driver<O> {
         if limit != Time::MAX {
             self.tick_until(limit);
             self.now = self.now.max(limit);
-        }
-    }
-
-    /// Has the processor fetch the line of the response cache that the next arrival will ask for. With a million answers it is far away: waiting
-    /// for it would be a tenth of a request's time.
-    #[inline(always)]
-    fn fetch_ahead_of_arrival(&self, clients: &Clients, next: &Row) {
-        let Some(request) = self.directory.ahead(clients, next) else { return };
-        let key = self.gateway.key_ahead(&self.variant.plan, &request);
-        if let Some(line) = key.and_then(|key| self.gateway.cache().line(key)) {
-            prefetch_index(slice::from_ref(line), 0);
-        }
-    }
-
-    /// The same for the line and the places in the queue where the next event will store an answer.
-    #[inline]
-    fn fetch_ahead_of_event(&self) {
-        let Some(slot) = self.queue.next_slot() else { return };
-        let entry = &self.entries[slot.index()];
-        if entry.what == What::Ends
-            && let Some(line) = entry.flight.cache_key().and_then(|key| self.gateway.cache().line(key))
-        {
-            prefetch_index(slice::from_ref(line), 0);
-            for end in self.gateway.cache().ends().into_iter().flatten() {
-                prefetch_index(slice::from_ref(end), 0);
-            }
         }
     }
 
@@ -305,14 +280,7 @@ impl<O: Observer> Driver<O> {
     }
 
     #[inline(always)]
-    fn arrive(
-        &mut self,
-        mut request: Request,
-        context: Context,
-        left_after: Option<LeftAfter>,
-        RowPlace { batch, row }: RowPlace,
-        call: Option<UserCall>,
-    ) {
+    fn arrive(&mut self, mut request: Request, context: Context, left_after: Option<LeftAfter>, place: RowPlace, call: Option<UserCall>) {
         let slot = self.free.pop().unwrap_or_else(|| Slot(u32::try_from(self.entries.len()).expect("fewer than 2^32 requests in flight")));
         request.slot = slot;
         if let Some(table) = &self.tokens {
@@ -323,11 +291,10 @@ impl<O: Observer> Driver<O> {
             callers.arrived(self.now, slot, &context, call);
         }
         self.observer.arrived(self.now, &context);
-        let entry = Entry { left_after, batch, row, ..Entry::new(context) };
-        match self.entries.get_mut(slot.index()) {
-            Some(place) => *place = entry,
-            None => self.entries.push(entry),
+        if slot.index() == self.entries.len() {
+            self.entries.push(Entry::new(context));
         }
+        self.entries[slot.index()].begin(context, left_after, place);
         let event = Event::Arrived(request);
         self.step(slot, event);
         self.settle();
@@ -504,6 +471,7 @@ impl<O: Observer> Driver<O> {
 impl Entry {
     fn new(context: Context) -> Self {
         Self {
+            lines: [],
             flight: InFlight::new(),
             context,
             open: None,
@@ -516,6 +484,18 @@ impl Entry {
             batch: None,
             row: 0,
         }
+    }
+
+    /// Stands for another request from now on. Field by field: a whole entry would be made elsewhere first, and then copied.
+    #[inline(always)]
+    fn begin(&mut self, context: Context, left_after: Option<LeftAfter>, RowPlace { batch, row }: RowPlace) {
+        self.flight = InFlight::new();
+        self.context = context;
+        self.open = None;
+        self.left_after = left_after;
+        (self.pending, self.what) = (Ticket::default(), What::Wakes);
+        (self.is_finished, self.has_left, self.is_looking) = (false, false, false);
+        (self.batch, self.row) = (batch, row);
     }
 
     /// The earliest of all that may happen to it; its client's library gives it up at `gives_up_at`, unless a stream has begun by then. `None`:

@@ -90,10 +90,17 @@ impl Queue {
         self.near.peek().map(|Reverse(key)| Time((key >> 64) as u64))
     }
 
-    /// The slot of the next event, if that is in the present span.
+    /// The slots of the next event and of the one after it, as far as they are in the present span.
     #[inline]
-    pub fn next_slot(&self) -> Option<Slot> {
-        self.near.peek().map(|Reverse(key)| Slot(*key as u32))
+    pub fn next_slots(&self) -> [Option<Slot>; 2] {
+        let slot = |Reverse(key): &Reverse<u128>| Slot(*key as u32);
+        // The second of a heap is one of the two below its top.
+        match self.near.as_slice() {
+            [] => [None, None],
+            [next] => [Some(slot(next)), None],
+            [next, second] => [Some(slot(next)), Some(slot(second))],
+            [next, one, other, ..] => [Some(slot(next)), Some(slot(one.max(other)))],
+        }
     }
 
     /// Takes the next event.

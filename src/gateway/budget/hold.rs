@@ -37,6 +37,7 @@ pub(super) struct HoldEntry {
 
 /// The accounts and windows that a hold was taken in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[repr(C)]
 pub(super) struct Parts {
     pub(super) len: u32,
     pub(super) parts: [Part; ACCOUNTS_MAX],

@@ -30,9 +30,10 @@ pub(super) struct About<'a> {
 impl<O: Observer> Journal for Listener<'_, '_, O> {
     #[inline(always)]
     fn record(&mut self, now: Time, request: Option<RequestId>, fact: impl FnOnce() -> Fact) {
-        let fact = fact();
         let context = self.about.as_ref().filter(|_| request.is_some()).map(|about| about.context);
         assert!(request == context.map(|context| context.id), "a request's facts are recorded in its own steps");
+        // Not before the assertion: a fact that has to be dropped there is made even if nobody reads it.
+        let fact = fact();
         match &fact {
             Fact::CallClosed(closed) => {
                 let about = self.about.as_mut().expect("calls are closed in steps");
