@@ -7,8 +7,11 @@ use crate::report::sample;
 /// A report on 1,000 requests in 30 days at $1,000, all answered, and a variant of it.
 fn report(edit: impl FnOnce(&mut Totals)) -> Report {
     let mut report = sample::report();
-    report.traffic.span = Span::from_secs(30 * 86_400);
-    let totals = &mut report.variants[0].runs[0].totals;
+    let (first, month) = (report.traffic.first, Span::from_secs(30 * 86_400));
+    report.traffic.span = month;
+    let run = &mut report.variants[0].runs[0];
+    run.series.at(first + month);
+    let totals = &mut run.totals;
     totals.requests = 1_000;
     totals.outcomes = crate::report::totals::Outcomes { served: 1_000, ..Default::default() };
     totals.other_model = 100;
