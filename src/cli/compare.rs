@@ -1,5 +1,5 @@
-//! `gwsim compare`: reports, scenarios or gateway configs side by side, with thresholds. Decides what each operand is, runs what has no report yet, and
-//! what the process ends with; what can be compared is decided by [`crate::report::compare`].
+//! `gwsim compare`: reports, scenarios or gateway configs side by side, with thresholds. Decides what each operand is, runs what has no report yet,
+//! and what the process ends with; what can be compared is decided by [`crate::report::compare`].
 
 use std::path::{Path, PathBuf};
 

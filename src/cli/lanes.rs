@@ -1,4 +1,5 @@
-//! Which configurations a job runs beside its variants: the ends of uncertain token ratios, and twins without what the scenario scripts. Runs nothing.
+//! Which configurations a job runs beside its variants: the ends of uncertain token ratios, and twins without what the scenario scripts. Runs
+//! nothing.
 
 use std::sync::Arc;
 

@@ -21,8 +21,8 @@ pub fn longest(simulated: &[Variant], reported: &[report::Variant]) -> Span {
     runs.map(|(variant, totals)| longest_of(variant, totals)).max().unwrap_or_default()
 }
 
-/// The times in which incidents happen that a scenario states, for traffic from `start` to `end`; in order, without overlaps. What lasts all the time is
-/// no event of its own.
+/// The times in which incidents happen that a scenario states, for traffic from `start` to `end`; in order, without overlaps. What lasts all the time
+/// is no event of its own.
 pub fn scripted(variants: &[Variant], start: Time, end: Time) -> Vec<(Time, Time)> {
     let incidents = variants.iter().flat_map(|variant| &variant.world.deployments).flat_map(|world| &world.incidents);
     let mut times: Vec<(Time, Time)> = incidents

@@ -28,7 +28,8 @@ impl Gateway {
         Some(key)
     }
 
-    /// To be called about one arrival before the request arrives that has `key`: what [`Self::fetch_for_arrival`] has fetched says where the answer is.
+    /// To be called about one arrival before the request arrives that has `key`: what [`Self::fetch_for_arrival`] has fetched says where the answer
+    /// is.
     #[inline]
     pub fn fetch_answer(&self, key: CacheKey, fetch: &impl Fetch) {
         self.cache.fetch_answer(key, fetch);

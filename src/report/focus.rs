@@ -232,7 +232,8 @@ fn what(call: &CallRow, period: Span, class: &'static str, cause: &'static str) 
     }
 }
 
-/// Of a class of a delivered call, the tokens that did not reach the client, and what they cost: reasoning is delivered first, as in the split by cause.
+/// Of a class of a delivered call, the tokens that did not reach the client, and what they cost: reasoning is delivered first, as in the split by
+/// cause.
 fn undelivered(call: &CallRow, class: &str, tokens: u64, cost: Money) -> (u64, Money) {
     if call.ended != "delivered" || call.undelivered_picousd == Money::ZERO || tokens == 0 {
         return (0, Money::ZERO);

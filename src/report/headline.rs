@@ -1,8 +1,8 @@
 //! The sentence that a decision can rest on (which variant, how much, how sure, why), and what could be wrong with it. Decides wording; what is sure
 //! is decided by [`super::change`].
 //!
-//! A saving is only called one at equal success: as many requests answered, and as many by the model asked for. Where that is not so, both numbers are
-//! said and nothing is recommended.
+//! A saving is only called one at equal success: as many requests answered, and as many by the model asked for. Where that is not so, both numbers
+//! are said and nothing is recommended.
 
 use super::cause::Causes;
 use super::change::{Change, Part, Unknown};
@@ -92,7 +92,7 @@ pub fn parts(change: &Change) -> String {
 /// Why a part of the interval is not known.
 pub fn unknown(why: &Unknown) -> String {
     match why {
-        Unknown::OneSeed => "one seed; --seeds 10 tells".to_owned(),
+        Unknown::OneSeed => "one seed".to_owned(),
         Unknown::TraceTooShort { blocks, needed, block } => {
             format!("trace too short: {blocks} blocks of {}, {needed} needed", length(*block))
         }
@@ -101,13 +101,15 @@ pub fn unknown(why: &Unknown) -> String {
     }
 }
 
+/// The relative change by itself: `-10.2 %`.
+pub fn mean(change: &Change, reference: Money, variant: Money) -> String {
+    if change.is_identical { "identical".to_owned() } else { numbers::change(reference, variant) }
+}
+
 /// The relative change with its interval: `-10.2 % (-8 to -12)`.
 pub fn relative(change: &Change, reference: Money, variant: Money) -> String {
-    if change.is_identical {
-        return "identical".to_owned();
-    }
-    let mean = numbers::change(reference, variant);
-    interval(change).map_or_else(|| mean.clone(), |(near, far)| format!("{mean} ({near} to {far})"))
+    let mean = mean(change, reference, variant);
+    interval(change).filter(|_| !change.is_identical).map_or_else(|| mean.clone(), |(near, far)| format!("{mean} ({near} to {far})"))
 }
 
 /// The ends of the interval in per cent with their signs, the one nearer to no change first; `None` if nothing of it is known.
@@ -153,7 +155,13 @@ fn plain(sentence: String) -> Headline {
 pub fn succeeds_as(variant: &Totals, reference: &Totals) -> bool {
     let (answered, asked) = variant.answered_of();
     let (answered_before, asked_before) = reference.answered_of();
-    at_least(answered, asked, answered_before, asked_before) && at_least(reference.other_model, answered_before, variant.other_model, answered)
+    let (by_model, by_model_before) = (by_model_asked(variant), by_model_asked(reference));
+    at_least(answered, asked, answered_before, asked_before) && at_least(by_model, asked, by_model_before, asked_before)
+}
+
+/// Answers by the model asked for.
+fn by_model_asked(totals: &Totals) -> u64 {
+    totals.answered_of().0.saturating_sub(totals.other_model)
 }
 
 /// Whether `a` of `b` is at least as much as `c` of `d`, but for [`EQUAL_PER_MILLE`].
@@ -178,17 +186,27 @@ fn saving(report: &Report, best: &Other<'_>, (asked, reference): (&Totals, &Vari
     let half = ends.map_or(saved, |[least, most]| Money((most.0 - least.0).abs() / 2));
     let digits = if ends.is_some() { 2 } else { 3 };
     let amount = about(saved, half, digits);
+    let success = success(&best.variant.merged(), asked);
     let per = period.map_or("on this traffic", |period| period.each);
     if trust::of(report) == Trust::Reproduced {
         let likely = ends.map_or_else(String::new, |[least, most]| format!(" (likely {} to {})", about(least, half, 2), about(most, half, 2)));
-        return format!("Save about {amount} {per}{likely} with {name}: {why}.");
+        return format!("Save about {amount} {per}{likely} with {name}, {success}: {why}.");
     }
     let less = numbers::change(before, best.variant.bill().mean);
     let less = less.trim_start_matches('-');
     let likely = interval(change)
         .map_or_else(String::new, |(near, far)| format!(" (likely {} to {} %)", near.trim_start_matches('-'), far.trim_start_matches('-')));
     let such = if period.is_some() { " of such traffic" } else { "" };
-    format!("{name} costs {less} less{likely}, about {amount} {per}{such}, at equal success: {why}.")
+    format!("{name} costs {less} less{likely}, about {amount} {per}{such}, {success}: {why}.")
+}
+
+/// How a variant that answers at least as many does beside the reference.
+fn success(variant: &Totals, reference: &Totals) -> String {
+    let ((answered, asked), (answered_before, asked_before)) = (variant.answered_of(), reference.answered_of());
+    if at_least(answered_before, asked_before, answered, asked) {
+        return "at equal success".to_owned();
+    }
+    format!("and answers more ({}, not {})", share(answered, asked), share(answered_before, asked_before))
 }
 
 /// Both numbers of a variant that is cheaper and answers less, or answers by other models.
@@ -198,8 +216,8 @@ fn trade(other: &Other<'_>, reference: &Variant, asked: &Totals) -> String {
     let less = numbers::change(reference.bill().mean, other.variant.bill().mean);
     let (name, less) = (&other.variant.name, less.trim_start_matches('-'));
     if at_least(answered, of, answered_before, of_before) {
-        let (now, before) = (share(totals.other_model, answered), share(asked.other_model, answered_before));
-        return format!("{name} costs {less} less, but another model than asked gives {now} of its answers, not {before}.");
+        let (now, before) = (share(by_model_asked(&totals), of), share(by_model_asked(asked), of_before));
+        return format!("{name} costs {less} less, but the model asked for answers {now}, not {before}.");
     }
     let (now, before) = (share(answered, of), share(answered_before, of_before));
     format!("{name} costs {less} less, but answers {now}, not {before}: refusing traffic is not saving.")
@@ -215,7 +233,13 @@ fn mean_causes(variant: &Variant) -> [Money; 6] {
 /// Which part of the bill fell most, in plain words.
 fn reason(before: &[Money; 6], now: &[Money; 6], totals: &Totals, asked: &Totals) -> String {
     let from_cache = |totals: &Totals| totals.outcomes.cached + totals.outcomes.shared;
-    let base = if from_cache(totals) > from_cache(asked) { "answers that exist already are not bought again" } else { "fewer tokens are bought" };
+    let bought = |totals: &Totals| u128::from(totals.tokens.input + totals.tokens.output);
+    let base = match () {
+        () if from_cache(totals) > from_cache(asked) => "answers that exist already are not bought again",
+        // By a hundredth at least.
+        () if bought(totals) * 100 <= bought(asked) * 99 => "fewer tokens are bought",
+        () => "the models asked for are cheaper here",
+    };
     let words = [
         base,
         "less is paid for answers from dearer places",
@@ -256,7 +280,8 @@ fn doubts(report: &Report, best: &Other<'_>, reference: &Variant) -> Vec<String>
     let mut told: Vec<String> = doubts.into_iter().map(|(_, doubt)| doubt).collect();
     for (name, part) in [("luck", &best.change.luck), ("day to day", &best.change.traffic)] {
         if let Part::Unknown(why) = part {
-            told.push(format!("{name} is not known ({})", unknown(why)));
+            let way_out = if *why == Unknown::OneSeed { "; --seeds 10 tells" } else { "" };
+            told.push(format!("{name} is not known ({}{way_out})", unknown(why)));
         }
     }
     let totals = variant.merged();

@@ -21,7 +21,7 @@ pub fn render(report: &Report) -> String {
     let changes = changes(report);
     let Headline { sentence, could_be_wrong, .. } = headline::headline(report, &changes);
     let mut text = format!("### {}\n\n{}  \n{}\n\n", escaped(&report.name), escaped(&facts(report)), escaped(&trust::sentence(report)));
-    let (titles, rows) = summary(report, &merged, &changes);
+    let (titles, rows) = summary(report, &merged, &changes, headline::relative);
     table(&mut text, &titles, rows.iter().map(|(name, cells)| (*name, cells.clone())));
     let _ = writeln!(text, "\n**{}**", escaped(&sentence));
     if !could_be_wrong.is_empty() {
@@ -83,7 +83,7 @@ pub fn comparison(report: &Report, judged: &[Judged]) -> String {
     if !judged.is_empty() {
         text.push('\n');
     }
-    let (titles, rows) = summary(report, &merged, &changes);
+    let (titles, rows) = summary(report, &merged, &changes, headline::relative);
     table(&mut text, &titles, rows.iter().map(|(name, cells)| (*name, cells.clone())));
     let _ = writeln!(text, "\n**{}**", escaped(&sentence));
     if !could_be_wrong.is_empty() {

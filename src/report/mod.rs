@@ -1,8 +1,8 @@
 //! What a run is reported as. Folds over what a driver observes, and writes the result; knows neither the drivers nor the configuration's text.
 //!
 //! Reading order: [`cause`] splits one call's bill; [`fold`] counts calls and requests into [`totals`] and a [`series`];
-//! [`Report`] gathers the runs of all variants; [`change`] says how they differ and how sure that is; [`recorded`] folds what a log says, and [`baseline`] holds the run against it;
-//! [`table`] shows it, [`mod@write`] keeps it.
+//! [`Report`] gathers the runs of all variants; [`change`] says how they differ and how sure that is; [`recorded`] folds what a log says, and
+//! [`baseline`] holds the run against it; [`table`] shows it, [`mod@write`] keeps it.
 
 pub mod baseline;
 pub mod budget_line;

@@ -103,7 +103,7 @@ pub(super) fn facts(report: &Report) -> String {
 }
 
 fn verdict_table(report: &Report, merged: &[(&Variant, Totals)], changes: &[Option<Change>]) -> String {
-    let (titles, rows) = summary(report, merged, changes);
+    let (titles, rows) = summary(report, merged, changes, headline::mean);
     let mut table = Lines::new("", titles.into_iter());
     for (name, cells) in rows {
         table.add(name, cells.into_iter());
@@ -114,8 +114,16 @@ fn verdict_table(report: &Report, merged: &[(&Variant, Totals)], changes: &[Opti
 /// A row of the first table: a variant's name and its cells.
 pub(super) type Row<'a> = (&'a str, Vec<String>);
 
+/// A change in a cell of the first table, from the reference's bill and the variant's.
+pub(super) type Shown = fn(&Change, Money, Money) -> String;
+
 /// The first table: the titles of its columns, and a row for each variant.
-pub(super) fn summary<'a>(report: &Report, merged: &[(&'a Variant, Totals)], changes: &[Option<Change>]) -> (Vec<&'static str>, Vec<Row<'a>>) {
+pub(super) fn summary<'a>(
+    report: &Report,
+    merged: &[(&'a Variant, Totals)],
+    changes: &[Option<Change>],
+    shown: Shown,
+) -> (Vec<&'static str>, Vec<Row<'a>>) {
     let span = report.traffic.span;
     let bills: Vec<Money> = merged.iter().map(|(variant, _)| variant.bill().mean).collect();
     let columns: Vec<(&str, Vec<Money>)> = std::iter::once(("$ trace", bills.clone()))
@@ -127,7 +135,7 @@ pub(super) fn summary<'a>(report: &Report, merged: &[(&'a Variant, Totals)], cha
             let decimals = decimals(amounts.iter().copied().max().unwrap_or_default());
             dollars(rounded(amounts[i], decimals), decimals)
         });
-        let against = changes.get(i).and_then(Option::as_ref).map(|change| relative(change, bills[report.reference], bills[i]));
+        let against = changes.get(i).and_then(Option::as_ref).map(|change| shown(change, bills[report.reference], bills[i]));
         let runs = variant.runs.len() as u64;
         let (answered, asked) = totals.answered_of();
         let others = [
@@ -164,16 +172,20 @@ fn stability_lines(report: &Report) -> String {
     text
 }
 
-/// What the intervals are made of, variant by variant; once for all where it is the same.
+/// Each change with its interval and what that is made of, or why there is none; once for all where there is none for one reason.
 fn interval_lines(report: &Report, changes: &[Option<Change>]) -> String {
-    let differing =
-        report.variants.iter().zip(changes).filter_map(|(variant, change)| Some((variant, change.as_ref().filter(|change| !change.is_identical)?)));
-    let parts: Vec<(&str, String)> = differing.map(|(variant, change)| (variant.name.as_str(), headline::parts(change))).collect();
     let mut text = String::new();
-    match parts.as_slice() {
-        [] => {}
-        [(_, first), others @ ..] if others.iter().all(|(_, other)| other == first) => line(&mut text, "95 % of a change, in points", first),
-        several => several.iter().for_each(|(name, parts)| line(&mut text, name, &format!("95 %, in points: {parts}"))),
+    let Some(before) = report.variants.get(report.reference).map(|reference| reference.bill().mean) else { return text };
+    let variants = report.variants.iter().zip(changes);
+    let differing: Vec<(&Variant, &Change)> =
+        variants.filter_map(|(variant, change)| Some((variant, change.as_ref().filter(|change| !change.is_identical)?))).collect();
+    let unknown = |(_, change): &(&Variant, &Change)| headline::interval(change).is_none().then(|| headline::parts(change));
+    match differing.first().and_then(unknown) {
+        Some(why) if differing.iter().all(|other| unknown(other).as_ref() == Some(&why)) => line(&mut text, "No interval", &why),
+        _ => differing.iter().for_each(|(variant, change)| {
+            let relative = relative(change, before, variant.bill().mean);
+            line(&mut text, &variant.name, &format!("{relative}: {}", headline::parts(change)));
+        }),
     }
     text
 }

@@ -1,4 +1,5 @@
-//! Keeps a report under `reports/NAME/`: `index.html`, `report.json`, `report.md`, and the time series as CSV and Parquet. The same report gives the same bytes.
+//! Keeps a report under `reports/NAME/`: `index.html`, `report.json`, `report.md`, and the time series as CSV and Parquet. The same report gives the
+//! same bytes.
 //!
 //! `report.json` has a version. Money in it is a string, dollars with 12 decimals: exact, and safe from readers that take numbers for floats.
 //! It holds no time of the run, no machine's name and no directory.

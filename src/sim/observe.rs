@@ -29,7 +29,8 @@ pub trait Observer {
     #[inline]
     fn call(&mut self, _now: Time, _context: &Context, _closed: &CallClosed, _bill: &Bill) {}
 
-    /// A call finds no capacity at its deployment: it is told to wait for so long, or it is turned away; also if it is given up before it gets a place.
+    /// A call finds no capacity at its deployment: it is told to wait for so long, or it is turned away; also if it is given up before it gets a
+    /// place.
     #[inline]
     fn short_of_capacity(&mut self, _now: Time, _is_turned_away: bool, _wait: Span) {}
 

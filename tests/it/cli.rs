@@ -80,7 +80,7 @@ impl Home {
 #[test]
 fn run_prints_a_screen_and_keeps_a_report() {
     let home = Home::new();
-    assert_snapshot!(home.gwsim(&["run", "scenario.toml"]), @r#"
+    assert_snapshot!(home.gwsim(&["run", "scenario.toml"]), @r"
     exit 0
     ----- stdout
     five requests: five.csv, 5 requests in 2 min, recorded
@@ -89,6 +89,9 @@ fn run_prints_a_screen_and_keeps_a_report() {
                    $ trace  $/hour    change  answered  p95  other model  retries  429s
     as configured   0.0068   0.204             100.0 %    0        0.0 %        0     0
     all on gpt-4o   0.0270   0.809  +297.1 %   100.0 %    0        0.0 %        0     0
+    Nothing saves: as configured is the cheapest of 2 variants.
+    No interval: luck unknown (one seed), day to day unknown (trace too short: 4 blocks of 3 s, 20
+        needed)
     $/hour: the trace's dollars spread over its 2 min; too short to speak of days.
     change: token counts not compared between the models that answer (all on gpt-4o)
 
@@ -110,7 +113,7 @@ fn run_prints_a_screen_and_keeps_a_report() {
     Assumed: answer quality not measured [assumed]
     ----- stderr
     report: reports/five-requests
-    "#);
+    ");
     let mut files: Vec<String> =
         fs::read_dir(home.path().join("reports/five-requests")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     files.sort();

@@ -112,10 +112,12 @@ fn the_first_screen_says_what_token_counts_do_to_it() {
         text.replace("\n    ", " ").lines().filter(|line| line.contains("token counts")).map(str::to_owned).collect::<Vec<_>>().join("\n")
     };
     insta::assert_snapshot!(lines(&run(MOVED)), @r"
+    Could be wrong: token counts are taken to be the same in every model ($0.00664 hangs on it); luck is not known (one seed; --seeds 10 tells); day to day is not known (trace too short: 3 blocks of 55 min, 20 needed).
     change: token counts not compared between the models that answer (claude)
     Assumed: token counts the same on gpt-4o -> claude-3-haiku (up to $0.00664 of a bill) [assumed]
     ");
     insta::assert_snapshot!(lines(&run(&ratio("[1.10, 1.42]", "[0.8, 1.3]"))), @r"
+    Could be wrong: token counts between models put the difference between -$0.0570 and -$0.0546; luck is not known (one seed; --seeds 10 tells); day to day is not known (trace too short: 3 blocks of 55 min, 20 needed).
     claude: $/day 0.0100 (0.0095 to 0.0106: token counts), change -71.9 % (-73.5 % to -70.4 %)
     Assumed: token counts gpt-4o -> claude-3-haiku x1.1 to x1.42 in, x0.8 to x1.3 out (up to $0.00810 of a bill) [scenario]
     ");

@@ -175,7 +175,8 @@ fn seeds_are_added_until_the_change_is_precise() {
     let seeds = report["seeds"].as_array().unwrap().len();
     assert!([20, 40].contains(&seeds), "more than the first look's ten were needed: {seeds}");
     assert!(home.output(&["run", "lucky.toml", "--seeds", &seeds.to_string()]).status.success());
-    assert_eq!(json(&home, "lucky")["variants"], report["variants"], "in several steps as at once");
+    let runs = |report: &Value| report["variants"].as_array().unwrap().iter().map(|variant| variant["runs"].clone()).collect::<Vec<_>>();
+    assert_eq!(runs(&json(&home, "lucky")), runs(&report), "in several steps as at once");
     // A number of seeds on the command line is a number of seeds.
     assert!(home.output(&["run", "precise.toml", "--seeds", "3"]).status.success());
     assert_eq!(json(&home, "precise")["seeds"], serde_json::json!([1, 2, 3]));

@@ -1,5 +1,5 @@
-//! Times in which deployments were down, read off requests in a row that they did not answer. Decides what is neither luck nor a cooldown nor a limit;
-//! simulates nothing.
+//! Times in which deployments were down, read off requests in a row that they did not answer. Decides what is neither luck nor a cooldown nor a
+//! limit; simulates nothing.
 
 use super::log::{Attempt, Part};
 use super::measure::Facts;
@@ -34,8 +34,8 @@ pub fn of_failures(attempts: &[&Attempt], first: Time) -> Vec<Outage> {
 /// The outages of all deployments of a model together that the log has only as answers of other models, by the number of the model.
 ///
 /// A gateway that falls back logs who answered, not who was asked before. All requests in a row elsewhere may be an outage, cooldowns after single
-/// failures, or a limit that nobody gets under. Here it is an outage if it lasts longer than cooldowns in a row would by chance, and if never within it
-/// or in the minute before there were more requests in 60 s than the least that a limit can be: a bucket lets through at most twice that.
+/// failures, or a limit that nobody gets under. Here it is an outage if it lasts longer than cooldowns in a row would by chance, and if never within
+/// it or in the minute before there were more requests in 60 s than the least that a limit can be: a bucket lets through at most twice that.
 pub fn behind_fallbacks(part: &Part, facts: &Facts, plan: &Plan) -> Vec<Vec<Outage>> {
     let of_model = |(number, name): (u32, &String)| {
         let Some(model) = plan.find_model(name).map(|id| plan.model(id)) else { return Vec::new() };

@@ -23,8 +23,8 @@ const GAIN_MIN: f64 = 0.5;
 const LEARNED_MIN: f64 = 2.0;
 /// The least that counts vary by luck, in variances of independent ones.
 const DISPERSION_MIN: f64 = 0.05;
-/// How unlike the log moments of trouble may be, 1 for independent ones, without a reason to look for another kind of limit: the right one refuses much
-/// the same requests.
+/// How unlike the log moments of trouble may be, 1 for independent ones, without a reason to look for another kind of limit: the right one refuses
+/// much the same requests.
 const UNLIKE_MAX: f64 = 0.5;
 /// A range of limits, highest over lowest, that is narrow enough; in wider ones, moments tell more than counts.
 const RANGE_MAX: f64 = 1.15;
@@ -177,8 +177,8 @@ impl Search<'_> {
     }
 
     /// Goes by least squares to the failures of all models and the limits of some at which there is as much trouble of each kind as in the log, and
-    /// stays where it was nearest. What changes bring about is asked at the start and learned from each step (Gauss and Newton's method with Broyden's
-    /// updates). Simulations share their luck, so that what changes between them is due to what was changed.
+    /// stays where it was nearest. What changes bring about is asked at the start and learned from each step (Gauss and Newton's method with
+    /// Broyden's updates). Simulations share their luck, so that what changes between them is due to what was changed.
     fn refine(&mut self, limited: &[usize]) -> Result<Vec<Counted>, Error> {
         let mut here = self.run()?;
         let mut slopes = self.slopes(&here, limited)?;
@@ -220,8 +220,8 @@ impl Search<'_> {
         Ok(nearest)
     }
 
-    /// Where the counts leave a wide range of limits, each with the failures that make up for the rest, takes the one whose moments of trouble are most
-    /// like the log's.
+    /// Where the counts leave a wide range of limits, each with the failures that make up for the rest, takes the one whose moments of trouble are
+    /// most like the log's.
     fn choose_by_moments(&mut self, slopes: &[Slopes], nearest: &mut [Counted]) -> Result<(), Error> {
         let centre = self.hidden.models.clone();
         let wide = |model: &HiddenModel| model.limit.and_then(|limit| limit.range).filter(|(low, high)| *high > low * RANGE_MAX);

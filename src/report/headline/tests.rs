@@ -57,7 +57,7 @@ fn a_log_that_was_reproduced_speaks_in_dollars() {
     let mut report = report(cheaper);
     report.baseline = Some(crate::report::baseline::tests::baseline(10_000, 10_040, &[]));
     insta::assert_snapshot!(shown(&report, &known(&report)), @r"
-    Some(1) Save about $100 a month (likely $80 to $120) with capped: less is paid for answers from dearer places ($100.00).
+    Some(1) Save about $100 a month (likely $80 to $120) with capped, at equal success: less is paid for answers from dearer places ($100.00).
     - answer quality is not measured, and other models give 10.0 % of the answers
     ");
 }
@@ -88,7 +88,7 @@ fn answers_by_another_model_are_not_equal_success() {
         totals.other_model = 300;
     });
     insta::assert_snapshot!(shown(&elsewhere, &known(&elsewhere)), @r"
-    None No variant saves at equal success. capped costs 10.0 % less, but another model than asked gives 30.0 % of its answers, not 10.0 %.
+    None No variant saves at equal success. capped costs 10.0 % less, but the model asked for answers 70.0 %, not 90.0 %.
     - answer quality is not measured, and other models give 30.0 % of the answers
     ");
 }

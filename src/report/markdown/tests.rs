@@ -23,6 +23,7 @@ fn a_comment_on_a_pull_request() {
 
     Could be wrong:
     - luck is not known (one seed; --seeds 10 tells)
+    - day to day is not known (trace too short: 2 blocks of 3 s, 20 needed)
     - answer quality is not measured, and other models give 50.0 % of the answers
 
     <details><summary>Dollars by cause</summary>
@@ -36,7 +37,7 @@ fn a_comment_on_a_pull_request() {
 
     <details><summary>What it rests on</summary>
 
-    - capped \| &lt;b&gt;: 95 % of the change, in points: luck unknown (one seed; --seeds 10 tells), day to day none
+    - capped \| &lt;b&gt;: 95 % of the change, in points: luck unknown (one seed), day to day unknown (trace too short: 2 blocks of 3 s, 20 needed)
     - $/hour: the trace's dollars spread over its 2 min; too short to speak of days.
     - prices: built-in list of 2026-11-22
     - prompt cache visible at arrival \[preset ledger\]

@@ -1,5 +1,5 @@
-//! Where the money goes: by cause, model, deployment, team and key, largest first, the rest in one row. Decides what is one row; knows names only as the
-//! report has them.
+//! Where the money goes: by cause, model, deployment, team and key, largest first, the rest in one row. Decides what is one row; knows names only as
+//! the report has them.
 
 use std::collections::BTreeMap;
 

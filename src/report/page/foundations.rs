@@ -1,5 +1,5 @@
-//! What the figures rest on: how they were checked, what was assumed and how many dollars hang on it, what has no price here, and where all of it came
-//! from. Decides which dollars hang on which assumption; finds nothing out.
+//! What the figures rest on: how they were checked, what was assumed and how many dollars hang on it, what has no price here, and where all of it
+//! came from. Decides which dollars hang on which assumption; finds nothing out.
 
 use super::html::{Table, escape, list, note, paragraph};
 use super::{Entry, Page};

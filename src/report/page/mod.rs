@@ -145,7 +145,7 @@ fn top(page: &Page) -> String {
 
 fn variants(page: &Page) -> String {
     let merged: Vec<(&Variant, Totals)> = page.entries.iter().map(|entry| (entry.variant, entry.totals.clone())).collect();
-    let (titles, rows) = summary(page.report, &merged, &page.changes);
+    let (titles, rows) = summary(page.report, &merged, &page.changes, crate::report::headline::relative);
     let mut table = Table::new("Each variant on the same requests", std::iter::once("").chain(titles));
     for (index, (name, cells)) in rows.into_iter().enumerate() {
         let cells = cells.into_iter().map(|cell| if cell.is_empty() && index == page.report.reference { "reference".to_owned() } else { cell });

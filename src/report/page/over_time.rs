@@ -1,5 +1,5 @@
-//! What happened when: the money spent so far, 429s, the share of fallbacks, attempts for each request. Decides how finely time is cut: every step is an
-//! exact sum of the buckets of a run's series.
+//! What happened when: the money spent so far, 429s, the share of fallbacks, attempts for each request. Decides how finely time is cut: every step is
+//! an exact sum of the buckets of a run's series.
 
 use super::axis::{Tick, Unit};
 use super::html::{Figure, Table};

@@ -1,5 +1,5 @@
-//! A drawing as inline SVG: plotters draws it, and what it drew gets its colours, dashes and sizes from the page's style sheet, so that one drawing is
-//! right in light, in dark and on paper. Knows shapes and inks, no figures.
+//! A drawing as inline SVG: plotters draws it, and what it drew gets its colours, dashes and sizes from the page's style sheet, so that one drawing
+//! is right in light, in dark and on paper. Knows shapes and inks, no figures.
 
 use std::fmt::Write;
 

@@ -1,4 +1,5 @@
-//! From the reference's bill to a variant's, cause by cause: integers that add up to the picodollar. Decides what the causes are called and in what order.
+//! From the reference's bill to a variant's, cause by cause: integers that add up to the picodollar. Decides what the causes are called and in what
+//! order.
 
 use super::axis::{Scale, Unit};
 use super::html::{Figure, Table};

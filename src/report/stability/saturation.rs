@@ -1,8 +1,8 @@
 //! When more is asked of the deployments than they can do, from counts over time.
 //!
-//! A window is short of capacity if more than 5 % of its calls were turned away for want of capacity (or given up while they waited for a place), or if its calls waited longer for a place than
-//! those of the window before by more than 5 % of the time between: then a queue grows by as much. At least three such windows in a row are
-//! saturation, unless most of what some of them were asked beyond the others was admitted after all.
+//! A window is short of capacity if more than 5 % of its calls were turned away for want of capacity (or given up while they waited for a place), or
+//! if its calls waited longer for a place than those of the window before by more than 5 % of the time between: then a queue grows by as much. At
+//! least three such windows in a row are saturation, unless most of what some of them were asked beyond the others was admitted after all.
 
 use super::{Saturated, Windows};
 use crate::gateway::time::{Span, Time};

@@ -59,8 +59,8 @@ pub fn length(buckets: usize, memory: usize) -> usize {
 }
 
 impl Blocks {
-    /// Equal buckets in order of time under each seed, in blocks of `length` of them, beside what is `fixed` and not drawn anew: scripted times, and what
-    /// does not depend on traffic (the mean over the seeds).
+    /// Equal buckets in order of time under each seed, in blocks of `length` of them, beside what is `fixed` and not drawn anew: scripted times, and
+    /// what does not depend on traffic (the mean over the seeds).
     ///
     /// # Errors
     /// If there are fewer than [`NEEDED`] blocks in which anything is paid.
@@ -104,8 +104,8 @@ impl Blocks {
         Ok(Self { blocks, standard_error, of_luck, is_rare: without * 100 > draws, drawn })
     }
 
-    /// How far the change is known, but for `alpha` of such traffic under such luck; a fraction of the reference's bill. 0 if it never varies, infinite
-    /// if what differs is in so few blocks that the traffic could as well have had none of them.
+    /// How far the change is known, but for `alpha` of such traffic under such luck; a fraction of the reference's bill. 0 if it never varies,
+    /// infinite if what differs is in so few blocks that the traffic could as well have had none of them.
     pub fn half_width(&self, alpha: f64) -> f64 {
         if self.standard_error <= NEGLIGIBLE {
             return 0.0;

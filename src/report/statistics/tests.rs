@@ -1,5 +1,5 @@
-//! Whether intervals hold what they claim: a thousand synthetic experiments each, whose truth is known. `--nocapture` prints what was measured, which is
-//! what `docs/statistics.md` tells.
+//! Whether intervals hold what they claim: a thousand synthetic experiments each, whose truth is known. `--nocapture` prints what was measured, which
+//! is what `docs/statistics.md` tells.
 
 mod luck;
 mod noise;

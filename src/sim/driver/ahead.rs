@@ -46,8 +46,8 @@ impl<O: Observer> Driver<O> {
         arrivals.next = second.and_then(|request| self.gateway.fetch_for_arrival(&self.variant.plan, &request, &Processor));
     }
 
-    /// Before an event that has just been taken from the queue: what the end of a call will need that is the next event, and the request of that after
-    /// it.
+    /// Before an event that has just been taken from the queue: what the end of a call will need that is the next event, and the request of that
+    /// after it.
     #[inline]
     pub(super) fn fetch_for_events(&self) {
         let [next, second] = self.queue.next_slots();

@@ -1,4 +1,5 @@
-//! What one stretch of traffic tells of others, through the whole simulator: a provider's limit that bursts run into, and what is paid elsewhere then.
+//! What one stretch of traffic tells of others, through the whole simulator: a provider's limit that bursts run into, and what is paid elsewhere
+//! then.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! The values of `{ from = .., to = .., steps = .. }`: numbers, durations or amounts, evenly apart or in equal ratios, as short texts. Knows no setting.
+//! The values of `{ from = .., to = .., steps = .. }`: numbers, durations or amounts, evenly apart or in equal ratios, as short texts. Knows no
+//! setting.
 //!
 //! Ends are as written. Between them a value has as few digits as leave it within a fiftieth of a step of its place; whole ends a step of at
 //! least 1 apart have whole numbers between them.

@@ -13,8 +13,8 @@ const MEMORY: usize = 10;
 /// Enough to see how often it holds: what a report draws more is only for the digits.
 const DRAWS: u32 = 99;
 
-/// A gateway before a busy provider. Traffic comes in waves; the variant has a response cache that hits the more often the more came within its ttl, and
-/// retries what was turned away as long as it is remembered. Both last for `MEMORY` buckets.
+/// A gateway before a busy provider. Traffic comes in waves; the variant has a response cache that hits the more often the more came within its ttl,
+/// and retries what was turned away as long as it is remembered. Both last for `MEMORY` buckets.
 fn stateful(experiment: u32, buckets: usize) -> Vec<Pair> {
     in_waves(experiment, buckets, MEMORY as f64 / 2.0)
 }
@@ -79,8 +79,8 @@ fn other_days_are_covered_where_traffic_comes_in_waves_and_the_gateway_remembers
     }
 }
 
-/// What is hard on blocks that are few: the traffic's own waves last as long as they, or the difference comes in rare rushes. `docs/statistics.md` says
-/// how much that costs.
+/// What is hard on blocks that are few: the traffic's own waves last as long as they, or the difference comes in rare rushes. `docs/statistics.md`
+/// says how much that costs.
 #[test]
 fn rougher_traffic_costs_a_few_points() {
     type Traffic = fn(u32, usize) -> Vec<Pair>;
