@@ -62,8 +62,8 @@ impl Draft<'_> {
             text,
             "# Calibrated by gwsim on the first {FIT_PER_CENT} % of {}: {} in {}, {} with their clients' retries.\n\
              # n is the number of observations behind a figure. The log can't tell: token ratios, what providers bill for calls cut short,\n\
-             # limits on days, Retry-After, the speed and failures of deployments that it never names, and outages that others hid: of one of several\n\
-             # deployments, or under a load that may have been beyond a limit.",
+             # limits on days, Retry-After, the speed and failures of deployments that it never names, and outages that others hid: of one of\n\
+             # several deployments, or under a load that may have been beyond a limit.",
             self.question.names.0,
             counted(facts.arrivals, "request"),
             length(facts.span),

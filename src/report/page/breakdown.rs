@@ -138,6 +138,7 @@ pub(super) fn undelivered(page: &Page) -> String {
             [entry.totals.causes.undelivered, entry.totals.causes.wasted_total()].map(|sum| dollars(rounded(entry.mean(sum), decimals), decimals));
         table.row(&entry.variant.name, counts.into_iter().chain([share(lost, tokens.output)]).chain(money));
     }
-    let told = "Wasted calls delivered no answer: they failed after the input was processed, timed out, or their client had left. Undelivered is what was billed beyond what reached the client.";
+    let told = "Wasted calls delivered no answer: they failed after the input was processed, timed out, or their client had left. Undelivered is \
+        what was billed beyond what reached the client.";
     format!("{}{}", table.render(), note(told))
 }

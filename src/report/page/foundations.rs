@@ -56,7 +56,8 @@ pub(super) fn certainty(page: &Page) -> String {
     if table.is_empty() {
         return String::new();
     }
-    let told = "Luck: the same traffic with other dice. Day to day: other traffic like this. Assumptions: the stated ranges. A part that says unknown is not in the interval.";
+    let told = "Luck: the same traffic with other dice. Day to day: other traffic like this. Assumptions: the stated ranges. A part that says \
+        unknown is not in the interval.";
     let periods = period::note(page.report.traffic.span).map(|told| note(&told)).unwrap_or_default();
     format!("{}{}{periods}", table.render(), note(told))
 }
@@ -116,7 +117,8 @@ pub(super) fn assumptions(page: &Page) -> String {
         };
         table.row(&assumption.what, [assumption.value.clone(), assumption.source.clone(), amount, which.to_owned()]);
     }
-    let told = "P: the provider says so. M: measured. S: secondary. U: unverified. Dollars are those of the variant where they are the most, on this traffic: what would be in question, not an error bar.";
+    let told = "P: the provider says so. M: measured. S: secondary. U: unverified. Dollars are those of the variant where they are the most, on \
+        this traffic: what would be in question, not an error bar.";
     if table.is_empty() { String::new() } else { format!("{}{}", table.render(), note(told)) }
 }
 
@@ -175,7 +177,9 @@ pub(super) fn provenance(page: &Page) -> String {
         format!("gwsim {}", env!("CARGO_PKG_VERSION")),
         format!("Seeds: {seeds}"),
         format!("Prices: {}", report.prices),
-        "The same inputs, seeds and version give the same bytes of this page. Exact amounts, to 10^-12 dollars, are in report.json, and all buckets of time in series.csv and series.parquet.".to_owned(),
+        "The same inputs, seeds and version give the same bytes of this page. Exact amounts, to 10^-12 dollars, are in report.json, and all \
+            buckets of time in series.csv and series.parquet."
+            .to_owned(),
     ];
     let facts = list(&facts);
     if table.is_empty() { facts } else { format!("{facts}{}", table.render()) }

@@ -154,7 +154,8 @@ fn variants(page: &Page) -> String {
     if let Some(best) = page.headline.variant {
         table.mark(best, "cheapest at equal success");
     }
-    let told = "change: against the reference, with its 95 % interval where one is known. answered: of all that was asked for. other model: of the answers, those by another model than asked.";
+    let told = "change: against the reference, with its 95 % interval where one is known. answered: of all that was asked for. other model: of \
+        the answers, those by another model than asked.";
     let parts = [table.render(), note(told), foundations::certainty(page), foundations::stability(page), foundations::expectations(page)];
     let single = if page.entries.len() == 1 { paragraph("One variant: nothing to compare it with.") } else { String::new() };
     parts.concat() + &single

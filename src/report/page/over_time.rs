@@ -215,7 +215,8 @@ const RATES: [Rate; 3] = [
     Rate {
         id: "attempts",
         title: "Attempts for each request",
-        reading: "Calls sent by requests that arrived, step by step. Below 1 where requests are answered or refused without a call; a retry counts when it is sent, so the step after a rush can show many.",
+        reading: "Calls sent by requests that arrived, step by step. Below 1 where requests are answered or refused without a call; a retry \
+            counts when it is sent, so the step after a rush can show many.",
         of: "calls for each request",
         unit: Unit::Plain,
         share: |step| (step.calls, Some(step.requests)),
