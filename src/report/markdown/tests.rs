@@ -19,7 +19,7 @@ fn a_comment_on_a_pull_request() {
     | as configured | 0.00371 | 0.111 |  | 66.7 % | 2.0 s | 50.0 % | 0 | 1 |
     | capped \| &lt;b&gt; | 0.00300 | 0.090 | -19.1 % | 66.7 % | 2.0 s | 50.0 % | 0 | 1 |
 
-    **capped \| &lt;b&gt; costs 19.1 % less, about $0.0213 an hour of such traffic, at equal success: fewer tokens are bought.**
+    **capped \| &lt;b&gt; costs 19.1 % less, about $0.0213 an hour of such traffic, at equal success: the models asked for are cheaper here.**
 
     Could be wrong:
     - luck is not known (one seed; --seeds 10 tells)
