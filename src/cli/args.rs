@@ -94,7 +94,7 @@ pub struct RunArguments {
     /// The first seed: the same seed draws the same luck [default: 1]
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
-    /// Vary a setting in place of the scenario's [sweep]: a TOML list or range; once or twice
+    /// Vary a setting in place of the scenario's sweep: a TOML list or range; once or twice
     #[arg(long, value_name = "PATH=VALUES")]
     pub sweep: Vec<String>,
     /// Run a sweep of more than 10,000 runs or ten minutes without being asked to agree

@@ -5,6 +5,7 @@
 mod hold;
 mod presumed;
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 

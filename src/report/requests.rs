@@ -1,5 +1,5 @@
 //! Every request and every call of a run as rows: what `requests.parquet` and `calls.parquet` hold. Decides the columns; [`recorder`] fills them from
-//! what a run observes, [`file`] writes and reads them.
+//! what a run observes, [`mod@file`] writes and reads them.
 //!
 //! They tell a run of the first seed. Columns that end in `_picousd` are exact: 10^-12 dollars as integers.
 
