@@ -99,7 +99,9 @@ pub(super) fn facts(report: &Report) -> String {
         Origin::Recorded => "recorded",
         Origin::Synthetic => "synthetic",
     };
-    format!("{}, {} in {}, {origin}", traffic.name, counted(traffic.requests, "request"), length(traffic.span))
+    let told = format!("{}, {} in {}", traffic.name, counted(traffic.requests, "request"), length(traffic.span));
+    // Traffic that no trace was the base of is called by what it is.
+    if traffic.name == origin { told } else { format!("{told}, {origin}") }
 }
 
 fn verdict_table(report: &Report, merged: &[(&Variant, Totals)], changes: &[Option<Change>]) -> String {
@@ -391,7 +393,7 @@ fn incident_lines(merged: &[(&Variant, Totals)]) -> String {
             facts.push(format!("{} turned away", counted(incidents.calls_turned_away, "call")));
         }
         if incidents.breaches > 0 {
-            facts.push(format!("{} overspent, by {}", counted(incidents.breaches, "budget window"), usd(incidents.breached)));
+            facts.push(format!("budgets overspent {}, by {}", counted(incidents.breaches, "time"), usd(incidents.breached)));
         }
         if incidents.cache_saved != Money::ZERO {
             facts.push(format!("cache hits would have cost {}", usd(mean(incidents.cache_saved, variant))));

@@ -95,8 +95,8 @@ fn a_log_of_a_known_world_is_reproduced() {
                  $ trace  $/hour   change  answered  p95  other model  retries  429s
     as recorded     1.65   0.550            100.0 %    0        0.0 %        0     0
     all on mini     0.24   0.081  -85.2 %   100.0 %    0        0.0 %        0     0
-    Save about $0.4692 an hour (likely $0.4657 to $0.4728) with all on mini, at equal success: fewer
-        tokens are bought ($1.41).
+    Save about $0.4692 an hour (likely $0.4657 to $0.4728) with all on mini, at equal success: the
+        models asked for are cheaper here ($1.41).
     Could be wrong: token counts are taken to be the same in every model ($0.0898 hangs on it); output
         lengths of 11.0 % of requests are drawn, $0.00177 to $0.0146; luck is not known (one seed;
         --seeds 10 tells).

@@ -34,8 +34,7 @@ fn gateway_configs_are_compared_on_the_same_traffic() {
     gateway.toml   0.0068   0.204             100.0 %    0        0.0 %        0     0
     new.toml       0.0270   0.809  +297.1 %   100.0 %    0        0.0 %        0     0
     Nothing saves: gateway.toml is the cheapest of 2 variants.
-    95 % of a change, in points: luck none, day to day unknown (trace too short: 4 blocks of 3 s, 20
-        needed)
+    No interval: luck none, day to day unknown (trace too short: 4 blocks of 3 s, 20 needed)
     $/hour: the trace's dollars spread over its 2 min; too short to speak of days.
     change: token counts not compared between the models that answer (new.toml)
 
@@ -224,7 +223,7 @@ fn two_variants_of_one_report_go_by_their_names() {
 
     <details><summary>How sure</summary>
 
-    - all on gpt-4o: 95 % of the change, in points: luck unknown (one seed; --seeds 10 tells), day to day unknown (trace too short: 4 blocks of 3 s, 20 needed)
+    - all on gpt-4o: 95 % of the change, in points: luck unknown (one seed), day to day unknown (trace too short: 4 blocks of 3 s, 20 needed)
     - traffic digest e752615e6fcdbeeeec6a4105f2421fbd
 
     </details>

@@ -49,7 +49,7 @@ fn run(home: &Home, scenario: &str) -> (String, serde_json::Value) {
 fn made_up_traffic_is_marked_and_says_what_it_rests_on() {
     let home = home();
     let (screen, report) = run(&home, "made.toml");
-    assert!(screen.contains(", synthetic\nSynthetic traffic has no grade.") && !screen.contains("TRUST"), "{screen}");
+    assert!(screen.contains(": synthetic, ") && screen.contains("\nSynthetic traffic has no grade.") && !screen.contains("TRUST"), "{screen}");
     for line in [
         "Assumed: arrivals gamma, CV 1.2 (p50) to 7.02 (p95) by key [ServeGen, M]",
         "Assumed: senders 100 keys, the first 32.3 % of requests, 3 teams [scenario]",
