@@ -17,6 +17,7 @@ mod prices;
 mod readme;
 mod realistic;
 mod recovery;
+mod release;
 mod replay;
 mod stability;
 mod sweep;
