@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::cause::Causes;
-use super::change::changes;
+use super::change::{Change, changes};
 use super::headline::{self, Headline};
 use super::numbers::{decimals, dollars, rounded_parts};
 use super::period;
@@ -23,11 +23,7 @@ pub fn render(report: &Report) -> String {
     let mut text = format!("### {}\n\n{}  \n{}\n\n", escaped(&report.name), escaped(&facts(report)), escaped(&trust::sentence(report)));
     let (titles, rows) = summary(report, &merged, &changes, headline::relative);
     table(&mut text, &titles, rows.iter().map(|(name, cells)| (*name, cells.clone())));
-    let _ = writeln!(text, "\n**{}**", escaped(&sentence));
-    if !could_be_wrong.is_empty() {
-        text.push_str("\nCould be wrong:\n");
-        could_be_wrong.iter().for_each(|doubt| list(&mut text, doubt));
-    }
+    text.push_str(&said(&sentence, &could_be_wrong));
     let stability = report.variants.iter().flat_map(|variant| {
         let verdicts = variant.stability.iter().flat_map(Stability::words);
         verdicts.map(|words| format!("{}: {words}", variant.name))
@@ -38,12 +34,7 @@ pub fn render(report: &Report) -> String {
         stability.iter().for_each(|verdict| list(&mut text, verdict));
     }
     folded(&mut text, "Dollars by cause", &causes(&merged));
-    let mut rests = String::new();
-    for (variant, change) in report.variants.iter().zip(&changes) {
-        if let Some(change) = change.as_ref().filter(|change| !change.is_identical) {
-            list(&mut rests, &format!("{}: 95 % of the change, in points: {}", variant.name, headline::parts(change)));
-        }
-    }
+    let mut rests = how_sure(report, &changes);
     if let Some(note) = period::note(report.traffic.span) {
         list(&mut rests, &note);
     }
@@ -85,18 +76,9 @@ pub fn comparison(report: &Report, judged: &[Judged]) -> String {
     }
     let (titles, rows) = summary(report, &merged, &changes, headline::relative);
     table(&mut text, &titles, rows.iter().map(|(name, cells)| (*name, cells.clone())));
-    let _ = writeln!(text, "\n**{}**", escaped(&sentence));
-    if !could_be_wrong.is_empty() {
-        text.push_str("\nCould be wrong:\n");
-        could_be_wrong.iter().for_each(|doubt| list(&mut text, doubt));
-    }
+    text.push_str(&said(&sentence, &could_be_wrong));
     folded(&mut text, "Dollars by cause", &causes(&merged));
-    let mut rests = String::new();
-    for (variant, change) in report.variants.iter().zip(&changes) {
-        if let Some(change) = change.as_ref().filter(|change| !change.is_identical) {
-            list(&mut rests, &format!("{}: 95 % of the change, in points: {}", variant.name, headline::parts(change)));
-        }
-    }
+    let mut rests = how_sure(report, &changes);
     list(&mut rests, &format!("traffic digest {}", report.traffic.digest));
     folded(&mut text, "How sure", &rests);
     text
@@ -108,6 +90,27 @@ pub fn notes(title: &str, items: &[String]) -> String {
     items.iter().for_each(|item| list(&mut inside, item));
     if !items.is_empty() {
         folded(&mut text, title, &inside);
+    }
+    text
+}
+
+/// The headline's sentence and what could be wrong with it.
+fn said(sentence: &str, could_be_wrong: &[String]) -> String {
+    let mut text = format!("\n**{}**\n", escaped(sentence));
+    if !could_be_wrong.is_empty() {
+        text.push_str("\nCould be wrong:\n");
+        could_be_wrong.iter().for_each(|doubt| list(&mut text, doubt));
+    }
+    text
+}
+
+/// What each change's interval is made of, as a list.
+fn how_sure(report: &Report, changes: &[Option<Change>]) -> String {
+    let mut text = String::new();
+    for (variant, change) in report.variants.iter().zip(changes) {
+        if let Some(change) = change.as_ref().filter(|change| !change.is_identical) {
+            list(&mut text, &format!("{}: 95 % of the change, in points: {}", variant.name, headline::parts(change)));
+        }
     }
     text
 }
