@@ -4,6 +4,8 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use serde::{Deserialize, Serialize};
+
 use super::Gateway;
 use super::draw::{self, Purpose};
 use super::failure::{Failure, FailureClass};
@@ -14,7 +16,7 @@ use super::plan::{Backoff, DepthBy, Fallbacks, Model, Plan, Shown, Walk};
 use super::time::{Span, Time};
 
 /// How far a request has come: its group, its counters, and, once something has failed, its trail.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Progress {
     /// The group that it is in.
     pub group: ModelId,
@@ -31,7 +33,7 @@ pub struct Progress {
 }
 
 /// What is only needed once something has failed; most requests never do.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Trail {
     visited: Vec<ModelId>,
     frames: Vec<Frame>,
@@ -47,7 +49,7 @@ struct Trail {
 }
 
 /// A list of fallbacks that is being walked.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Frame {
     owner: ModelId,
     list: List,
@@ -57,14 +59,14 @@ struct Frame {
 }
 
 /// Which of a group's lists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum List {
     General,
     ContextWindow,
     ContentPolicy,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Try {
     deployment: DeploymentId,
     attempts: u32,
@@ -84,7 +86,7 @@ pub enum Last {
 }
 
 /// What follows a back-off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Then {
     /// Another attempt in the group.
     Retry,
@@ -111,7 +113,7 @@ pub enum Next {
 }
 
 /// How a request ends that no call has answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum End {
     /// With the last failure.
     Failed(Failure),

@@ -7,6 +7,9 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
 use alloc::vec::Vec;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use super::dice::Dice;
 use super::ledger::Ledger;
 use super::{orders, plans, world};
@@ -30,7 +33,7 @@ pub(super) const START: Time = Time(1_000_000_000_000_000);
 pub(super) struct Setup {
     pub(super) seed: u64,
     pub(super) arrivals: u32,
-    /// The gateway is replaced by its own snapshot after so many turns.
+    /// The gateway and the requests in flight are replaced by what was written of them after so many turns.
     pub(super) snapshot_at: Option<u32>,
     /// Providers keep to max_tokens and to their billing rules.
     pub(super) honest: bool,
@@ -82,8 +85,7 @@ impl Run {
         let mut turns = 0;
         while run.arrivals_left > 0 || run.dice.below(20) > 0 && run.flights.iter().any(|flight| !flight.in_flight.is_closed()) {
             if setup.snapshot_at == Some(turns) {
-                let bytes = serde_json::to_vec(&run.gateway.snapshot()).expect("a gateway can be written");
-                run.gateway = Gateway::restore(serde_json::from_slice(&bytes).expect("what was written can be read"));
+                run.go_through_bytes();
             }
             run.turn();
             turns += 1;
@@ -95,6 +97,14 @@ impl Run {
     /// The journal as bytes.
     pub(super) fn bytes(&self) -> Vec<u8> {
         serde_json::to_vec(&self.journal).expect("a journal can be written")
+    }
+
+    /// The gateway and all requests in flight are written and read again, in a format that describes itself and in one that does not.
+    fn go_through_bytes(&mut self) {
+        self.gateway = Gateway::restore(through_postcard(&through_json(&self.gateway.snapshot())));
+        for flight in &mut self.flights {
+            flight.in_flight = through_postcard(&through_json(&flight.in_flight));
+        }
     }
 
     fn begin(&mut self) {
@@ -331,6 +341,16 @@ impl Run {
             assert!(bill <= worst_case && closed.amount <= worst_case, "above the worst case {worst_case}: {bill} {closed:?}");
         }
     }
+}
+
+/// What is read of what was written as JSON.
+pub(super) fn through_json<T: Serialize + DeserializeOwned>(value: &T) -> T {
+    serde_json::from_slice(&serde_json::to_vec(value).expect("it can be written")).expect("what was written can be read")
+}
+
+/// What is read of what was written in a binary format whose readers have to know what comes next.
+pub(super) fn through_postcard<T: Serialize + DeserializeOwned>(value: &T) -> T {
+    postcard::from_bytes(&postcard::to_allocvec(value).expect("it can be written")).expect("what was written can be read")
 }
 
 /// End users and tags get their numbers before anything else, in one order.

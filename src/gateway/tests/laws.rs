@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::driver::{Run, START, Setup};
+use super::driver::{Run, START, Setup, through_postcard};
 use super::plans;
 use crate::gateway::failure::FailureSet;
 use crate::gateway::id::{DeploymentId, RequestId};
@@ -57,7 +57,7 @@ proptest! {
     }
 
     #[test]
-    fn a_restored_snapshot_goes_on_as_the_gateway_would(seed: u64, arrivals in 1..40_u32, at in 0..200_u32) {
+    fn what_is_restored_goes_on_with_its_requests_in_flight_as_it_would_have(seed: u64, arrivals in 1..40_u32, at in 0..200_u32) {
         let whole = Run::of(setup(seed, arrivals));
         let halved = Run::of(Setup { snapshot_at: Some(at), ..setup(seed, arrivals) });
         check_equal(&whole.journal, &halved.journal);
@@ -81,6 +81,19 @@ proptest! {
     fn a_journal_replayed_takes_the_same_decisions(seed: u64, arrivals in 1..40_u32) {
         let run = Run::of(setup(seed, arrivals));
         check_equal(&replay(&run.plans, seed, &run.journal), &run.journal);
+    }
+}
+
+proptest! {
+    #![proptest_config(config(25))]
+
+    #[test]
+    fn what_is_written_survives_a_format_that_does_not_describe_itself(seed: u64, arrivals in 1..40_u32) {
+        let run = Run::of(setup(seed, arrivals));
+        check_equal(&run.journal, &through_postcard(&run.journal));
+        prop_assert!(run.plans == through_postcard(&run.plans));
+        let snapshot = run.gateway.snapshot();
+        prop_assert_eq!(serde_json::to_vec(&snapshot).unwrap(), serde_json::to_vec(&through_postcard(&snapshot)).unwrap());
     }
 }
 
