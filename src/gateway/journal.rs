@@ -308,6 +308,8 @@ pub enum Denial {
     TooLong,
     /// The client's deadline had passed, or would before anything could be done.
     DeadlinePassed,
+    /// No admissible deployment offers all that the request requires.
+    CannotExpress,
 }
 
 /// Why a group or deployment was passed over.
@@ -329,6 +331,8 @@ pub enum Skip {
     ModelNotAllowed,
     /// Taken out of the configuration.
     Retired,
+    /// It does not offer all that the request requires.
+    CannotExpress,
 }
 
 /// The state of a breaker.

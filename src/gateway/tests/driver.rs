@@ -16,6 +16,7 @@ use super::{orders, plans, world};
 use crate::gateway::Gateway;
 use crate::gateway::budget::ACCOUNTS_MAX;
 use crate::gateway::failure::{Failure, FailureClass};
+use crate::gateway::features::Features;
 use crate::gateway::id::{AccountId, DeploymentId, KeyId, ModelId, RequestId, Slot};
 use crate::gateway::in_flight::{Action, Event, Hit, InFlight};
 use crate::gateway::journal::{Certainty, Fact, Record};
@@ -185,6 +186,7 @@ impl Run {
             no_cache: dice.one_in(8),
             no_store: dice.one_in(8),
             fingerprint: Fingerprint(dice.below(6), 1),
+            requires: if dice.one_in(4) { Features::of(dice.below(3) as u32) } else { Features::NONE },
             deadline: dice.one_in(3).then(|| self.now + Span::from_millis(dice.below(8_000))),
         };
         let (plan, path_accounts) = (self.plans.len() - 1, Vec::new());
@@ -297,6 +299,7 @@ impl Run {
                     let plan = &self.plans[flight.plan];
                     assert!(!self.plans[self.plans.len() - 1].deployment(called.deployment).retired, "a retired deployment is not called");
                     let request = *flight.in_flight.request();
+                    assert!(plan.deployment(called.deployment).offers.have(request.requires), "nothing is sent to who cannot express it");
                     assert!(self.now < request.deadline.unwrap_or(Time::MAX), "nobody waits for the answer to this call");
                     let accounts = accounts_of(&self.gateway, flight, &called);
                     self.ledger.called(&self.gateway, self.now, request.id, &called, &accounts);
