@@ -262,9 +262,9 @@ impl InFlight {
         action
     }
 
-    /// The key of its answer in the response cache, if it has one.
+    /// The key of its answer in the response cache, if it has one: where the body is of an answer that is `Cached` or `Shared`.
     #[inline]
-    pub(super) fn cache_key(&self) -> Option<CacheKey> {
+    pub fn cache_key(&self) -> Option<CacheKey> {
         self.key
     }
 

@@ -263,7 +263,7 @@ impl Desk {
             Fact::Alerted(Alert::Loop { key }) => format!("key {} loops", key.0),
             Fact::Alerted(Alert::Recovered { deployment }) => format!("{} is back", name(*deployment)),
             Fact::Breached { account, over, .. } => format!("account {} over by {over}", account.0),
-            Fact::Recovered { calls } => format!("recovered {}", calls.len()),
+            Fact::Recovered { calls, .. } => format!("recovered {}", calls.len()),
             _ => return None,
         })
     }

@@ -3,7 +3,7 @@
 //! Everything is drawn from one seed. Events of different calls come in any order, timers late, clients leave at any point, usage comes
 //! after the close, commands and plans in between. Every law that can be seen while it runs is asserted here; `laws` asks the rest.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::format;
 use alloc::vec::Vec;
 
@@ -18,7 +18,7 @@ use crate::gateway::budget::ACCOUNTS_MAX;
 use crate::gateway::failure::{Failure, FailureClass};
 use crate::gateway::features::Features;
 use crate::gateway::id::{AccountId, DeploymentId, KeyId, ModelId, RequestId, Slot};
-use crate::gateway::in_flight::{Action, Event, Hit, InFlight};
+use crate::gateway::in_flight::{Action, CacheKey, Event, Finish, Hit, InFlight};
 use crate::gateway::journal::{Certainty, Fact, Record};
 use crate::gateway::money::Money;
 use crate::gateway::plan::Plan;
@@ -55,6 +55,8 @@ pub(super) struct Run {
     pub(super) flights: Vec<Flight>,
     pub(super) ledger: Ledger,
     pub(super) bills: BTreeMap<(RequestId, u32), Money>,
+    /// Under which keys there are bodies of answers: at every turn those that the index has.
+    pub(super) bodies: BTreeSet<CacheKey>,
     stale: VecDeque<(usize, Event)>,
     arrivals_left: u32,
 }
@@ -80,8 +82,9 @@ impl Run {
         let gateway = Gateway::new(&plan, setup.seed);
         let (journal, flights, stale) = (Vec::new(), Vec::new(), VecDeque::new());
         let arrivals_left = setup.arrivals;
-        let (ledger, bills, now) = (Ledger::default(), BTreeMap::new(), START);
-        let mut run = Self { setup, dice, now, plans: Vec::from([plan]), sizes, gateway, journal, flights, ledger, bills, stale, arrivals_left };
+        let (ledger, bills, bodies, now) = (Ledger::default(), BTreeMap::new(), BTreeSet::new(), START);
+        let plans = Vec::from([plan]);
+        let mut run = Self { setup, dice, now, plans, sizes, gateway, journal, flights, ledger, bills, bodies, stale, arrivals_left };
         run.begin();
         let mut turns = 0;
         while run.arrivals_left > 0 || run.dice.below(20) > 0 && run.flights.iter().any(|flight| !flight.in_flight.is_closed()) {
@@ -103,6 +106,7 @@ impl Run {
     /// The gateway and all requests in flight are written and read again, in a format that describes itself and in one that does not.
     fn go_through_bytes(&mut self) {
         self.gateway = Gateway::restore(through_postcard(&through_json(&self.gateway.snapshot())));
+        self.gateway.watch_cache();
         for flight in &mut self.flights {
             flight.in_flight = through_postcard(&through_json(&flight.in_flight));
         }
@@ -110,6 +114,7 @@ impl Run {
 
     fn begin(&mut self) {
         self.gateway.advance(self.now);
+        self.gateway.watch_cache();
         name_everyone(&mut self.gateway, self.now, &mut self.journal);
         self.ledger.learn(&self.gateway, self.now);
         for _ in 0..8 {
@@ -134,10 +139,29 @@ impl Run {
             84..90 => orders::put_someone(self),
             90..93 => orders::adopt(self),
             93..96 => orders::order(self),
+            96..98 => self.lose_a_body(),
             _ => self.gateway.tick(self.now, &mut self.journal),
         }
         self.drain_ready();
+        self.let_bodies_go();
         self.ledger.compare(&self.gateway, self.now);
+        assert!(self.gateway.cache().keys().iter().eq(&self.bodies), "there is a body for every answer, and no other");
+    }
+
+    /// The body of an answer is no longer there.
+    fn lose_a_body(&mut self) {
+        let keys: Vec<CacheKey> = self.bodies.iter().copied().collect();
+        if !keys.is_empty() {
+            let key = self.dice.of(&keys);
+            self.bodies.remove(&key);
+            assert!(self.gateway.forget_answer(self.now, key, &mut self.journal));
+        }
+    }
+
+    fn let_bodies_go(&mut self) {
+        for key in self.gateway.dropped_answers() {
+            assert!(self.bodies.remove(&key), "an answer is dropped once");
+        }
     }
 
     /// No more arrivals: until every request is closed and every late usage told.
@@ -321,6 +345,11 @@ impl Run {
     }
 
     fn obey(&mut self, slot: usize, action: Action) {
+        if let Action::Finish(Finish { store: Some(key), .. }) = action {
+            assert_eq!(self.flights[slot].in_flight.cache_key(), Some(key));
+            self.bodies.insert(key);
+        }
+        self.let_bodies_go();
         let flight = &mut self.flights[slot];
         flight.looking = matches!(action, Action::LookUp(_)) || (flight.looking && matches!(action, Action::Wait));
         match action {

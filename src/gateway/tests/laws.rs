@@ -11,7 +11,7 @@ use crate::gateway::failure::FailureSet;
 use crate::gateway::id::{DeploymentId, RequestId};
 use crate::gateway::in_flight::{Action, Event, InFlight};
 use crate::gateway::journal::NameKind;
-use crate::gateway::journal::{CallClosed, Fact, Record};
+use crate::gateway::journal::{Bodies, CallClosed, Fact, Record};
 use crate::gateway::money::Money;
 use crate::gateway::plan::{Plan, Single, Strategy as Picks};
 use crate::gateway::rate_card::Usage;
@@ -79,8 +79,13 @@ proptest! {
 
     #[test]
     fn a_journal_replayed_takes_the_same_decisions(seed: u64, arrivals in 1..40_u32) {
-        let run = Run::of(setup(seed, arrivals));
-        check_equal(&replay(&run.plans, seed, &run.journal), &run.journal);
+        let mut run = Run::of(setup(seed, arrivals));
+        let plan = &run.plans[run.plans.len() - 1];
+        run.gateway.recover(plan, run.now, if seed % 2 == 0 { Bodies::Lost } else { Bodies::Kept }, &mut run.journal);
+        let (gateway, journal) = replay(&run.plans, seed, &run.journal);
+        check_equal(&journal, &run.journal);
+        prop_assert_eq!(serde_json::to_vec(&gateway.snapshot()).unwrap(), serde_json::to_vec(&run.gateway.snapshot()).unwrap());
+        prop_assert!(seed % 2 == 1 || gateway.cache().is_empty());
     }
 }
 
@@ -182,8 +187,8 @@ fn add_sibling(plan: &mut Plan) {
     plan.deployments.push(deployment);
 }
 
-/// Feeds the inputs of a journal to a fresh gateway, and returns the journal that it writes.
-fn replay(plans: &[Plan], seed: u64, journal: &[Record]) -> Vec<Record> {
+/// Feeds the inputs of a journal to a fresh gateway, and returns it with the journal that it writes.
+fn replay(plans: &[Plan], seed: u64, journal: &[Record]) -> (Gateway, Vec<Record>) {
     let mut gateway = Gateway::new(&plans[0], seed);
     gateway.advance(START);
     let (mut again, mut plan) = (Vec::new(), 0);
@@ -210,10 +215,14 @@ fn replay(plans: &[Plan], seed: u64, journal: &[Record]) -> Vec<Record> {
                 gateway.tag(*at, name, &mut again);
             }
             Fact::Ticked => gateway.tick(*at, &mut again),
+            Fact::Forgotten { key } => assert!(gateway.forget_answer(*at, *key, &mut again)),
+            Fact::Recovered { bodies, .. } => {
+                gateway.recover(&plans[plan], *at, *bodies, &mut again);
+            }
             _ => {}
         }
     }
-    again
+    (gateway, again)
 }
 
 #[test]
