@@ -42,6 +42,7 @@ pub mod request;
 pub mod router;
 pub mod scope;
 pub mod stream;
+pub mod succession;
 pub mod time;
 
 #[cfg(test)]
@@ -176,7 +177,8 @@ impl Gateway {
     /// Goes over to another plan for requests that arrive from now on. Models and deployments keep their numbers; what counts stays counted.
     ///
     /// # Panics
-    /// If the plan has fewer models or deployments than the one before: ids are append-only, removed things are `retired`.
+    /// If the plan has fewer models or deployments than the one before: ids are append-only, removed things are `retired`
+    /// ([`Plan::following`] makes such a plan).
     pub fn adopt<J: Journal>(&mut self, plan: &Plan, now: Time, journal: &mut J) {
         self.advance(now);
         assert!(plan.models.len() >= self.models.len() && plan.deployments.len() >= self.deployments.len(), "ids are append-only");
