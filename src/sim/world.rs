@@ -26,7 +26,8 @@ impl World {
     /// [`APART`] times its own length is one with it; of several that stand apart, as one outage a week, it is the last.
     pub fn trigger(&self) -> Option<(Span, Span)> {
         let incidents = self.deployments.iter().flat_map(|deployment| &deployment.incidents);
-        let mut scripted: Vec<(Span, Span)> = incidents.filter_map(|incident| incident.when.scripted()).filter(|(from, until)| from < until).collect();
+        let mut scripted: Vec<(Span, Span)> =
+            incidents.filter_map(|incident| incident.when.scripted()).filter(|(from, until)| from < until).collect();
         scripted.sort_unstable();
         scripted.into_iter().reduce(|(from, until), next| {
             let is_over = until + Span((until.0 - from.0).saturating_mul(APART));

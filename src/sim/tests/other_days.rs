@@ -73,8 +73,8 @@ fn costs(variant: &Variant, day: &Arc<Batch>) -> Vec<i128> {
     driver.finish().0.0
 }
 
-/// The bound is four standard deviations of a binomial count beyond 5 in 100; the truth is taken from all hundred together. Some of these days have so
-/// few bursts that they say to have no interval, and so few as to be no sample of the others: not more than two in five.
+/// The bound is four standard deviations of a binomial count beyond 5 in 100; the truth is taken from all hundred together. Some of these days have
+/// so few bursts that they have no interval; not more than two in five.
 #[test]
 fn the_interval_of_one_day_holds_what_a_hundred_days_cost() {
     let [with, without] = [true, false].map(limited);
