@@ -25,6 +25,7 @@ pub mod command;
 pub mod directory;
 pub mod draw;
 pub mod failure;
+pub mod features;
 pub mod health;
 pub mod id;
 pub mod in_flight;
