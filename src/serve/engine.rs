@@ -307,10 +307,12 @@ impl Locked {
         let mut found = None;
         if let Action::Finish(finish) = action {
             if let Some(key) = finish.store {
-                let mut forget = |key| gateway.forget_answer(now, key, &mut recorder);
+                let mut forget = |key| {
+                    gateway.forget_answer(now, key, &mut recorder);
+                };
                 match body {
-                    Some(body) => bodies.insert(key, body.clone(), |evicted| drop(forget(evicted))),
-                    None => drop(forget(key)),
+                    Some(body) => bodies.insert(key, body.clone(), forget),
+                    None => forget(key),
                 }
             }
             if finish.outcome == Outcome::Cached {
