@@ -4,10 +4,26 @@
 //! places spliced ([`Inbound::outbound`]), so whatever this module does not know passes untouched. [`translate`] is the only part that writes a
 //! body anew, for a target of the other dialect.
 
+pub mod answer;
 pub mod errors;
 pub mod features;
+pub mod images;
+pub mod inbound;
+pub mod json;
+pub mod outbound;
+pub mod relay;
+pub mod replay;
+pub mod sse;
+pub mod translate;
+pub mod usage;
+
+mod fingerprint;
+mod size;
 
 pub use errors::ErrorKind;
+pub use inbound::{Inbound, Malformed};
+pub use outbound::Target;
+pub use relay::Relay;
 
 /// How the words of a request and its answer are put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -37,7 +53,8 @@ pub enum Endpoint {
 
 impl Endpoint {
     /// Every endpoint.
-    pub const ALL: [Self; 6] = [Self::ChatCompletions, Self::Completions, Self::Embeddings, Self::Responses, Self::Messages, Self::CountTokens];
+    pub const ALL: [Self; 6] =
+        [Self::ChatCompletions, Self::Completions, Self::Embeddings, Self::Responses, Self::Messages, Self::CountTokens];
 
     /// The dialect that it is an endpoint of.
     pub const fn dialect(self) -> Dialect {
