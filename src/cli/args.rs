@@ -1,6 +1,7 @@
 //! The arguments as close as possible to what is typed, and the help that teaches them. Decides nothing: commands resolve what stands here.
 
 mod reports;
+mod serving;
 
 use std::path::PathBuf;
 
@@ -9,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::config::Options;
 
 pub use self::reports::{CompareArguments, CompareFormat, CompletionsArguments, ExplainArguments, ExportCommand, FocusArguments, FocusPeriod, Per};
+pub use self::serving::ServeArguments;
 
 /// Price an LLM gateway configuration on your own traffic before it runs
 #[derive(Debug, Parser)]
@@ -35,6 +37,8 @@ pub struct Arguments {
 pub enum Command {
     /// Price the variants of a scenario on its traffic
     Run(RunArguments),
+    /// Serve a gateway.toml: the gateway itself, for real requests
+    Serve(ServeArguments),
     /// Compare reports, scenarios or gateway configs, and hold them to thresholds
     Compare(CompareArguments),
     /// Tell why one request cost what it cost, call by call

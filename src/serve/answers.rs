@@ -1,11 +1,12 @@
 //! What a client sees of how its request ended: the status, the error in its own dialect, the headers. Decides no outcome.
 
+use std::sync::Arc;
+
 use axum::body::Body;
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
-use std::sync::Arc;
 
 use super::app::App;
 use super::upstream::Said;
@@ -13,7 +14,8 @@ use crate::config::gateway::server::Server;
 use crate::gateway::failure::{Failure, FailureClass};
 use crate::gateway::journal::Denial;
 use crate::gateway::time::Span;
-use crate::wire::{Dialect, ErrorKind};
+use crate::wire::errors::ErrorBody;
+use crate::wire::{Dialect, Endpoint, ErrorKind};
 
 /// An error on its way to a client.
 #[derive(Debug, Clone)]
@@ -59,12 +61,16 @@ impl Problem {
 
     /// The body.
     pub fn body(&self, dialect: Dialect) -> Bytes {
-        crate::wire::errors::body(dialect, self.kind, &self.message, self.code.as_deref(), self.param.as_deref())
+        self.words().body(dialect)
     }
 
     /// As an event in a stream that has begun.
-    pub fn event(&self, endpoint: crate::wire::Endpoint) -> Bytes {
-        crate::wire::errors::event(endpoint, self.kind, &self.message, self.code.as_deref())
+    pub fn event(&self, endpoint: Endpoint) -> Bytes {
+        self.words().event(endpoint)
+    }
+
+    fn words(&self) -> ErrorBody<'_> {
+        ErrorBody { param: self.param.as_deref(), code: self.code.as_deref(), ..ErrorBody::new(self.kind, &self.message) }
     }
 
     /// The whole answer.
@@ -153,7 +159,7 @@ pub fn failed(failure: Failure, said: Option<&Said>) -> Problem {
     };
     let problem = match failure.class {
         FailureClass::RateLimited => passed_on(RateLimited, "the provider's limit is used up"),
-        FailureClass::Saturated => Problem::new(429, RateLimited, words("the gateway's limit on the deployment is used up")),
+        FailureClass::Saturated => Problem::new(failure.status, RateLimited, words("the gateway's limit on the deployment is used up")),
         FailureClass::Timeout => Problem::new(504, Timeout, words("the provider took too long")),
         FailureClass::Connect => Problem::new(502, BadGateway, words("the provider could not be reached")),
         FailureClass::Internal if said.is_none() => Problem::new(500, Internal, "the provider failed"),
@@ -176,6 +182,28 @@ pub fn failed(failure: Failure, said: Option<&Said>) -> Problem {
         }
     };
     problem.after(failure.retry_after)
+}
+
+/// An answer, or the replay of one, in one piece.
+pub fn whole(body: Bytes, streamed: bool) -> Response {
+    let mut response = Response::new(Body::from(body));
+    if streamed {
+        stream_headers(response.headers_mut());
+    } else {
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    response
+}
+
+/// The headers of a stream.
+pub fn stream_headers(headers: &mut HeaderMap) {
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+}
+
+/// The answer of an identical request was to be this one's, and can't be had.
+pub fn lost() -> Problem {
+    Problem::new(503, ErrorKind::Unavailable, "the answer of an identical request could not be shared: ask again").after(Some(Span::SECOND))
 }
 
 /// An answer in JSON.

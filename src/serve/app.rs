@@ -39,6 +39,8 @@ pub struct App {
     pub upstream: upstream::Client,
     /// Whether it is going down.
     pub shutdown: Shutdown,
+    /// The first half of the trace ids that it makes.
+    pub trace_seed: u64,
 }
 
 /// What of the configuration is not the plan.
@@ -86,6 +88,7 @@ impl App {
             keys,
             upstream: upstream::Client::new(clock.in_life(connect)),
             shutdown: Shutdown::new(),
+            trace_seed: getrandom::u64().unwrap_or(1),
         };
         Ok((app, notes))
     }

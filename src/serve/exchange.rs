@@ -19,7 +19,7 @@ use hyper::body::Incoming;
 
 pub use self::life::Life;
 use self::life::{End, Step};
-use super::answers::{self, Ended};
+use super::answers;
 use super::app::App;
 use crate::gateway::journal::Outcome;
 use crate::wire::Endpoint;
@@ -46,7 +46,7 @@ pub async fn answer(app: Arc<App>, endpoint: Endpoint, request: Request<Incoming
         Step::Opened => {
             let mut response = Response::new(Body::empty());
             answers::stream_headers(response.headers_mut());
-            exchange.life().headers(response.headers_mut(), None);
+            exchange.life().write_headers(response.headers_mut(), None);
             *response.body_mut() = Body::new(body::Live::new(exchange));
             response
         }
@@ -68,12 +68,12 @@ impl Exchange {
                 Some(body) => answers::whole(body, life.inbound.stream),
                 None => answers::lost().respond(life.dialect()),
             },
-            Outcome::Failed(failure) => answers::failed(failure, life.said()).respond(life.dialect()),
+            Outcome::Failed(failure) => answers::failed(failure, life.said(failure)).respond(life.dialect()),
             Outcome::Refused(denial) => life.refusal(denial).respond(life.dialect()),
             // Only where nobody is there to read it.
             Outcome::Abandoned => answers::lost().respond(life.dialect()),
         };
-        life.headers(response.headers_mut(), Some(Ended { outcome: end.outcome }));
+        life.write_headers(response.headers_mut(), Some(end.outcome));
         response
     }
 }
@@ -84,7 +84,10 @@ impl Drop for Exchange {
         if life.leave()
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
+            let present = life.present();
             runtime.spawn(async move {
+                // The process does not end before it is done.
+                let _present = present;
                 while !matches!(poll_fn(|context| life.poll(context)).await, Step::End(_)) {}
             });
         }

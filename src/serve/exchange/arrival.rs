@@ -91,13 +91,13 @@ fn request(arriving: &mut Arriving<'_>, key: &str, inbound: &Inbound) -> Request
     let end_user = inbound.end_user.as_deref().filter(is_name).and_then(|name| {
         let directory = arriving.gateway().directory();
         let known = directory.known_end_user(name);
-        let is_full = directory.end_users() >= NAMES_MAX;
+        let is_full = directory.end_user_names().len() >= NAMES_MAX;
         known.or_else(|| (!is_full).then(|| arriving.end_user(name)))
     });
     let tag = inbound.tags.first().map(String::as_str).filter(is_name).and_then(|name| {
         let directory = arriving.gateway().directory();
         let known = directory.known_tag(name);
-        let is_full = directory.tags() >= NAMES_MAX;
+        let is_full = directory.tag_names().len() >= NAMES_MAX;
         known.or_else(|| (!is_full).then(|| arriving.tag(name)))
     });
     Request {

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use axum::http::{HeaderMap, HeaderValue};
 use bytes::Bytes;
-use hyper::body::{Body, Incoming};
+use hyper::body::Incoming;
 
 use super::reading::{self, Refusal, Whole};
 use super::timer::{Due, Timer};
@@ -14,10 +14,12 @@ use crate::gateway::failure::{Failure, FailureClass};
 use crate::gateway::in_flight::{Action, Call, Event};
 use crate::gateway::journal::{Denial, Outcome};
 use crate::gateway::rate_card::Usage;
-use crate::serve::answers::{self, Ended, Problem};
+use crate::serve::answers::{self, Problem};
 use crate::serve::app::{App, Settings};
 use crate::serve::bodies::Kept;
 use crate::serve::engine::{Passed, Ticket, Turn};
+use crate::serve::headers::{self, Facts};
+use crate::serve::shutdown::Present;
 use crate::serve::upstream::{self, Pending, Said};
 use crate::wire::{Dialect, Inbound, Relay, Target};
 
@@ -94,7 +96,7 @@ pub struct End {
 impl Life {
     /// A request that has arrived.
     pub fn new(app: Arc<App>, settings: Arc<Settings>, asked: HeaderMap, inbound: Inbound, ticket: Ticket, turn: Turn) -> Self {
-        let trace = reading::trace(&asked, ticket.request.id);
+        let trace = reading::trace(&asked, ticket.request.id, app.trace_seed);
         let mut life = Self {
             app,
             settings,
@@ -144,6 +146,11 @@ impl Life {
         !self.ticket.is_closed()
     }
 
+    /// What keeps the process from ending before this is done.
+    pub fn present(&self) -> Present {
+        self.app.shutdown.enter()
+    }
+
     /// The dialect of the client.
     pub fn dialect(&self) -> Dialect {
         self.inbound.endpoint.dialect()
@@ -157,30 +164,35 @@ impl Life {
     /// The refusal of the gateway, in words.
     pub fn refusal(&self, denial: Denial) -> Problem {
         let what = match denial {
-            Denial::Limited(limit) | Denial::QueueFull(limit) => Some(self.app.engine.read(|gateway, plan, now| answers::limit(gateway, plan, limit, now))),
-            Denial::Budget(account) => Some(self.app.engine.read(|gateway, plan, _| (answers::budget(gateway, plan, account), None))),
+            Denial::Limited(limit) | Denial::QueueFull(limit) => {
+                self.app.engine.read(|gateway, plan, now| Some((gateway.describe_limit(plan, limit)?, gateway.retry_after(limit, now))))
+            }
+            Denial::Budget(account) => self.app.engine.read(|gateway, plan, _| Some((gateway.describe_account(plan, account)?, None))),
             _ => None,
         };
         answers::denied(denial, &self.settings.server, what, &self.inbound.model)
     }
 
     /// The gateway's own headers.
-    pub fn headers(&self, headers: &mut HeaderMap, ended: Option<Outcome>) {
+    pub fn write_headers(&self, headers: &mut HeaderMap, ended: Option<Outcome>) {
         let group = match (ended, &self.call) {
             (Some(Outcome::Served { model }), _) => Some(model),
             (None, Some(call)) => Some(call.model),
             _ => None,
         };
-        let plan = &self.ticket.plan;
-        answers::gateway_headers(headers, &Ended {
-            request: self.ticket.request.id,
+        let Ticket { plan, request, .. } = &self.ticket;
+        let allowances = self.app.engine.read(|gateway, _, now| gateway.allowances(request.key, request.model, now));
+        let facts = Facts {
+            request: request.id,
             model: group.map_or(self.inbound.model.as_str(), |model| plan.model(model).name.as_str()),
             deployment: self.call.map(|call| plan.deployment(call.deployment).name.as_str()),
             attempts: self.ticket.call(),
             cost: ended.map(|_| self.turn.spent),
             outcome: ended,
             has_cache: self.turn.has_cache,
-        });
+            allowances,
+        };
+        headers::write(headers, &facts);
     }
 
     /// What there is for the client.
@@ -327,7 +339,7 @@ impl Life {
         let (Stage::Whole(whole, _), Some(call)) = (&mut self.stage, self.call) else { return };
         let bytes = whole.take();
         let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        match crate::wire::answer::read(&self.inbound, self.dialect_of(call), bytes) {
+        match crate::wire::answer::Answer::read(&self.inbound, self.dialect_of(call), bytes) {
             Ok(answer) => {
                 let kept = Kept { body: answer.body.clone(), streamed: false };
                 self.finish(answer.usage, length, Some(kept));
@@ -335,7 +347,7 @@ impl Life {
                     end.body = Some(answer.body);
                 }
             }
-            Err(message) => self.fail_with(FailureClass::BadGateway, &message.to_string()),
+            Err(broken) => self.fail_with(broken.class, &broken.message),
         }
     }
 
@@ -433,7 +445,10 @@ impl Life {
                 let request = destination.request(endpoint, body, self.dialect(), &self.asked, &self.trace);
                 self.stage = Stage::Calling(self.app.upstream.call(request));
             }
-            Err(message) => self.fail(Failure::new(FailureClass::BadRequest), Said { message: message.to_string(), ..Said::default() }, unsent),
+            Err(unable) => {
+                let message = format!("the deployment can't be asked for {}", unable.what);
+                self.fail(Failure::new(FailureClass::BadRequest), Said { message, ..Said::default() }, unsent);
+            }
         }
     }
 
