@@ -2,6 +2,7 @@
 
 mod live;
 mod reports;
+mod serving;
 
 use std::path::PathBuf;
 
@@ -11,6 +12,7 @@ use crate::config::Options;
 
 pub use self::live::{MockArguments, Speed};
 pub use self::reports::{CompareArguments, CompareFormat, CompletionsArguments, ExplainArguments, ExportCommand, FocusArguments, FocusPeriod, Per};
+pub use self::serving::ServeArguments;
 
 /// Price an LLM gateway configuration on your own traffic before it runs
 #[derive(Debug, Parser)]
@@ -37,6 +39,8 @@ pub struct Arguments {
 pub enum Command {
     /// Price the variants of a scenario on its traffic
     Run(RunArguments),
+    /// Serve a gateway.toml: the gateway itself, for real requests
+    Serve(ServeArguments),
     /// Compare reports, scenarios or gateway configs, and hold them to thresholds
     Compare(CompareArguments),
     /// Tell why one request cost what it cost, call by call
