@@ -1,5 +1,6 @@
 //! The arguments as close as possible to what is typed, and the help that teaches them. Decides nothing: commands resolve what stands here.
 
+mod live;
 mod reports;
 
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::Options;
 
+pub use self::live::{MockArguments, Speed};
 pub use self::reports::{CompareArguments, CompareFormat, CompletionsArguments, ExplainArguments, ExportCommand, FocusArguments, FocusPeriod, Per};
 
 /// Price an LLM gateway configuration on your own traffic before it runs
@@ -52,6 +54,8 @@ pub enum Command {
     /// Look at and convert recorded traffic
     #[command(subcommand)]
     Trace(TraceCommand),
+    /// Be the providers of a scenario, over real HTTP: try a gateway without an account
+    Mock(MockArguments),
     /// Print what a shell needs to complete commands and options
     Completions(CompletionsArguments),
 }
