@@ -34,7 +34,7 @@ use crate::sim::driver;
 use crate::sim::experiment::{self, Experiment, RunError};
 use crate::sim::observe::{self, Bill, Context, Observer, UserEnd};
 use crate::traffic::scale::WHOLE;
-use crate::traffic::trace::Trace;
+use crate::traffic::trace::{NameId, Trace};
 
 /// What is to be simulated, and what is known about it.
 #[derive(Clone)]
@@ -279,8 +279,7 @@ fn variants(job: &Job, done: Vec<Done>, seen: &Seen) -> (Vec<Variant>, Option<Di
             Role::TokensHigh => variant.token_ends.get_or_insert_with(ends).high.push(totals.bill),
             Role::WithoutTrigger => twins[index].push(series),
             Role::AsIs => {
-                variant.names.keys = directory.keys.names().to_vec();
-                variant.names.teams = directory.teams.names().to_vec();
+                variant.names = Names::of(&configurations[index].plan, &directory);
                 variant.worst_case = worst_case(&configurations[index].plan, &tokens::table(&configurations[index]), &totals, seen);
                 variant.runs.push(Run { seed, totals, series });
                 unserved[index] = unserved[index].zip(under_seed).map(|(all, one)| all + one);
@@ -311,7 +310,7 @@ fn stability(variant: &Variant, simulated: &driver::Variant, twins: &[Series], s
 
 /// A variant that has not been run yet.
 fn empty(variant: &driver::Variant) -> Variant {
-    let names = Names::of(&variant.plan, vec![], vec![]);
+    let names = Names::of(&variant.plan, &Directory::default());
     let budgets = variant.plan.budgets.iter().map(BudgetLine::of).collect();
     Variant {
         name: variant.name.clone(),
@@ -372,6 +371,10 @@ impl Observer for Listener {
         Fold::wants(fact)
     }
 
+    fn tagged(&mut self, list: NameId, tags: &[&str]) {
+        self.fold.tagged(list.number(), tags);
+    }
+
     #[inline]
     fn arrived(&mut self, now: Time, context: &Context) {
         self.fold.arrived(now, &about(context));
@@ -409,5 +412,5 @@ impl Observer for Listener {
 
 #[inline]
 fn about(context: &Context) -> About {
-    About { arrived: context.arrived_at, key: context.key, model: context.model }
+    About { arrived: context.arrived_at, key: context.key, model: context.model, tags: context.tags.map(NameId::number) }
 }

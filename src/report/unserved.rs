@@ -41,6 +41,20 @@ pub struct Unserved {
     pub cost: [Money; 9],
 }
 
+impl Unserved {
+    /// So many rows and what they had cost: base, premium of place and prompt cache, what was wasted in the order of [`Waste::ALL`], and what was
+    /// undelivered.
+    pub fn of(rows: u64, [base, premium, prompt_cache]: [Money; 3], wasted: [Money; 4], undelivered: Money) -> Self {
+        let [timed_out, failed, cancelled, discarded] = wasted;
+        Self { rows, cost: [base, premium, prompt_cache, timed_out, failed, cancelled, discarded, undelivered, Money::ZERO] }
+    }
+
+    /// Of the cost, what calls were wasted that ended so.
+    pub fn wasted(&self, waste: Waste) -> Money {
+        self.cost[WASTED + waste as usize]
+    }
+}
+
 impl Add for Unserved {
     type Output = Self;
 
