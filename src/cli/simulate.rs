@@ -23,6 +23,7 @@ use crate::report::budget_line::BudgetLine;
 use crate::report::crossing::TokenEnds;
 use crate::report::fold::{About, Billed, Directory, Fold};
 use crate::report::numbers::count;
+use crate::report::reserved::ReservedCapacity;
 use crate::report::series::Series;
 use crate::report::stability::{self, Metastable, Stability};
 use crate::report::statistics::stopping::{self, Decision};
@@ -287,8 +288,9 @@ fn variants(job: &Job, done: Vec<Done>, seen: &Seen) -> (Vec<Variant>, Option<Di
             }
         }
     }
-    for (variant, unserved) in variants.iter_mut().zip(unserved) {
+    for ((variant, unserved), (reserved, simulated)) in variants.iter_mut().zip(unserved).zip(job.reserved.iter().zip(configurations)) {
         variant.unserved = unserved;
+        variant.reserved = reserved.iter().map(|reserved| ReservedCapacity::of(reserved, &simulated.plan)).collect();
     }
     for ((variant, simulated), twins) in variants.iter_mut().zip(configurations).zip(&twins) {
         variant.crossings = tokens::crossings(&tokens::table(simulated), &variant.merged(), variant.runs.len());
@@ -320,6 +322,7 @@ fn empty(variant: &driver::Variant) -> Variant {
         token_ends: None,
         unserved: None,
         budgets,
+        reserved: Vec::new(),
         stability: None,
         runs: Vec::new(),
     }

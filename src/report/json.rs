@@ -157,6 +157,9 @@ struct VariantJson<'a> {
     /// Its budgets over everything.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     budgets: Vec<budgets::BudgetJson>,
+    /// The capacity that it pays for by the hour, called or not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    reserved: Vec<budgets::ReservedJson<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stability: Option<stability::StabilityJson>,
     /// One for each seed.
@@ -377,6 +380,7 @@ impl<'a> VariantJson<'a> {
             answered_by_other_model: variant.crossings.iter().map(CrossingJson::of).collect(),
             unserved: variant.unserved.as_ref().map(budgets::UnservedJson::of),
             budgets: variant.budgets.iter().map(|budget| budgets::BudgetJson::of(budget, traffic)).collect(),
+            reserved: variant.reserved.iter().map(budgets::ReservedJson::of).collect(),
             stability: variant.stability.as_ref().map(stability::StabilityJson::of),
             runs: variant.runs.iter().map(|run| run::RunJson::of(run, &variant.names)).collect(),
         }
@@ -399,7 +403,8 @@ impl<'a> VariantJson<'a> {
         let stability = self.stability.map(stability::StabilityJson::read).transpose()?;
         let unserved = self.unserved.map(budgets::UnservedJson::read).transpose()?;
         let budgets = self.budgets.into_iter().map(budgets::BudgetJson::read).collect::<Result<_, _>>()?;
-        Ok(Variant { name, names, worst_case, crossings, token_ends, stability, unserved, budgets, runs })
+        let reserved = self.reserved.into_iter().map(budgets::ReservedJson::read).collect();
+        Ok(Variant { name, names, worst_case, crossings, token_ends, stability, unserved, budgets, reserved, runs })
     }
 }
 

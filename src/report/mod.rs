@@ -24,6 +24,7 @@ pub mod period;
 pub mod read;
 pub mod recorded;
 pub mod requests;
+pub mod reserved;
 pub mod series;
 pub mod stability;
 pub mod statistics;
@@ -182,6 +183,8 @@ pub struct Variant {
     pub unserved: Option<unserved::Unserved>,
     /// Its budgets over everything.
     pub budgets: Vec<budget_line::BudgetLine>,
+    /// The capacity that it pays for by the hour.
+    pub reserved: Vec<reserved::ReservedCapacity>,
     /// Whether it stands its load, where that was looked at.
     pub stability: Option<stability::Stability>,
     /// One run for each seed, in the order of seeds. Never empty.

@@ -104,6 +104,7 @@ pub(crate) fn report() -> Report {
             token_ends: None,
             unserved: None,
             budgets: vec![],
+            reserved: vec![],
             stability: None,
             runs: vec![run],
         }],

@@ -1,16 +1,18 @@
-//! The part of `report.json` that is about money not spent or not to be spent: what a variant no longer answers, and its budgets over everything.
+//! The part of `report.json` that is about money beside the calls: what a variant no longer answers, its budgets over everything, what it pays by the
+//! hour.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Name, Usd};
+use super::{Name, Text, Usd};
 use crate::gateway::money::Money;
 use crate::gateway::policy::{Anchor, BudgetWindow};
 use crate::gateway::time::{Span, Time};
 use crate::report::Traffic;
 use crate::report::budget_line::{BudgetLine, ends, with_ends};
 use crate::report::cause::Waste;
+use crate::report::reserved::ReservedCapacity;
 use crate::report::unserved::Unserved;
 
 /// What the reference answered and this variant did not: not paying for it is no saving.
@@ -66,6 +68,32 @@ enum AnchorJson {
     FirstUse,
     /// At multiples of their length since the first use ever.
     Start,
+}
+
+/// Capacity that is paid by the hour.
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct ReservedJson<'a> {
+    deployment: Text<'a>,
+    provider: Text<'a>,
+    /// The provider's name of it.
+    model: Text<'a>,
+    /// What an hour costs, from each instant on, in nanoseconds since the Unix epoch.
+    per_hour: Vec<(u64, Usd)>,
+}
+
+impl<'a> ReservedJson<'a> {
+    pub(super) fn of(capacity: &'a ReservedCapacity) -> Self {
+        let ReservedCapacity { deployment, provider, model, per_hour } = capacity;
+        let per_hour = per_hour.iter().map(|(from, price)| (from.0, Usd(*price))).collect();
+        Self { deployment: deployment.into(), provider: provider.into(), model: model.into(), per_hour }
+    }
+
+    pub(super) fn read(self) -> ReservedCapacity {
+        let [deployment, provider, model] = [self.deployment, self.provider, self.model].map(Text::into_owned);
+        let per_hour = self.per_hour.into_iter().map(|(from, price)| (Time(from), price.0)).collect();
+        ReservedCapacity { deployment, provider, model, per_hour }
+    }
 }
 
 impl UnservedJson {
