@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use super::capacity::{self, Kept};
+use super::capacity;
 use super::feed::{self, Feed, Learnt, Seen};
 use super::lanes::{Lanes, Role};
 use super::progress::Progress;
@@ -117,17 +117,19 @@ impl Pass<'_> {
     /// The runs under `seeds`, as many at one time as there is memory for, and what was learnt of the traffic.
     fn run(&self, seeds: &[u64], printer: &Printer) -> Result<(Vec<Done>, Learnt), Failure> {
         let lanes = &self.lanes.configurations;
-        let at_once = capacity::lanes_at_once(lanes, Kept::Series, None) / lanes.len().max(1);
+        let compared = if self.job.experiment.variants.len() > 1 { self.job.experiment.variants.len() } else { 0 };
+        let rows_max = capacity::rows_max(seeds.len());
+        let at_once = capacity::seeds_at_once(lanes, compared, rows_max);
         let (mut done, mut learnt) = (Vec::new(), None);
-        for seeds in seeds.chunks(at_once.max(1)) {
-            let (runs, of_traffic) = self.at_once(seeds, printer)?;
+        for seeds in seeds.chunks(at_once) {
+            let (runs, of_traffic) = self.at_once(seeds, usize::try_from(rows_max).unwrap_or(usize::MAX), printer)?;
             done.extend(runs);
             learnt.get_or_insert(of_traffic);
         }
         learnt.map(|learnt| (done, learnt)).ok_or_else(|| Failure::usage("a scenario without seeds"))
     }
 
-    fn at_once(&self, seeds: &[u64], printer: &Printer) -> Result<(Vec<Done>, Learnt), Failure> {
+    fn at_once(&self, seeds: &[u64], rows_max: usize, printer: &Printer) -> Result<(Vec<Done>, Learnt), Failure> {
         let (job, first_seed) = (self.job, self.job.experiment.seeds.first().copied().unwrap_or_default());
         let progress = Progress::new(printer.shows_progress);
         if printer.shows_progress {
@@ -136,7 +138,6 @@ impl Pass<'_> {
         let recorded_under = job.experiment.variants.get(job.baseline.variant).ok_or_else(|| Failure::usage("a scenario without variants"))?;
         let mut feed = Feed::open(&job.traffic, recorded_under, first_seed)?;
         let experiment = Experiment { variants: self.lanes.configurations.clone(), seeds: seeds.to_vec(), threads: job.experiment.threads };
-        let rows_max = BYTES_OF_ROWS_MAX / Rows::BYTES_OF_A_ROW / seeds.len().max(1);
         let observer = |lane: usize, _: u64| {
             let configuration = &experiment.variants[lane];
             let fold = Fold::with_tokens(Arc::clone(&configuration.plan), tokens::table(configuration));
@@ -364,9 +365,6 @@ struct Listener {
     /// What became of each row, where variants are compared by it.
     rows: Option<Rows>,
 }
-
-/// What the costs of the reference's rows may take in memory over all seeds that run at one time: four million rows under one seed.
-const BYTES_OF_ROWS_MAX: usize = 256 << 20;
 
 impl Observer for Listener {
     #[inline]
