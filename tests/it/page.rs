@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
-use tempfile::TempDir;
 
 use super::cli;
 
@@ -120,19 +119,6 @@ fn check(scenario: &str, figures_min: u64, home: &Path) {
     assert_ne!(papers[0], papers[1], "dark is dark");
 }
 
-/// A checkout without sources.
-fn checkout() -> TempDir {
-    let home = tempfile::tempdir().unwrap();
-    for directory in ["scenarios", "traces"] {
-        fs::create_dir(home.path().join(directory)).unwrap();
-        for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(directory)).unwrap() {
-            let entry = entry.unwrap();
-            fs::copy(entry.path(), home.path().join(directory).join(entry.file_name())).unwrap();
-        }
-    }
-    home
-}
-
 /// The rows of the table under a figure.
 fn rows(page: &str, figure: &str) -> Vec<(String, String)> {
     let html = scraper::Html::parse_document(page);
@@ -165,12 +151,12 @@ fn what_a_variant_refuses_is_no_saving_of_any_cause() {
 
 #[test]
 fn the_page_of_the_quickstart_can_be_read_on_any_screen() {
-    check("scenarios/quickstart.toml", 7, checkout().path());
+    check("scenarios/quickstart.toml", 7, cli::checkout().path());
 }
 
 #[test]
 fn the_page_of_many_variants_with_long_names_and_seeds_can_be_read_on_any_screen() {
-    let home = checkout();
+    let home = cli::checkout();
     let scenario = fs::read_to_string(home.path().join("scenarios/fallback_realistic.toml")).unwrap();
     let mut scenario = scenario.replace("seeds = 3 ", "seeds = 2 ");
     for number in 1..=6 {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use tempfile::TempDir;
+use crate::cli::checkout;
 
 const README: &str = include_str!("../../README.md");
 
@@ -36,19 +36,6 @@ fn blocks() -> Vec<Block> {
     }
     assert!(!is_open, "a block without an end");
     blocks
-}
-
-/// A checkout without sources: what the README's commands need beside gwsim.
-fn checkout() -> TempDir {
-    let home = tempfile::tempdir().unwrap();
-    for directory in ["scenarios", "traces"] {
-        fs::create_dir(home.path().join(directory)).unwrap();
-        for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(directory)).unwrap() {
-            let entry = entry.unwrap();
-            fs::copy(entry.path(), home.path().join(directory).join(entry.file_name())).unwrap();
-        }
-    }
-    home
 }
 
 /// What a command line of the README does; nothing if it is not gwsim's. `cargo run --release --` is gwsim.
