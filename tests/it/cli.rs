@@ -77,19 +77,6 @@ impl Home {
     }
 }
 
-/// A checkout without sources: what commands that name the repository's files need beside gwsim.
-pub(crate) fn checkout() -> TempDir {
-    let home = tempfile::tempdir().unwrap();
-    for directory in ["scenarios", "traces"] {
-        fs::create_dir(home.path().join(directory)).unwrap();
-        for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(directory)).unwrap() {
-            let entry = entry.unwrap();
-            fs::copy(entry.path(), home.path().join(directory).join(entry.file_name())).unwrap();
-        }
-    }
-    home
-}
-
 #[test]
 fn run_prints_a_screen_and_keeps_a_report() {
     let home = Home::new();

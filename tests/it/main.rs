@@ -14,6 +14,7 @@ mod golden;
 mod known_world;
 mod library;
 mod page;
+mod pages;
 mod prices;
 mod readme;
 mod realistic;

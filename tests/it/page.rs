@@ -8,6 +8,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::cli;
+use super::pages::checkout;
 
 const BROWSERS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
@@ -151,12 +152,12 @@ fn what_a_variant_refuses_is_no_saving_of_any_cause() {
 
 #[test]
 fn the_page_of_the_quickstart_can_be_read_on_any_screen() {
-    check("scenarios/quickstart.toml", 7, cli::checkout().path());
+    check("scenarios/quickstart.toml", 7, checkout().path());
 }
 
 #[test]
 fn the_page_of_many_variants_with_long_names_and_seeds_can_be_read_on_any_screen() {
-    let home = cli::checkout();
+    let home = checkout();
     let scenario = fs::read_to_string(home.path().join("scenarios/fallback_realistic.toml")).unwrap();
     let mut scenario = scenario.replace("seeds = 3 ", "seeds = 2 ");
     for number in 1..=6 {

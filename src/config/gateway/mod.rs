@@ -16,6 +16,7 @@ mod price_lists;
 mod price_tests;
 mod prices;
 pub mod providers;
+pub mod server;
 mod terms;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ use crate::price::Reserved;
 use self::identities::KEY_BUDGETS_MAX;
 use self::policies::Policies;
 use self::providers::{Api, Provider, Secret};
+use self::server::Server;
 use super::diagnostic::{Diagnostics, Place};
 use super::problem;
 use super::read::{Item, Section};
@@ -59,13 +61,6 @@ pub struct GatewayConfig {
     pub price_sources: Vec<String>,
     /// Capacity that costs by the hour, called or not.
     pub reserved: Vec<Reserved>,
-}
-
-/// How the gateway listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Server {
-    /// Address and port.
-    pub listen: String,
 }
 
 /// Where alerts go.
@@ -125,7 +120,7 @@ fn read(root: &Section<'_>, lists: &price_lists::Lists) -> GatewayConfig {
     );
     GatewayConfig {
         commands,
-        server: server(root),
+        server: root.section("server").as_ref().map(server::read).unwrap_or_default(),
         alerts: alerts(root),
         price_list: lists.to_string(),
         reserved: prices.reserved(&models.deployments),
@@ -206,23 +201,6 @@ fn retry_budget(root: &Section<'_>) -> Option<RetryBudget> {
     section.put("ratio", Item::per_mille, &mut budget.ratio_per_mille);
     section.put("burst", Item::count, &mut budget.burst);
     Some(budget)
-}
-
-fn server(root: &Section<'_>) -> Server {
-    let mut server = Server { listen: "127.0.0.1:4000".into() };
-    if let Some(section) = root.section("server") {
-        section.put("listen", listen, &mut server.listen);
-    }
-    server
-}
-
-fn listen(item: Item<'_>) -> Option<String> {
-    let text = item.text()?;
-    if text.parse::<std::net::SocketAddr>().is_ok() {
-        return Some(text.into());
-    }
-    item.report(problem::malformed(item.place(), item.key, "an address and a port", "it is none", "\"127.0.0.1:4000\""));
-    None
 }
 
 fn alerts(root: &Section<'_>) -> Alerts {
