@@ -1,6 +1,8 @@
 //! The arguments as close as possible to what is typed, and the help that teaches them. Decides nothing: commands resolve what stands here.
 
+mod live;
 mod reports;
+mod serving;
 
 use std::path::PathBuf;
 
@@ -8,9 +10,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::Options;
 
+pub use self::live::{MockArguments, Speed};
 pub use self::reports::{
     CompareArguments, CompareFormat, CompletionsArguments, ExplainArguments, ExportCommand, FocusArguments, FocusPeriod, Per, ThresholdArguments,
 };
+pub use self::serving::ServeArguments;
 
 /// Price an LLM gateway configuration on your own traffic before it runs
 #[derive(Debug, Parser)]
@@ -37,6 +41,8 @@ pub struct Arguments {
 pub enum Command {
     /// Price the variants of a scenario on its traffic
     Run(RunArguments),
+    /// Serve a gateway.toml: the gateway itself, for real requests
+    Serve(ServeArguments),
     /// Compare reports, scenarios or gateway configs, and hold them to thresholds
     Compare(CompareArguments),
     /// Tell why one request cost what it cost, call by call
@@ -54,6 +60,8 @@ pub enum Command {
     /// Look at and convert recorded traffic
     #[command(subcommand)]
     Trace(TraceCommand),
+    /// Be the providers of a scenario, over real HTTP: try a gateway without an account
+    Mock(MockArguments),
     /// Print what a shell needs to complete commands and options
     Completions(CompletionsArguments),
 }
