@@ -3,10 +3,10 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::gateway::in_flight::CacheKey;
-use crate::wire::Inbound;
+use crate::wire::{Inbound, Relay, replay};
 
 /// An answer as it is kept: in the caller's dialect, with its usage.
 #[derive(Debug)]
@@ -18,9 +18,24 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// The answer in the form that a request asked for: whole, or as a stream.
+    /// The answer in the form that a request asked for: whole, or as a stream, with usage or without.
     pub fn form(&self, inbound: &Inbound) -> Option<Bytes> {
-        (inbound.stream == self.streamed).then(|| self.body.clone())
+        match (self.streamed, inbound.stream) {
+            (false, false) => Some(self.body.clone()),
+            (false, true) => replay::as_stream(inbound.endpoint, &self.body, inbound.include_usage),
+            (true, false) => replay::as_whole(inbound.endpoint, &self.body),
+            (true, true) => {
+                // As it came, but for what this client did not ask for.
+                let mut relay = Relay::new(inbound, inbound.endpoint.dialect());
+                relay.push(self.body.clone());
+                relay.finish();
+                let mut out = BytesMut::with_capacity(self.body.len());
+                while let Some(bytes) = relay.take() {
+                    out.extend_from_slice(&bytes);
+                }
+                Some(out.freeze())
+            }
+        }
     }
 }
 
