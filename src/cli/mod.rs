@@ -9,6 +9,7 @@ pub mod compare;
 pub mod completions;
 pub mod explain;
 pub mod export;
+pub mod mock;
 pub mod prices;
 pub mod run;
 pub mod serve;
@@ -20,6 +21,7 @@ mod capacity;
 mod digest;
 mod feed;
 mod lanes;
+mod live;
 mod memory;
 mod progress;
 mod replay;
@@ -165,6 +167,7 @@ fn dispatch(command: Command, printer: &mut Printer) -> Result<Exit, Failure> {
         Command::Trace(TraceCommand::Info(arguments)) => trace::info(&arguments, printer),
         Command::Trace(TraceCommand::Convert(arguments)) => trace::convert(&arguments, printer),
         Command::Trace(TraceCommand::Synth(arguments)) => trace::synth(&arguments, printer),
+        Command::Mock(arguments) => mock::mock(&arguments, printer),
         Command::Completions(arguments) => completions::completions(&arguments, printer),
     }
 }

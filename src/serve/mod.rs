@@ -3,7 +3,6 @@
 pub mod answers;
 pub mod app;
 pub mod bodies;
-pub mod clock;
 pub mod engine;
 pub mod exchange;
 pub mod headers;
@@ -15,3 +14,5 @@ pub mod restart;
 pub mod routes;
 pub mod shutdown;
 pub mod upstream;
+
+pub use crate::clock;
