@@ -94,7 +94,7 @@ async fn a_handler_can_be_dropped_at_every_await() {
         pieces
     })
     .await;
-    let quick = "[attempts]\nbackoff = { base = \"2ms\", jitter = \"0ms\" }\n[limits]\nconcurrency = 3\nqueue = { length = 9, wait = \"5s\" }\n";
+    let quick = "[attempts]\nbackoff = { base = \"2ms\", jitter = \"0ms\" }\n[limits]\nconcurrency = 2\nqueue = { length = 9, wait = \"5s\" }\n";
     let drains = |toml: String| toml.replace("[models", "cancel_stops_billing = false\n[models");
     let plain = config(&upstream.address, quick);
     let cached = config(&upstream.address, &format!("{quick}[cache]\nttl = \"0s\"\n"));
