@@ -12,6 +12,7 @@ pub mod export;
 pub mod mock;
 pub mod prices;
 pub mod run;
+pub mod serve;
 pub mod simulate;
 pub mod trace;
 
@@ -156,6 +157,7 @@ fn dispatch(command: Command, printer: &mut Printer) -> Result<Exit, Failure> {
     match command {
         Command::Run(arguments) => run::run(&arguments, printer),
         Command::Calibrate(arguments) => calibrate::calibrate(&arguments, printer),
+        Command::Serve(arguments) => serve::serve(&arguments, printer),
         Command::Compare(arguments) => compare::compare(&arguments, printer),
         Command::Explain(arguments) => explain::explain(&arguments, printer),
         Command::Export(ExportCommand::Focus(arguments)) => export::focus(&arguments, printer),

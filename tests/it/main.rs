@@ -9,6 +9,7 @@ mod clients;
 mod compare;
 mod dollars;
 mod explain;
+mod focus;
 mod golden;
 mod known_world;
 mod library;

@@ -178,7 +178,8 @@ fn content_bytes(value: Value<'_>) -> usize {
         Kind::String => value.string_bytes(),
         Kind::Array => value.items().map(content_bytes).sum(),
         Kind::Object => {
-            let says_what_it_is = |key: Value<'_>| ["role", "type", "id", "index", "signature", "tool_use_id", "item_id"].iter().any(|name| key.is(name));
+            let says_what_it_is =
+                |key: Value<'_>| ["role", "type", "id", "index", "signature", "tool_use_id", "item_id"].iter().any(|name| key.is(name));
             value.entries().filter(|(key, _)| !says_what_it_is(*key)).map(|(_, value)| content_bytes(value)).sum()
         }
         Kind::Number | Kind::Boolean | Kind::Null => 0,
