@@ -129,7 +129,8 @@ async fn send(shared: &Arc<Shared>, planned: Planned) {
 impl Shared {
     fn new(load: Load) -> Result<Self, Refused> {
         let header = |secret: &String| {
-            let mut value = HeaderValue::try_from(format!("Bearer {secret}")).map_err(|_| refused("a key has characters that a header can't have"))?;
+            let mut value =
+                HeaderValue::try_from(format!("Bearer {secret}")).map_err(|_| refused("a key has characters that a header can't have"))?;
             value.set_sensitive(true);
             Ok(value)
         };

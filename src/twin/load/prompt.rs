@@ -23,12 +23,8 @@ impl Prompts {
         let (input, output) = self.sizes(row.fingerprint, row.input_tokens, output_tokens);
         let Fingerprint(high, low) = row.fingerprint;
         let subject = high ^ low.rotate_left(32);
-        let marker = Marker {
-            output: Some(output),
-            block: Some(if planned.blocks.is_empty() { 0 } else { row.block_size }),
-            id: Some(subject),
-            tool: false,
-        };
+        let marker =
+            Marker { output: Some(output), block: Some(if planned.blocks.is_empty() { 0 } else { row.block_size }), id: Some(subject), tool: false };
         let mut text = marker.to_string();
         write_prompt(&planned.blocks, row.block_size, subject, input, &mut text);
         let mut body = json!({"model": planned.model, "messages": [{"role": "user", "content": text}]});

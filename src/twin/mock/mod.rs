@@ -234,7 +234,7 @@ fn origin(headers: &HeaderMap) -> Origin {
 }
 
 /// A part of a path as it was before it was escaped.
-fn unescaped(text: &str) -> Option<String> {
+pub fn unescaped(text: &str) -> Option<String> {
     let mut bytes = Vec::new();
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
