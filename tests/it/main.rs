@@ -25,3 +25,4 @@ mod stability;
 mod sweep;
 mod tidy;
 mod traffic;
+mod twin;
