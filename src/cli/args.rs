@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::Options;
 
-pub use self::live::{MockArguments, Speed};
+pub use self::live::{LoadArguments, MockArguments};
 pub use self::reports::{
     CompareArguments, CompareFormat, CompletionsArguments, ExplainArguments, ExportCommand, FocusArguments, FocusPeriod, Per, ThresholdArguments,
 };
@@ -62,6 +62,8 @@ pub enum Command {
     Trace(TraceCommand),
     /// Be the providers of a scenario, over real HTTP: try a gateway without an account
     Mock(MockArguments),
+    /// Send a scenario's traffic, or a trace, to a live gateway
+    Load(LoadArguments),
     /// Print what a shell needs to complete commands and options
     Completions(CompletionsArguments),
 }

@@ -26,3 +26,4 @@ mod stability;
 mod sweep;
 mod tidy;
 mod traffic;
+mod twin;
