@@ -3,15 +3,18 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use axum::http::{HeaderName, HeaderValue};
 
+use super::admin::{Configured, Register};
 use super::clock::Clock;
 use super::engine::{Engine, Parts};
-use super::keyring::KeyRing;
-use super::observe::Observer;
+use super::keyring::{self, KeyRing};
+use super::observe::{Observer, Recorder};
 use super::shutdown::Shutdown;
+use super::spend::SpendBook;
+use super::store;
 use super::upstream::{self, Destination, NotServable};
 use crate::config::gateway::GatewayConfig;
 use crate::config::gateway::providers::{HeaderText, Provider};
@@ -35,6 +38,10 @@ pub struct App {
     settings: RwLock<Arc<Settings>>,
     /// Who a secret is.
     pub keys: KeyRing,
+    /// The keys and teams that administrators have made. Who has it may wait for the disk: not to be taken where requests are handled.
+    pub register: Mutex<Register>,
+    /// What was spent, and by whom.
+    pub spend: SpendBook,
     /// Calls providers.
     pub upstream: upstream::Client,
     /// Whether it is going down.
@@ -48,6 +55,8 @@ pub struct App {
 pub struct Settings {
     /// How it serves.
     pub server: Server,
+    /// The SHA-256 of the master key, if there is one.
+    pub master: Option<[u8; 32]>,
     /// Where deployments are, by number; those that can't be reached have none, and offer nothing.
     pub destinations: Vec<Result<Destination, NotServable>>,
 }
@@ -71,21 +80,30 @@ impl App {
     ///
     /// # Errors
     /// Everything that keeps it from starting, in words: secrets that are not there, keys that nobody could use.
-    pub fn new(config: GatewayConfig, start: Start) -> Result<(Self, Vec<String>), Vec<String>> {
-        let GatewayConfig { mut plan, mut commands, key_secrets, providers, server, .. } = config;
+    pub fn new(config: GatewayConfig, mut start: Start) -> Result<(Self, Vec<String>), Vec<String>> {
+        let GatewayConfig { mut plan, mut commands, key_secrets, providers, server, budget_defaults, .. } = config;
         let mut faults = Vec::new();
+        let path = server.store.as_ref().map(PathBuf::from);
+        let stored = store::open(path.as_deref()).and_then(|store| Register::open(store, budget_defaults)).map_err(|error| vec![error.to_string()]);
+        let mut register = stored?;
         let settings = Settings::new(server, &plan, &providers).map_err(|found| faults.extend(found)).ok();
-        let (keys, mut notes) = keys(&mut commands, &key_secrets, settings.as_ref().map(|settings| &settings.server), &mut faults);
+        let (keys, mut notes) = keys(&mut commands, &key_secrets, settings.as_ref().map(|settings| &settings.server), &register, &mut faults);
         let Some(settings) = settings.filter(|_| faults.is_empty()) else { return Err(faults) };
         settings.offer(&mut plan);
         notes.extend(settings.not_servable(&plan));
         let connect = settings.server.connect;
         let clock = Clock::start(Time(0), start.per_mille);
+        register.configured = Configured::by(&commands);
+        let spend = SpendBook::default();
+        start.observers.push(Box::new(spend.clone()));
         let engine = engine(plan, commands, clock, &settings.server, start).map_err(|fault| vec![fault])?;
+        notes.extend(register.restore(&engine, &keys));
         let app = Self {
             engine: Arc::new(engine),
             settings: RwLock::new(Arc::new(settings)),
             keys,
+            register: Mutex::new(register),
+            spend,
             upstream: upstream::Client::new(clock.in_life(connect)),
             shutdown: Shutdown::new(),
             trace_seed: getrandom::u64().unwrap_or(1),
@@ -118,6 +136,8 @@ impl Settings {
                 Err(fault) => faults.push(fault),
             }
         }
+        let master = server.master_key.as_ref().map(|key| key.read().map(|key| keyring::hash(&key)));
+        let master = master.transpose().map_err(|fault| faults.push(format!("the master key: {fault}"))).ok().flatten();
         if !faults.is_empty() {
             return Err(faults);
         }
@@ -127,7 +147,7 @@ impl Settings {
             };
             Destination::new(deployment, provider, own.key.as_deref(), &own.headers)
         });
-        Ok(Self { destinations: destinations.collect(), server })
+        Ok(Self { destinations: destinations.collect(), server, master })
     }
 
     /// Notes in a plan what its deployments can be asked for.
@@ -178,11 +198,12 @@ fn keys(
     commands: &mut Vec<Command>,
     secrets: &[(String, crate::config::gateway::providers::Secret)],
     server: Option<&Server>,
+    register: &Register,
     faults: &mut Vec<String>,
 ) -> (KeyRing, Vec<String>) {
     let names: Vec<String> =
         commands.iter().filter_map(|command| if let Command::PutKey { name, .. } = command { Some(name.clone()) } else { None }).collect();
-    let has_master = server.is_some_and(|server| server.master_key.is_some());
+    let has_master = !register.is_empty() || server.is_some_and(|server| server.master_key.is_some());
     if names.is_empty() && !has_master {
         let is_local = server.is_some_and(|server| server.listen.parse::<SocketAddr>().is_ok_and(|address| address.ip().is_loopback()));
         if !is_local {
@@ -221,11 +242,12 @@ fn engine(plan: Plan, commands: Vec<Command>, clock: Clock, server: &Server, sta
             (Log::create(folder).map_err(failed)?, Buffer::new(0, true))
         }
     };
+    let Start { mut observers, broken, .. } = start;
     for command in commands {
-        gateway.apply(&plan, clock.now(), command, &mut buffer).map_err(|error| format!("the configuration can't be carried out: {error:?}"))?;
+        let mut recorder = Recorder { plan: &plan, request: None, spent: None, buffer: &mut buffer, observers: &mut observers };
+        gateway.apply(&plan, clock.now(), command, &mut recorder).map_err(|error| format!("the configuration can't be carried out: {error:?}"))?;
         buffer.end_turn();
     }
-    let Start { observers, broken, .. } = start;
     let cached_body_max = server.cached_body_max;
     Ok(Engine::new(Parts { gateway, plan, clock, log, buffer, next: RequestId(1), cached_body_max, observers, broken }))
 }

@@ -97,7 +97,11 @@ impl Spend {
                 }
                 self.charge_model(at, id, model, call.amount, |sums| sums.add_call(usage));
             }
-            (Some(id), Fact::Corrected { presumed, confirmed, .. }) => self.charge(at, id, *confirmed - *presumed, |_| {}),
+            (Some(id), Fact::Corrected { presumed, confirmed, .. }) => {
+                let more = *confirmed - *presumed;
+                self.charge(at, id, more, |_| {});
+                self.recent.correct(id, more);
+            }
             (Some(id), Fact::Closed) => {
                 if let Some(closed) = self.open.remove(&id) {
                     self.close(at, closed);
@@ -185,30 +189,32 @@ impl Spend {
         put(&mut self.total);
         put(&mut self.day(at).sums);
         let Some(request) = request else { return };
+        let Self { keys, teams, tags, tags_beyond, end_users, end_users_beyond, belongs, team_tags, tag_names, .. } = self;
         // A request with a key that nobody has counts for nobody.
-        if let Some(belongs) = self.belongs.get(request.key.index()) {
-            put(self.keys.entry(request.key).or_default());
+        if let Some(belongs) = belongs.get(request.key.index()) {
+            put(keys.entry(request.key).or_default());
             if let Some(team) = belongs.team {
-                put(self.teams.entry(team).or_default());
+                put(teams.entry(team).or_default());
             }
-            let of_team = belongs.team.and_then(|team| self.team_tags.get(team as usize)).into_iter().flatten();
-            let own = request.tag.and_then(|TagId(tag)| self.tag_names.names().get(tag as usize));
+            let of_team = belongs.team.and_then(|team| team_tags.get(team as usize)).into_iter().flatten();
+            let own = request.tag.and_then(|TagId(tag)| tag_names.names().get(tag as usize));
             let mut seen: Vec<&String> = Vec::new();
             for tag in of_team.chain(&belongs.tags).chain(own) {
                 if seen.contains(&tag) {
                     continue;
                 }
                 seen.push(tag);
-                match self.tags.get_mut(tag) {
+                let is_full = tags.len() >= TAGS_MAX;
+                match tags.get_mut(tag) {
                     Some(sums) => put(sums),
-                    None if self.tags.len() < TAGS_MAX => put(self.tags.entry(tag.clone()).or_default()),
-                    None => put(&mut self.tags_beyond),
+                    None if is_full => put(tags_beyond),
+                    None => put(tags.entry(tag.clone()).or_default()),
                 }
             }
         }
         if let Some(end_user) = request.end_user {
-            let is_full = self.end_users.len() >= END_USERS_MAX && !self.end_users.contains_key(&end_user);
-            put(if is_full { &mut self.end_users_beyond } else { self.end_users.entry(end_user).or_default() });
+            let is_full = end_users.len() >= END_USERS_MAX && !end_users.contains_key(&end_user);
+            put(if is_full { end_users_beyond } else { end_users.entry(end_user).or_default() });
         }
     }
 

@@ -123,9 +123,10 @@ pub fn list(desk: &Desk<'_>, caller: &Caller, parameters: &Parameters) -> Result
     };
     let (page, size) = (number("page", 1_000_000, 1)?, number("size", 1000, 100)?);
     let matches = |field: &str, value: Option<&String>| parameters.get(field).is_none_or(|wanted| value == Some(wanted));
-    let keys = desk.register.keys().filter(|key| {
-        matches("team_id", key.team.as_ref()) && matches("user_id", key.user.as_ref()) && matches("key_alias", key.alias.as_ref())
-    });
+    let keys = desk
+        .register
+        .keys()
+        .filter(|key| matches("team_id", key.team.as_ref()) && matches("user_id", key.user.as_ref()) && matches("key_alias", key.alias.as_ref()));
     let keys: Vec<&KeyRecord> = keys.collect();
     let full = parameters.get("return_full_object").is_some_and(|text| text.eq_ignore_ascii_case("true"));
     let of_page = keys.iter().skip((page - 1) * size).take(size);

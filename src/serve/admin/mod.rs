@@ -23,8 +23,8 @@ use http_body_util::{BodyExt, Limited};
 use serde_json::Value;
 use subtle::ConstantTimeEq;
 
-pub use self::register::{Configured, Register};
 use self::fields::{Fields, wrong};
+pub use self::register::{Configured, Register};
 use super::answers::{self, Problem, json};
 use super::app::App;
 use super::keyring;

@@ -1,7 +1,7 @@
 //! Who there is beside the configuration: the keys and teams that administrators have made. Keeps core, store and key ring in step.
 //!
-//! A change goes to the core first (and so into the journal), then to the store, then to the ring, and only then is it answered. What allows more
-//! than before is taken back if the store can't keep it; what allows less stays, and whoever asked is told that it may not outlive the process.
+//! A change goes to the core first (and so into the journal), then to the store, then to the ring, and only then is it answered. It is taken back if
+//! the store can't keep it; but what blocks or deletes stays, and whoever asked is told that it would not outlive the process.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,11 +31,11 @@ impl Register {
     ///
     /// # Errors
     /// If the store can't be read.
-    pub fn open(mut store: Box<dyn Store>, defaults: BudgetDefaults, configured: Configured) -> Result<Self, StoreError> {
+    pub fn open(mut store: Box<dyn Store>, defaults: BudgetDefaults) -> Result<Self, StoreError> {
         let Stored { teams, keys } = store.load()?;
         let teams = teams.into_iter().map(|team| (team.name.clone(), team)).collect();
         let keys = keys.into_iter().map(|key| (key.name.clone(), key)).collect();
-        Ok(Self { store, keys, teams, defaults, configured })
+        Ok(Self { store, keys, teams, defaults, configured: Configured::default() })
     }
 
     /// Whether there is nobody.
@@ -117,7 +117,12 @@ impl Register {
         if let Err(error) = self.store.put_key(&key) {
             let undone = match &before {
                 Some(before) if before.blocked || !key.blocked => self.tell_key(engine, before),
-                Some(_) => return Err(stays(&error, "the key is blocked")),
+                Some(before) => {
+                    // A later change of something else does not let it go again.
+                    let blocked = KeyRecord { hash: before.hash, hint: before.hint.clone(), ..key };
+                    self.keys.insert(blocked.name.clone(), blocked);
+                    return Err(stays(&error, "the key is blocked"));
+                }
                 None => tell(engine, Command::DeleteKey { name: key.name }),
             };
             return Err(unkept(&error, undone));
@@ -153,7 +158,10 @@ impl Register {
         if let Err(error) = self.store.put_team(&team) {
             let undone = match &before {
                 Some(before) if before.blocked || !team.blocked => self.tell_team(engine, before),
-                Some(_) => return Err(stays(&error, "the team is blocked")),
+                Some(_) => {
+                    self.teams.insert(team.name.clone(), team);
+                    return Err(stays(&error, "the team is blocked"));
+                }
                 None => tell(engine, Command::DeleteTeam { name: team.name }),
             };
             return Err(unkept(&error, undone));

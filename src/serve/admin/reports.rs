@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Caller, Desk, Parameters, administrators_only, durations, terms};
 use super::fields::wrong;
+use super::{Caller, Desk, Parameters, administrators_only, durations, terms};
 use crate::gateway::Gateway;
 use crate::gateway::id::KeyId;
 use crate::gateway::money::Money;

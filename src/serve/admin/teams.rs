@@ -18,8 +18,7 @@ pub fn new(desk: &mut Desk<'_>, mut fields: Fields) -> Result<Value, Problem> {
         let message = format!("there is, or was, a team `{name}`: choose another `team_id`");
         return Err(wrong(message, Some("team_id")).code("team_taken"));
     }
-    let mut team =
-        TeamRecord { name, alias: None, terms: Terms::default(), blocked: false, created: desk.now, updated: desk.now };
+    let mut team = TeamRecord { name, alias: None, terms: Terms::default(), blocked: false, created: desk.now, updated: desk.now };
     read(desk, &mut fields, &mut team)?;
     put(desk, fields, team)
 }

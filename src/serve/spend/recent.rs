@@ -5,8 +5,9 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use super::Sums;
-use crate::gateway::id::{DeploymentId, ModelId};
+use crate::gateway::id::{DeploymentId, ModelId, RequestId};
 use crate::gateway::journal::{CallClosed, Certainty, Ended, Fact, Outcome};
+use crate::gateway::money::Money;
 use crate::gateway::request::Request;
 use crate::gateway::time::Time;
 
@@ -81,6 +82,13 @@ impl Recent {
             self.0.pop_front();
         }
         self.0.push_back(spent);
+    }
+
+    /// What a request that is over has cost turned out to be more by `more`, or less.
+    pub(super) fn correct(&mut self, id: RequestId, more: Money) {
+        if let Some(spent) = self.0.iter_mut().rev().find(|spent| spent.request.id == id) {
+            spent.sums.spend += more;
+        }
     }
 
     /// Newest first.

@@ -57,14 +57,15 @@ impl Sqlite {
         connection.pragma_update(None, "synchronous", "full").map_err(failed)?;
         // What is deleted is gone from the file.
         connection.pragma_update(None, "secure_delete", true).map_err(failed)?;
-        let version: usize = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
+        let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
+        let version = usize::try_from(version).unwrap_or(usize::MAX);
         if version > MIGRATIONS.len() {
             return Err(StoreError(format!("the store {} was written by a later gwsim (its version is {version})", path.display())));
         }
-        for (step, statements) in MIGRATIONS.iter().enumerate().skip(version) {
+        for (next, statements) in (1_i64..).zip(MIGRATIONS).skip(version) {
             let transaction = connection.transaction().map_err(failed)?;
             transaction.execute_batch(statements).map_err(failed)?;
-            transaction.pragma_update(None, "user_version", step + 1).map_err(failed)?;
+            transaction.pragma_update(None, "user_version", next).map_err(failed)?;
             transaction.commit().map_err(failed)?;
         }
         Ok(Self { connection })

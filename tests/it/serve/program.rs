@@ -7,9 +7,9 @@ use std::time::Duration;
 use super::desk::{chat, config, streamed};
 use super::upstream::{self, Piece, Upstream};
 
-struct Served {
-    child: Child,
-    address: String,
+pub struct Served {
+    pub child: Child,
+    pub address: String,
 }
 
 impl Drop for Served {
@@ -26,7 +26,7 @@ fn command(folder: &std::path::Path, toml: &str) -> Command {
     command
 }
 
-fn serve(folder: &std::path::Path, toml: &str) -> Served {
+pub fn serve(folder: &std::path::Path, toml: &str) -> Served {
     started(command(folder, toml).args(["--listen", "127.0.0.1:0"]))
 }
 
