@@ -28,6 +28,8 @@ const END_USERS_MAX: usize = 10_000;
 const TAGS_MAX: usize = 10_000;
 /// For how many days, the latest.
 const DAYS_MAX: usize = 400;
+/// For how many keys of a day.
+const DAY_KEYS_MAX: usize = 1_000;
 /// How many closed requests with a presumed amount are remembered, so that a correction finds whose it is.
 const PRESUMED_MAX: usize = 100_000;
 /// Nanoseconds in a day.
@@ -65,7 +67,7 @@ pub struct Day {
     pub sums: Sums,
     /// By the model that was called.
     pub models: BTreeMap<ModelId, Money>,
-    /// By key.
+    /// By key, for the first thousand that spent on it.
     pub keys: BTreeMap<KeyId, Money>,
 }
 
@@ -159,8 +161,11 @@ impl Spend {
             put(self.models.entry(model).or_default());
             *self.day(at).models.entry(model).or_default() += amount;
         }
-        if let Some(request) = request {
-            *self.day(at).keys.entry(request.key).or_default() += amount;
+        if let Some(Request { key, .. }) = request {
+            let keys = &mut self.day(at).keys;
+            if keys.len() < DAY_KEYS_MAX || keys.contains_key(&key) {
+                *keys.entry(key).or_default() += amount;
+            }
         }
     }
 
