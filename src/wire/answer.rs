@@ -34,7 +34,8 @@ impl Answer {
     /// # Errors
     /// If it is not JSON, or is an error.
     pub fn read(inbound: &Inbound, dialect: Dialect, body: Bytes) -> Result<Self, Broken> {
-        let garbled = |what: &str| Broken { class: FailureClass::BadGateway, message: format!("the provider's answer is not what it should be: {what}") };
+        let garbled =
+            |what: &str| Broken { class: FailureClass::BadGateway, message: format!("the provider's answer is not what it should be: {what}") };
         let document = Document::parse(&body).map_err(|fault| garbled(fault.what))?;
         let root = document.root(&body);
         if root.kind() != Kind::Object {

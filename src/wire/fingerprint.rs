@@ -8,18 +8,8 @@ use super::json::{Kind, Value};
 use crate::gateway::request::Fingerprint;
 
 /// What is asked beside the content: how the answer is delivered, who asks, and what the gateway is told. The model is in the core's key.
-const NO_CONTENT: [&str; 10] = [
-    "cache",
-    "metadata",
-    "model",
-    "prompt_cache_key",
-    "prompt_cache_retention",
-    "safety_identifier",
-    "stream",
-    "stream_options",
-    "tags",
-    "user",
-];
+const NO_CONTENT: [&str; 10] =
+    ["cache", "metadata", "model", "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "stream", "stream_options", "tags", "user"];
 
 /// Pieces are gathered up to so many bytes before they are hashed.
 const GATHERED: usize = 16 << 10;

@@ -147,4 +147,4 @@ impl Inbound {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::wire) mod tests;

@@ -53,8 +53,7 @@ pub enum Endpoint {
 
 impl Endpoint {
     /// Every endpoint.
-    pub const ALL: [Self; 6] =
-        [Self::ChatCompletions, Self::Completions, Self::Embeddings, Self::Responses, Self::Messages, Self::CountTokens];
+    pub const ALL: [Self; 6] = [Self::ChatCompletions, Self::Completions, Self::Embeddings, Self::Responses, Self::Messages, Self::CountTokens];
 
     /// The dialect that it is an endpoint of.
     pub const fn dialect(self) -> Dialect {

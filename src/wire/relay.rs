@@ -27,6 +27,9 @@ pub const EVENT_BYTES_MAX: usize = 16 << 20;
 pub trait Rewrite: Send {
     /// Takes an event of the upstream, and appends what the client gets for it.
     fn event(&mut self, event: &Event<'_>, out: &mut BytesMut);
+
+    /// The upstream has ended a whole answer without its dialect's last event: appends what that event would have made.
+    fn finish(&mut self, out: &mut BytesMut);
 }
 
 /// How a stream is ended by its upstream.
@@ -46,6 +49,8 @@ pub struct Relay {
     held: BytesMut,
     watch: Watch,
     rewrite: Option<Box<dyn Rewrite>>,
+    /// What has been written anew and not given yet.
+    written: BytesMut,
     /// Usage was not asked for by the client, so its event stays here.
     strips_usage: bool,
     out: VecDeque<(Bytes, u32)>,
@@ -75,6 +80,7 @@ impl Relay {
             held: BytesMut::new(),
             watch: Watch::new(upstream_endpoint(inbound.endpoint, dialect), inbound.choices),
             rewrite: if same { None } else { Some(translate::stream(inbound)) },
+            written: BytesMut::new(),
             strips_usage: same && !inbound.include_usage,
             out: VecDeque::new(),
             delivered: 0,
@@ -109,6 +115,7 @@ impl Relay {
             at = end;
         }
         self.give(chunk.slice(kept_from..at));
+        self.give_written();
         if !self.is_over() {
             self.held.extend_from_slice(&chunk[at..]);
             if self.held.len() > EVENT_BYTES_MAX {
@@ -130,13 +137,12 @@ impl Relay {
                 self.give(block);
             }
         }
-        if self.watch.failure.is_some() || !self.watch.is_whole() {
+        self.give_written();
+        if !self.watch.is_whole() {
             return Ended::Cut;
         }
-        if !self.watch.is_over && self.rewrite.is_none() && matches!(self.endpoint, Endpoint::ChatCompletions | Endpoint::Completions) {
-            self.watch.is_over = true;
-            self.keep(sse::DONE);
-            self.give(Bytes::from_static(sse::DONE));
+        if !std::mem::replace(&mut self.watch.is_over, true) {
+            self.end_for_the_upstream();
         }
         Ended::Whole
     }
@@ -193,6 +199,18 @@ impl Relay {
         self.record.take().map(|record| record.bytes.freeze())
     }
 
+    /// Writes the last event in place of an upstream that has left it out.
+    fn end_for_the_upstream(&mut self) {
+        if let Some(rewrite) = &mut self.rewrite {
+            rewrite.finish(&mut self.written);
+            keep(&mut self.record, &self.written);
+            self.give_written();
+        } else if matches!(self.endpoint, Endpoint::ChatCompletions | Endpoint::Completions) {
+            keep(&mut self.record, sse::DONE);
+            self.give(Bytes::from_static(sse::DONE));
+        }
+    }
+
     /// Reads an event. Says whether it goes on as it is; what it becomes otherwise waits for the client already.
     fn event(&mut self, block: &[u8]) -> Verdict {
         let event = Event::read(block);
@@ -204,14 +222,12 @@ impl Relay {
             return Verdict::Drop;
         }
         if let Some(rewrite) = &mut self.rewrite {
-            let mut written = BytesMut::new();
-            rewrite.event(&event, &mut written);
-            let written = written.freeze();
-            self.keep(&written);
-            self.give(written);
+            let before = self.written.len();
+            rewrite.event(&event, &mut self.written);
+            keep(&mut self.record, &self.written[before..]);
             return Verdict::Drop;
         }
-        self.keep(block);
+        keep(&mut self.record, block);
         if is_usage_alone && self.strips_usage { Verdict::Drop } else { Verdict::Pass }
     }
 
@@ -221,13 +237,18 @@ impl Relay {
         }
     }
 
-    fn keep(&mut self, block: &[u8]) {
-        let Some(record) = &mut self.record else { return };
-        if record.bytes.len() + block.len() > record.most {
-            self.record = None;
-        } else {
-            record.bytes.extend_from_slice(block);
-        }
+    fn give_written(&mut self) {
+        let written = self.written.split().freeze();
+        self.give(written);
+    }
+}
+
+fn keep(record: &mut Option<Record>, block: &[u8]) {
+    let Some(kept) = record else { return };
+    if kept.bytes.len() + block.len() > kept.most {
+        *record = None;
+    } else {
+        kept.bytes.extend_from_slice(block);
     }
 }
 

@@ -30,6 +30,8 @@ pub fn stream(_inbound: &Inbound) -> Box<dyn Rewrite> {
     struct Untranslated;
     impl Rewrite for Untranslated {
         fn event(&mut self, _event: &Event<'_>, _out: &mut BytesMut) {}
+
+        fn finish(&mut self, _out: &mut BytesMut) {}
     }
     Box::new(Untranslated)
 }
