@@ -6,6 +6,7 @@ use super::fold::{About, Billed, Fold};
 use super::{Assumption, Input, Names, Origin, Report, Run, Traffic, Variant};
 use crate::gateway::command::{Command, KeySpec};
 use crate::gateway::failure::FailureClass;
+use crate::gateway::features::Features;
 use crate::gateway::id::{AccountId, DeploymentId, KeyId, ModelId};
 use crate::gateway::journal::{CallClosed, Called, Certainty, Denial, Ended, Fact, Outcome, Position};
 use crate::gateway::money::{Money, Rate};
@@ -54,6 +55,7 @@ fn deployment(name: &str, model: &str, rates: RateCard) -> Deployment {
         budgets: vec![],
         output_tokens_max: 16_384,
         input_tokens_max: 128_000,
+        offers: Features::ALL,
         billing: BillingRule { cancel_stops_billing: true, cancel_lag_tokens_max: 50, timed_out: Presume::WorstCase, failed: Presume::Nothing },
         cooldown_time: None,
         retired: false,
@@ -68,7 +70,7 @@ pub(crate) fn report() -> Report {
     fold.fact(Time(0), None, &Fact::Commanded(everyone));
     let second = |n: u64| Time(1_700_000_000_000_000_000 + n * 1_000_000_000);
     for (n, refused) in [(0, false), (60, false), (120, true)] {
-        let about = About { arrived: second(n), key: KeyId(0), model: MINI };
+        let about = About { arrived: second(n), key: KeyId(0), model: MINI, tags: None };
         fold.arrived(second(n), &about);
         if refused {
             fold.fact(second(n), Some(&about), &Fact::Answered { outcome: Outcome::Refused(Denial::Budget(AccountId(0))) });
@@ -81,7 +83,7 @@ pub(crate) fn report() -> Report {
         fold.fact(second(n + 2), Some(&about), &Fact::Answered { outcome: Outcome::Served { model: ModelId(u32::from(n == 60)) } });
     }
     let run = Run { seed: 1, totals: fold.totals, series: fold.series };
-    let names = Names::of(&plan, fold.directory.keys.names().to_vec(), vec![]);
+    let names = Names::of(&plan, &fold.directory);
     Report {
         name: "Fallback escalation!".into(),
         inputs: vec![Input { role: "trace".into(), file: "three.csv".into(), sha256: "00".repeat(32), bytes: 99 }],
@@ -104,6 +106,7 @@ pub(crate) fn report() -> Report {
             token_ends: None,
             unserved: None,
             budgets: vec![],
+            reserved: vec![],
             stability: None,
             runs: vec![run],
         }],

@@ -9,6 +9,7 @@
 mod watch;
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 
@@ -25,11 +26,12 @@ pub const EVENT_BYTES_MAX: usize = 16 << 20;
 
 /// Writes the events of one dialect as those of the other. What it keeps in memory is bounded by what one answer opens.
 pub trait Rewrite: Send {
-    /// Takes an event of the upstream, and appends what the client gets for it.
-    fn event(&mut self, event: &Event<'_>, out: &mut BytesMut);
+    /// Takes an event of the upstream, and appends what the client gets for it. Says where in `out` the usage stands alone, if it was appended:
+    /// that part stays here unless the client asked for it.
+    fn event(&mut self, event: &Event<'_>, out: &mut BytesMut) -> Option<Range<usize>>;
 
-    /// The upstream has ended a whole answer without its dialect's last event: appends what that event would have made.
-    fn finish(&mut self, out: &mut BytesMut);
+    /// The upstream has sent all that belongs to the answer, and no more comes: appends what is still missing, as [`Self::event`].
+    fn finish(&mut self, out: &mut BytesMut) -> Option<Range<usize>>;
 }
 
 /// How a stream is ended by its upstream.
@@ -49,7 +51,7 @@ pub struct Relay {
     held: BytesMut,
     watch: Watch,
     rewrite: Option<Box<dyn Rewrite>>,
-    /// What has been written anew and not given yet.
+    /// Where events are written anew.
     written: BytesMut,
     /// Usage was not asked for by the client, so its event stays here.
     strips_usage: bool,
@@ -81,7 +83,7 @@ impl Relay {
             watch: Watch::new(upstream_endpoint(inbound.endpoint, dialect), inbound.choices),
             rewrite: if same { None } else { Some(translate::stream(inbound)) },
             written: BytesMut::new(),
-            strips_usage: same && !inbound.include_usage,
+            strips_usage: !inbound.include_usage,
             out: VecDeque::new(),
             delivered: 0,
             record: None,
@@ -115,7 +117,6 @@ impl Relay {
             at = end;
         }
         self.give(chunk.slice(kept_from..at));
-        self.give_written();
         if !self.is_over() {
             self.held.extend_from_slice(&chunk[at..]);
             if self.held.len() > EVENT_BYTES_MAX {
@@ -137,12 +138,16 @@ impl Relay {
                 self.give(block);
             }
         }
-        self.give_written();
         if !self.watch.is_whole() {
             return Ended::Cut;
         }
-        if !std::mem::replace(&mut self.watch.is_over, true) {
-            self.end_for_the_upstream();
+        let is_over = std::mem::replace(&mut self.watch.is_over, true);
+        if let Some(mut rewrite) = self.rewrite.take() {
+            let usage = rewrite.finish(&mut self.written);
+            self.give_written(usage);
+        } else if !is_over && matches!(self.endpoint, Endpoint::ChatCompletions | Endpoint::Completions) {
+            self.keep(sse::DONE);
+            self.give(Bytes::from_static(sse::DONE));
         }
         Ended::Whole
     }
@@ -199,18 +204,6 @@ impl Relay {
         self.record.take().map(|record| record.bytes.freeze())
     }
 
-    /// Writes the last event in place of an upstream that has left it out.
-    fn end_for_the_upstream(&mut self) {
-        if let Some(rewrite) = &mut self.rewrite {
-            rewrite.finish(&mut self.written);
-            keep(&mut self.record, &self.written);
-            self.give_written();
-        } else if matches!(self.endpoint, Endpoint::ChatCompletions | Endpoint::Completions) {
-            keep(&mut self.record, sse::DONE);
-            self.give(Bytes::from_static(sse::DONE));
-        }
-    }
-
     /// Reads an event. Says whether it goes on as it is; what it becomes otherwise waits for the client already.
     fn event(&mut self, block: &[u8]) -> Verdict {
         let event = Event::read(block);
@@ -222,12 +215,11 @@ impl Relay {
             return Verdict::Drop;
         }
         if let Some(rewrite) = &mut self.rewrite {
-            let before = self.written.len();
-            rewrite.event(&event, &mut self.written);
-            keep(&mut self.record, &self.written[before..]);
+            let usage = rewrite.event(&event, &mut self.written);
+            self.give_written(usage);
             return Verdict::Drop;
         }
-        keep(&mut self.record, block);
+        self.keep(block);
         if is_usage_alone && self.strips_usage { Verdict::Drop } else { Verdict::Pass }
     }
 
@@ -237,18 +229,26 @@ impl Relay {
         }
     }
 
-    fn give_written(&mut self) {
+    /// Keeps what was written anew, and gives it to the client; its usage only if the client asked for it.
+    fn give_written(&mut self, usage: Option<Range<usize>>) {
         let written = self.written.split().freeze();
-        self.give(written);
+        self.keep(&written);
+        match usage.filter(|_| self.strips_usage) {
+            Some(usage) => {
+                self.give(written.slice(..usage.start));
+                self.give(written.slice(usage.end..));
+            }
+            None => self.give(written),
+        }
     }
-}
 
-fn keep(record: &mut Option<Record>, block: &[u8]) {
-    let Some(kept) = record else { return };
-    if kept.bytes.len() + block.len() > kept.most {
-        *record = None;
-    } else {
-        kept.bytes.extend_from_slice(block);
+    fn keep(&mut self, block: &[u8]) {
+        let Some(record) = &mut self.record else { return };
+        if record.bytes.len() + block.len() > record.most {
+            self.record = None;
+        } else {
+            record.bytes.extend_from_slice(block);
+        }
     }
 }
 
