@@ -163,7 +163,9 @@ fn input_that_is_not_in_the_request_is_said() {
     let response = |more: Json| {
         let mut body = json!({ "model": "m", "input": "x" });
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        read(Endpoint::Responses, &body).unseen_input
+        let inbound = read(Endpoint::Responses, &body);
+        assert_eq!(inbound.unseen_input, inbound.input_tokens_max >= 1_000_000, "nothing in it bounds what is billed");
+        inbound.unseen_input
     };
     assert!(!response(json!({})));
     assert!(response(json!({ "previous_response_id": "resp_1" })) && response(json!({ "tools": [{ "type": "web_search" }] })));
