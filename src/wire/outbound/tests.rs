@@ -120,10 +120,10 @@ fn expected(endpoint: Endpoint, target: &Target<'_>, mut body: Json) -> Json {
     }
     let limited = |fields: &serde_json::Map<String, Json>, name: &str| fields.get(name).is_some_and(|limit| !limit.is_null());
     match endpoint {
-        Endpoint::ChatCompletions | Endpoint::Completions | Endpoint::Messages => {
-            if limited(fields, "max_tokens") || target.max_tokens < target.output_tokens_max || endpoint == Endpoint::Messages {
-                fields.insert("max_tokens".into(), target.max_tokens.into());
-            }
+        Endpoint::ChatCompletions | Endpoint::Completions | Endpoint::Messages
+            if limited(fields, "max_tokens") || target.max_tokens < target.output_tokens_max || endpoint == Endpoint::Messages =>
+        {
+            fields.insert("max_tokens".into(), target.max_tokens.into());
         }
         Endpoint::Responses if target.max_tokens < target.output_tokens_max => {
             fields.insert("max_output_tokens".into(), target.max_tokens.into());

@@ -156,7 +156,7 @@ fn a_message_has_its_usage_in_two_pieces() {
     assert_eq!((relay.usage(), relay.received()), (Some(Usage::plain(5, 7)), 2));
     let cut = message_stream();
     let mut relay = self::relay(Endpoint::Messages, true);
-    let (_, ended) = relayed(&mut relay, &[cut[..cut.find("event: message_delta").unwrap()].as_bytes()]);
+    let (_, ended) = relayed(&mut relay, &[&cut.as_bytes()[..cut.find("event: message_delta").unwrap()]]);
     assert_eq!((ended, relay.usage()), (Ended::Cut, None), "the usage of the beginning is not the bill");
 }
 
