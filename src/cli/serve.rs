@@ -68,7 +68,8 @@ async fn tick(app: Arc<App>, every: Duration) {
     }
 }
 
-async fn told_to_stop() -> std::io::Result<()> {
+/// Ready when the process is asked to end: Ctrl-C, or SIGTERM.
+pub(super) async fn told_to_stop() -> std::io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
         _ = terminate.recv() => Ok(()),
