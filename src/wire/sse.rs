@@ -9,18 +9,26 @@ use bytes::{BufMut, BytesMut};
 pub struct Boundaries {
     line_is_empty: bool,
     after_cr: bool,
+    /// An event has ended with a CR at the end of the bytes; whether its LF follows is not known yet.
+    waits_for_lf: bool,
 }
 
 impl Default for Boundaries {
     fn default() -> Self {
-        Self { line_is_empty: true, after_cr: false }
+        Self { line_is_empty: true, after_cr: false, waits_for_lf: false }
     }
 }
 
 impl Boundaries {
     /// The length of the part of `bytes` up to the end of the event that they begin in or go on with; `None` if it does not end in them.
-    /// What comes next is to be asked with the bytes after that part. A second half of a line end may stand at their front.
+    /// What comes next is to be asked with the bytes after that part. An event that ends with a CR alone ends when the next byte is seen, so that
+    /// the halves of a line end stay together; 0 is the answer then.
     pub fn next(&mut self, bytes: &[u8]) -> Option<usize> {
+        if self.waits_for_lf {
+            let follows = *bytes.first()? == b'\n';
+            (self.waits_for_lf, self.after_cr) = (false, false);
+            return Some(usize::from(follows));
+        }
         let mut at = 0;
         while let Some(byte) = bytes.get(at) {
             at += 1;
@@ -29,9 +37,16 @@ impl Boundaries {
                 b'\n' | b'\r' => {
                     self.after_cr = *byte == b'\r';
                     if std::mem::replace(&mut self.line_is_empty, true) {
-                        if self.after_cr && bytes.get(at) == Some(&b'\n') {
+                        if self.after_cr {
+                            match bytes.get(at) {
+                                None => {
+                                    self.waits_for_lf = true;
+                                    return None;
+                                }
+                                Some(b'\n') => at += 1,
+                                Some(_) => {}
+                            }
                             self.after_cr = false;
-                            at += 1;
                         }
                         return Some(at);
                     }

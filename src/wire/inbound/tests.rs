@@ -132,7 +132,8 @@ fn a_request_requires_the_words_that_it_uses() {
     assert_eq!(requires(json!({ "functions": [{ "name": "f" }] })), only_here(features::FUNCTIONS));
     let image = json!([{ "role": "user", "content": [{ "type": "image_url", "image_url": { "url": "https://example.com/a.png" } }] }]);
     assert_eq!(requires(json!({ "messages": image })), features::CHAT.and(features::IMAGES));
-    let calls = json!([{ "role": "assistant", "tool_calls": [{ "type": "function" }, { "type": "function" }] }]);
+    let call = |id: &str| json!({ "id": id, "type": "function", "function": { "name": "f", "arguments": "{}" } });
+    let calls = json!([{ "role": "assistant", "tool_calls": [call("a"), call("b")] }]);
     assert_eq!(requires(json!({ "messages": calls })), features::CHAT.and(features::TOOLS).and(features::PARALLEL_TOOLS));
 }
 

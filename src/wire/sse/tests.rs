@@ -33,7 +33,8 @@ fn check(stream: &str, expected: &[(&str, &str)]) {
 fn events_end_with_an_empty_line_of_any_kind() {
     check("data: a\n\ndata: b\n\n", &[("", "a"), ("", "b")]);
     check("data: a\r\n\r\ndata: b\r\n\r\n", &[("", "a"), ("", "b")]);
-    check("data: a\r\rdata: b\r\r", &[("", "a"), ("", "b")]);
+    check("data: a\r\rdata: b\r\r:", &[("", "a"), ("", "b")]);
+    check("data: a\r\rdata: b\r\r", &[("", "a")]);
     check("data: a\r\n\ndata: b\n\r\n", &[("", "a"), ("", "b")]);
 }
 
