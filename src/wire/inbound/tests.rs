@@ -133,7 +133,9 @@ fn a_request_requires_the_words_that_it_uses() {
     let image = json!([{ "role": "user", "content": [{ "type": "image_url", "image_url": { "url": "https://example.com/a.png" } }] }]);
     assert_eq!(requires(json!({ "messages": image })), features::CHAT.and(features::IMAGES));
     let call = |id: &str| json!({ "id": id, "type": "function", "function": { "name": "f", "arguments": "{}" } });
-    let calls = json!([{ "role": "assistant", "tool_calls": [call("a"), call("b")] }]);
+    let result = |id: &str| json!({ "role": "tool", "tool_call_id": id, "content": "1" });
+    let calls = json!({ "role": "assistant", "tool_calls": [call("a"), call("b")] });
+    let calls = json!([{ "role": "user", "content": "Hi" }, calls, result("a"), result("b")]);
     assert_eq!(requires(json!({ "messages": calls })), features::CHAT.and(features::TOOLS).and(features::PARALLEL_TOOLS));
 }
 
