@@ -12,6 +12,7 @@ use super::engine::{Engine, Parts};
 use super::keyring::KeyRing;
 use super::metrics::Metrics;
 use super::observe::Observer;
+use super::reload::{Configured, Reloads};
 use super::shutdown::Shutdown;
 use super::upstream::{self, Destination, NotServable};
 use crate::config::gateway::GatewayConfig;
@@ -40,6 +41,8 @@ pub struct App {
     pub upstream: upstream::Client,
     /// What has been counted since the start.
     pub metrics: Metrics,
+    /// What it was configured with.
+    pub reloads: Reloads,
     /// Whether it is going down.
     pub shutdown: Shutdown,
     /// The first half of the trace ids that it makes.
@@ -78,6 +81,7 @@ impl App {
         let GatewayConfig { mut plan, mut commands, key_secrets, providers, server, .. } = config;
         let mut faults = Vec::new();
         let settings = Settings::new(server, &plan, &providers).map_err(|found| faults.extend(found)).ok();
+        let reloads = Reloads::new(Configured::at_start(&commands, &key_secrets));
         let (keys, mut notes) = keys(&mut commands, &key_secrets, settings.as_ref().map(|settings| &settings.server), &mut faults);
         let Some(settings) = settings.filter(|_| faults.is_empty()) else { return Err(faults) };
         settings.offer(&mut plan);
@@ -93,6 +97,7 @@ impl App {
             keys,
             upstream: upstream::Client::new(clock.in_life(connect)),
             metrics,
+            reloads,
             shutdown: Shutdown::new(),
             trace_seed: getrandom::u64().unwrap_or(1),
         };

@@ -44,7 +44,8 @@ impl Observer for Metrics {
 /// `GET /metrics`.
 pub async fn scrape(State(app): State<Arc<App>>) -> Response {
     let tally = app.metrics.tally().clone();
-    match app.engine.read(|gateway, plan, now| exposition::text(&tally, gateway, plan, now)) {
+    let reloads = app.reloads.counts();
+    match app.engine.read(|gateway, plan, now| exposition::text(&tally, reloads, gateway, plan, now)) {
         Ok(text) => ([(header::CONTENT_TYPE, exposition::CONTENT_TYPE)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("the metrics can't be written: {error}\n")).into_response(),
     }

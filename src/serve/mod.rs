@@ -12,6 +12,7 @@ pub mod listener;
 pub mod metrics;
 pub mod models;
 pub mod observe;
+pub mod reload;
 pub mod restart;
 pub mod routes;
 pub mod shutdown;

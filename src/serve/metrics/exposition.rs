@@ -14,6 +14,7 @@ use crate::gateway::journal::BreakerState;
 use crate::gateway::money::Money;
 use crate::gateway::plan::Plan;
 use crate::gateway::time::Time;
+use crate::serve::reload::Counts;
 
 /// What the text is.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -45,8 +46,15 @@ struct Families(Vec<Family>);
 ///
 /// # Errors
 /// If it can't be formatted.
-pub fn text(tally: &Tally, gateway: &Gateway, plan: &Plan, now: Time) -> Result<String, fmt::Error> {
+pub fn text(tally: &Tally, reloads: Counts, gateway: &Gateway, plan: &Plan, now: Time) -> Result<String, fmt::Error> {
     let mut families = counters(tally, gateway, plan);
+    families.push(Family {
+        name: "gwsim_reloads",
+        help: "Configurations loaded while serving: adopted, or refused with the one before kept",
+        values: Values::Counter(
+            [("adopted", reloads.adopted), ("refused", reloads.refused)].map(|(word, n)| (vec![("result", word.into())], n as f64)).into(),
+        ),
+    });
     families.extend(state(tally, gateway, plan, now));
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Families(families)));
