@@ -9,6 +9,7 @@
 mod watch;
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 
@@ -25,8 +26,12 @@ pub const EVENT_BYTES_MAX: usize = 16 << 20;
 
 /// Writes the events of one dialect as those of the other. What it keeps in memory is bounded by what one answer opens.
 pub trait Rewrite: Send {
-    /// Takes an event of the upstream, and appends what the client gets for it.
-    fn event(&mut self, event: &Event<'_>, out: &mut BytesMut);
+    /// Takes an event of the upstream, and appends what the client gets for it. Says where in `out` the usage stands alone, if it was appended:
+    /// that part stays here unless the client asked for it.
+    fn event(&mut self, event: &Event<'_>, out: &mut BytesMut) -> Option<Range<usize>>;
+
+    /// The upstream has sent all that belongs to the answer, and no more comes: appends what is still missing, as [`Self::event`].
+    fn finish(&mut self, out: &mut BytesMut) -> Option<Range<usize>>;
 }
 
 /// How a stream is ended by its upstream.
@@ -46,6 +51,8 @@ pub struct Relay {
     held: BytesMut,
     watch: Watch,
     rewrite: Option<Box<dyn Rewrite>>,
+    /// Where events are written anew.
+    written: BytesMut,
     /// Usage was not asked for by the client, so its event stays here.
     strips_usage: bool,
     out: VecDeque<(Bytes, u32)>,
@@ -75,7 +82,8 @@ impl Relay {
             held: BytesMut::new(),
             watch: Watch::new(upstream_endpoint(inbound.endpoint, dialect), inbound.choices),
             rewrite: if same { None } else { Some(translate::stream(inbound)) },
-            strips_usage: same && !inbound.include_usage,
+            written: BytesMut::new(),
+            strips_usage: !inbound.include_usage,
             out: VecDeque::new(),
             delivered: 0,
             record: None,
@@ -130,11 +138,14 @@ impl Relay {
                 self.give(block);
             }
         }
-        if self.watch.failure.is_some() || !self.watch.is_whole() {
+        if !self.watch.is_whole() {
             return Ended::Cut;
         }
-        if !self.watch.is_over && self.rewrite.is_none() && matches!(self.endpoint, Endpoint::ChatCompletions | Endpoint::Completions) {
-            self.watch.is_over = true;
+        let is_over = std::mem::replace(&mut self.watch.is_over, true);
+        if let Some(mut rewrite) = self.rewrite.take() {
+            let usage = rewrite.finish(&mut self.written);
+            self.give_written(usage);
+        } else if !is_over && matches!(self.endpoint, Endpoint::ChatCompletions | Endpoint::Completions) {
             self.keep(sse::DONE);
             self.give(Bytes::from_static(sse::DONE));
         }
@@ -204,11 +215,8 @@ impl Relay {
             return Verdict::Drop;
         }
         if let Some(rewrite) = &mut self.rewrite {
-            let mut written = BytesMut::new();
-            rewrite.event(&event, &mut written);
-            let written = written.freeze();
-            self.keep(&written);
-            self.give(written);
+            let usage = rewrite.event(&event, &mut self.written);
+            self.give_written(usage);
             return Verdict::Drop;
         }
         self.keep(block);
@@ -218,6 +226,19 @@ impl Relay {
     fn give(&mut self, bytes: Bytes) {
         if !bytes.is_empty() {
             self.out.push_back((bytes, self.watch.received()));
+        }
+    }
+
+    /// Keeps what was written anew, and gives it to the client; its usage only if the client asked for it.
+    fn give_written(&mut self, usage: Option<Range<usize>>) {
+        let written = self.written.split().freeze();
+        self.keep(&written);
+        match usage.filter(|_| self.strips_usage) {
+            Some(usage) => {
+                self.give(written.slice(..usage.start));
+                self.give(written.slice(usage.end..));
+            }
+            None => self.give(written),
         }
     }
 

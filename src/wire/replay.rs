@@ -33,7 +33,6 @@ pub fn as_whole(endpoint: Endpoint, stream: &[u8]) -> Option<Bytes> {
     let mut rest = stream;
     let mut events = Vec::new();
     let mut is_done = false;
-    let mut is_done = false;
     while let Some(length) = boundaries.next(rest) {
         let (block, after) = rest.split_at(length);
         rest = after;

@@ -1,5 +1,7 @@
 //! Requests, answers and streams of one dialect in the words of the other. What has none keeps the request away by its features.
 
+use std::ops::Range;
+
 use bytes::{Bytes, BytesMut};
 
 use super::Inbound;
@@ -29,7 +31,13 @@ pub fn answer(_inbound: &Inbound, _body: &[u8]) -> Result<Bytes, Broken> {
 pub fn stream(_inbound: &Inbound) -> Box<dyn Rewrite> {
     struct Untranslated;
     impl Rewrite for Untranslated {
-        fn event(&mut self, _event: &Event<'_>, _out: &mut BytesMut) {}
+        fn event(&mut self, _event: &Event<'_>, _out: &mut BytesMut) -> Option<Range<usize>> {
+            None
+        }
+
+        fn finish(&mut self, _out: &mut BytesMut) -> Option<Range<usize>> {
+            None
+        }
     }
     Box::new(Untranslated)
 }
