@@ -46,7 +46,7 @@ pub fn mock(arguments: &MockArguments, printer: &mut Printer) -> Result<Exit, Fa
     let address = listener.local_addr().map_err(Failure::internal)?;
     let sites = sites(&gateway, address);
     if let Some(file) = &arguments.write_gateway {
-        gateway_file::write(file, arguments, &sites)?;
+        gateway_file::write(file, arguments, &gateway.plan, &sites)?;
     }
     printer.result(&greeting(&sites, address, arguments, seed, &lengths))?;
     let are_anthropic = sites.iter().map(|site| site.api == Api::Anthropic).collect();

@@ -48,7 +48,7 @@ ttft = { p50 = "400ms", p95 = "900ms" }
 tokens_per_second = 100
 chunk_tokens = 5
 [world.models.small]
-limits = { rpm = 290, retry_after = "until_it_fits" }
+limits = { rpm = 150, retry_after = "until_it_fits" }
 chances = [{ share = 0.03, status = 500 }, { share = 0.01, cut_after = 3 }, { share = 0.01, reset = true }]
 
 [clients]
