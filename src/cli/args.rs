@@ -148,7 +148,8 @@ impl ReadingArguments {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Prints nothing but one line if all is well. A file with [traffic] is a scenario, any other a
-gateway.toml. Errors show the line with a caret, why it matters and what to write instead.
+gateway.toml. Errors show the line with a caret, why it matters and what to write instead. Deployments
+that `gwsim run` can price but `gwsim serve` has no way to call are named, with what is missing.
 
 Example:
   gwsim check gateway.toml && gwsim run scenario.toml")]

@@ -223,6 +223,11 @@ impl Engine {
         locked.change(now, |gateway, plan, now, recorder| gateway.adopt(plan, now, recorder));
     }
 
+    /// Whether the core has panicked: nothing may be decided any more.
+    pub fn is_broken(&self) -> bool {
+        self.locked.is_poisoned()
+    }
+
     /// Starts the process again if the core has panicked. What the core had decided by then is written first, so that recovery finds it.
     pub fn check(&self) {
         if self.locked.is_poisoned() {

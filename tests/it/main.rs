@@ -21,6 +21,7 @@ mod realistic;
 mod recovery;
 mod release;
 mod replay;
+mod serve;
 mod stability;
 mod sweep;
 mod tidy;
