@@ -21,7 +21,7 @@ models = { small = 3, large = 1 }
 [gateway.models.small]
 deployments = [{ id = "mini-1", provider = "openai", model = "gpt-4o-mini" }, { id = "mini-2", provider = "openai", model = "gpt-4o-mini" }]
 [gateway.models.large]
-deployments = [{ id = "large", provider = "openai", model = "gpt-4o" }]
+deployments = [{ id = "sonnet", provider = "anthropic", model = "claude-3-5-sonnet" }]
 "#;
 
 /// Everything that a gateway can meet: 429s by volume and by luck, errors, fallbacks to another dialect, cooldowns, cache hits, a budget, users who
@@ -56,9 +56,9 @@ sdk = "openai"
 
 [gateway.models.small]
 deployments = [{ id = "mini-1", provider = "openai", model = "gpt-4o-mini" }, { id = "mini-2", provider = "openai", model = "gpt-4o-mini" }]
-fallbacks = ["spare"]
-[gateway.models.spare]
-deployments = [{ id = "spare", provider = "openai", model = "gpt-4.1-mini" }]
+fallbacks = ["haiku"]
+[gateway.models.haiku]
+deployments = [{ id = "haiku", provider = "anthropic", model = "claude-3-haiku" }]
 [gateway.attempts]
 per_request = 4
 per_deployment = 2
