@@ -21,7 +21,7 @@ models = { small = 3, large = 1 }
 [gateway.models.small]
 deployments = [{ id = "mini-1", provider = "openai", model = "gpt-4o-mini" }, { id = "mini-2", provider = "openai", model = "gpt-4o-mini" }]
 [gateway.models.large]
-deployments = [{ id = "large", provider = "openai", model = "gpt-4o" }]
+deployments = [{ id = "sonnet", provider = "anthropic", model = "claude-3-5-sonnet" }]
 "#;
 
 /// Everything that a gateway can meet: 429s by volume and by luck, errors, fallbacks to another dialect, cooldowns, cache hits, a budget, users who
@@ -48,7 +48,7 @@ ttft = { p50 = "400ms", p95 = "900ms" }
 tokens_per_second = 100
 chunk_tokens = 5
 [world.models.small]
-limits = { rpm = 290, retry_after = "until_it_fits" }
+limits = { rpm = 150, retry_after = "until_it_fits" }
 chances = [{ share = 0.03, status = 500 }, { share = 0.01, cut_after = 3 }, { share = 0.01, reset = true }]
 
 [clients]
@@ -56,9 +56,9 @@ sdk = "openai"
 
 [gateway.models.small]
 deployments = [{ id = "mini-1", provider = "openai", model = "gpt-4o-mini" }, { id = "mini-2", provider = "openai", model = "gpt-4o-mini" }]
-fallbacks = ["spare"]
-[gateway.models.spare]
-deployments = [{ id = "spare", provider = "openai", model = "gpt-4.1-mini" }]
+fallbacks = ["haiku"]
+[gateway.models.haiku]
+deployments = [{ id = "haiku", provider = "anthropic", model = "claude-3-haiku" }]
 [gateway.attempts]
 per_request = 4
 per_deployment = 2

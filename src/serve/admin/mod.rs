@@ -24,7 +24,7 @@ use serde_json::Value;
 use subtle::ConstantTimeEq;
 
 use self::fields::{Fields, wrong};
-pub use self::register::{Configured, Register};
+pub use self::register::Register;
 use super::answers::{self, Problem, json};
 use super::app::App;
 use super::keyring;

@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use sha2::{Digest, Sha256};
+
 use super::terms;
 use crate::config::gateway::BudgetDefaults;
 use crate::gateway::command::{Command, CommandError};
@@ -12,6 +14,7 @@ use crate::gateway::journal::Denial;
 use crate::serve::answers::Problem;
 use crate::serve::engine::Engine;
 use crate::serve::keyring::KeyRing;
+use crate::serve::reload::Configured;
 use crate::serve::store::{Hash, KeyRecord, Store, StoreError, Stored, TeamRecord};
 use crate::wire::ErrorKind;
 
@@ -20,6 +23,10 @@ pub struct Register {
     store: Box<dyn Store>,
     keys: BTreeMap<String, KeyRecord>,
     teams: BTreeMap<String, TeamRecord>,
+    /// What the core has been told last of each, as a digest.
+    told: BTreeMap<String, [u8; 32]>,
+    /// Who is deleted, but still in the store, which could not be written.
+    struck: BTreeSet<String>,
     /// What budgets have that say nothing of it.
     pub defaults: BudgetDefaults,
     /// Who is in the configuration: to be kept up when it is loaded again.
@@ -35,7 +42,7 @@ impl Register {
         let Stored { teams, keys } = store.load()?;
         let teams = teams.into_iter().map(|team| (team.name.clone(), team)).collect();
         let keys = keys.into_iter().map(|key| (key.name.clone(), key)).collect();
-        Ok(Self { store, keys, teams, defaults, configured: Configured::default() })
+        Ok(Self { store, keys, teams, told: BTreeMap::new(), struck: BTreeSet::new(), defaults, configured: Configured::default() })
     }
 
     /// Whether there is nobody.
@@ -45,41 +52,55 @@ impl Register {
 
     /// Makes what the store keeps true in a gateway that has carried out its configuration, and deletes whoever is in neither. Returns what the
     /// operator should know. To be called at the start, and when the configuration was loaded again: models may have come and gone.
-    pub fn restore(&self, engine: &Engine, ring: &KeyRing) -> Vec<String> {
-        let (mut notes, configured) = (Vec::new(), &self.configured);
-        for team in self.teams.values() {
-            if configured.teams.contains(&team.name) {
+    pub fn restore(&mut self, engine: &Engine, ring: &KeyRing) -> Vec<String> {
+        let mut notes = Vec::new();
+        let teams: Vec<_> = self.teams.values().filter(|team| !self.struck.contains(&told_team(&team.name))).cloned().collect();
+        for team in teams {
+            if self.configured.teams.contains(&team.name) {
                 notes.push(format!("team `{}` of the store is passed over: the configuration has one of that name", team.name));
-            } else if let Err(problem) = self.tell_team(engine, team) {
+                self.told.remove(&told_team(&team.name));
+            } else if let Err(problem) = self.tell_team(engine, &team) {
                 notes.push(format!("team `{}` of the store can't be had: {problem}", team.name));
             }
         }
-        for key in self.keys.values() {
-            if configured.keys.contains(&key.name) {
+        let keys: Vec<_> = self.keys.values().filter(|key| !self.struck.contains(&told_key(&key.name))).cloned().collect();
+        for key in keys {
+            if self.configured.keys.contains(&key.name) {
                 notes.push(format!("key `{}` of the store is passed over: the configuration has one of that name", key.name));
+                self.told.remove(&told_key(&key.name));
+                if !self.configured.secrets.contains(&key.hash.0) {
+                    ring.remove(&key.hash.0);
+                }
                 continue;
             }
-            match self.tell_key(engine, key) {
+            match self.tell_key(engine, &key) {
                 Ok(()) => ring.put_hash(&key.name, key.hash.0),
-                Err(problem) => notes.push(format!("key `{}` of the store can't be used: {problem}", key.name)),
+                Err(problem) => {
+                    notes.push(format!("key `{}` of the store can't be used: {problem}", key.name));
+                    ring.remove(&key.hash.0);
+                }
             }
         }
-        // After a crash the journal may know more than the store: what was not kept was not answered, and nobody has its secret.
-        let (keys, teams) = engine.read(|gateway, _, _| {
-            let directory = gateway.directory();
-            let is_known = |name: &&String| !configured.keys.contains(*name) && !self.keys.contains_key(*name);
-            let stands = |name: &&String| gateway.key(name).is_some_and(|key| directory.standing(key) != Err(Denial::Deleted));
-            let keys: Vec<String> = directory.key_names().iter().filter(is_known).filter(stands).cloned().collect();
-            let is_known = |name: &&String| !configured.teams.contains(*name) && !self.teams.contains_key(*name);
-            (keys, directory.team_names().iter().filter(is_known).cloned().collect::<Vec<_>>())
-        });
-        let deleted = keys.into_iter().map(|name| Command::DeleteKey { name }).chain(teams.into_iter().map(|name| Command::DeleteTeam { name }));
-        for command in deleted {
-            if let Err(problem) = tell(engine, command) {
-                notes.push(problem.to_string());
-            }
+        // The one key of an open gateway is nobody's.
+        if !ring.is_open() {
+            notes.extend(self.strike_unknown(engine));
         }
         notes
+    }
+
+    /// Deletes whoever is neither in the configuration nor in the store. After a crash the journal may know more than the store: what was not kept
+    /// was not answered, and nobody has its secret.
+    fn strike_unknown(&self, engine: &Engine) -> Vec<String> {
+        let commands = engine.read(|gateway, _, _| {
+            let directory = gateway.directory();
+            let is_key = |name: &&String| !self.configured.keys.contains(*name) && !self.keys.contains_key(*name);
+            let stands = |name: &&String| gateway.key(name).is_some_and(|key| directory.standing(key) != Err(Denial::Deleted));
+            let is_team = |name: &&String| !self.configured.teams.contains(*name) && !self.teams.contains_key(*name);
+            let keys = directory.key_names().iter().filter(is_key).filter(stands).map(|name| Command::DeleteKey { name: name.clone() });
+            let teams = directory.team_names().iter().filter(is_team).map(|name| Command::DeleteTeam { name: name.clone() });
+            keys.chain(teams).collect::<Vec<_>>()
+        });
+        commands.into_iter().filter_map(|command| tell(engine, command).err()).map(|refused| refused.to_string()).collect()
     }
 
     /// The keys, by name.
@@ -112,6 +133,7 @@ impl Register {
     /// # Errors
     /// If the core refuses it, or it can't be kept. Nothing has changed then, or the problem says what has.
     pub fn put_key(&mut self, engine: &Engine, ring: &KeyRing, key: KeyRecord) -> Result<(), Problem> {
+        self.check_struck(&told_key(&key.name))?;
         let before = self.keys.get(&key.name).cloned();
         self.tell_key(engine, &key).map_err(Refused::problem)?;
         if let Err(error) = self.store.put_key(&key) {
@@ -123,7 +145,10 @@ impl Register {
                     self.keys.insert(blocked.name.clone(), blocked);
                     return Err(stays(&error, "the key is blocked"));
                 }
-                None => tell(engine, Command::DeleteKey { name: key.name }),
+                None => {
+                    self.told.remove(&told_key(&key.name));
+                    tell(engine, Command::DeleteKey { name: key.name })
+                }
             };
             return Err(unkept(&error, undone));
         }
@@ -142,9 +167,7 @@ impl Register {
     pub fn delete_keys(&mut self, engine: &Engine, ring: &KeyRing, names: &[String]) -> Result<(), Problem> {
         self.strike(engine, ring, names)?;
         self.store.delete_keys(names).map_err(|error| stays(&error, "the keys are deleted"))?;
-        for name in names {
-            self.keys.remove(name);
-        }
+        self.forget(&[], names);
         Ok(())
     }
 
@@ -153,6 +176,7 @@ impl Register {
     /// # Errors
     /// As [`Self::put_key`].
     pub fn put_team(&mut self, engine: &Engine, team: TeamRecord) -> Result<(), Problem> {
+        self.check_struck(&told_team(&team.name))?;
         let before = self.teams.get(&team.name).cloned();
         self.tell_team(engine, &team).map_err(Refused::problem)?;
         if let Err(error) = self.store.put_team(&team) {
@@ -162,7 +186,10 @@ impl Register {
                     self.teams.insert(team.name.clone(), team);
                     return Err(stays(&error, "the team is blocked"));
                 }
-                None => tell(engine, Command::DeleteTeam { name: team.name }),
+                None => {
+                    self.told.remove(&told_team(&team.name));
+                    tell(engine, Command::DeleteTeam { name: team.name })
+                }
             };
             return Err(unkept(&error, undone));
         }
@@ -178,18 +205,42 @@ impl Register {
         let of_team = |key: &&KeyRecord| key.team.as_ref().is_some_and(|team| names.contains(team));
         let keys: Vec<String> = self.keys.values().filter(of_team).map(|key| key.name.clone()).collect();
         for name in names {
+            self.told.remove(&told_team(name));
+            self.struck.insert(told_team(name));
             tell(engine, Command::DeleteTeam { name: name.clone() }).map_err(Refused::problem)?;
         }
         self.strike(engine, ring, &keys)?;
         self.store.delete_teams(names, &keys).map_err(|error| stays(&error, "the teams and their keys are deleted"))?;
-        self.teams.retain(|name, _| !names.contains(name));
-        self.keys.retain(|name, _| !keys.contains(name));
+        self.forget(names, &keys);
+        Ok(())
+    }
+
+    /// They are gone from the store, too.
+    fn forget(&mut self, teams: &[String], keys: &[String]) {
+        for team in teams {
+            self.teams.remove(team);
+            self.struck.remove(&told_team(team));
+        }
+        for key in keys {
+            self.keys.remove(key);
+            self.struck.remove(&told_key(key));
+        }
+    }
+
+    /// Nobody comes back by a change of something else.
+    fn check_struck(&self, who: &str) -> Result<(), Problem> {
+        if self.struck.contains(who) {
+            let message = "it is deleted, but the store could not be written: ask for the deletion again";
+            return Err(Problem::new(400, ErrorKind::BadRequest, message).code("deleted"));
+        }
         Ok(())
     }
 
     /// From now on nobody has these keys, whatever the store says.
-    fn strike(&self, engine: &Engine, ring: &KeyRing, names: &[String]) -> Result<(), Problem> {
+    fn strike(&mut self, engine: &Engine, ring: &KeyRing, names: &[String]) -> Result<(), Problem> {
         for name in names {
+            self.told.remove(&told_key(name));
+            self.struck.insert(told_key(name));
             tell(engine, Command::DeleteKey { name: name.clone() }).map_err(Refused::problem)?;
             if let Some(key) = self.keys.get(name) {
                 ring.remove(&key.hash.0);
@@ -198,55 +249,62 @@ impl Register {
         Ok(())
     }
 
-    /// Tells the core of a key. What makes it stricter comes first: no request slips through between two commands.
-    fn tell_key(&self, engine: &Engine, key: &KeyRecord) -> Result<(), Refused> {
+    /// Tells the core of a key, unless it has been told the same.
+    fn tell_key(&mut self, engine: &Engine, key: &KeyRecord) -> Result<(), Refused> {
         let spec = terms::key_spec(key, &engine.plan(), &self.defaults);
+        let digest = digest(&(&spec, key.blocked));
         let put = Command::PutKey { name: key.name.clone(), spec };
         let block = Command::BlockKey { name: key.name.clone(), blocked: key.blocked };
         let is_known = engine.read(|gateway, _, _| gateway.key(&key.name).is_some());
-        self.in_order(engine, put, block, is_known, key.blocked)
+        self.tell_both(engine, told_key(&key.name), digest, (put, block), is_known, key.blocked)
     }
 
-    fn tell_team(&self, engine: &Engine, team: &TeamRecord) -> Result<(), Refused> {
+    fn tell_team(&mut self, engine: &Engine, team: &TeamRecord) -> Result<(), Refused> {
         let spec = terms::team_spec(team, &engine.plan(), &self.defaults);
+        let digest = digest(&(&spec, team.blocked));
         let put = Command::PutTeam { name: team.name.clone(), spec };
         let block = Command::BlockTeam { name: team.name.clone(), blocked: team.blocked };
         let is_known = engine.read(|gateway, _, _| gateway.directory().team(&team.name).is_some());
-        self.in_order(engine, put, block, is_known, team.blocked)
+        self.tell_both(engine, told_team(&team.name), digest, (put, block), is_known, team.blocked)
     }
 
-    fn in_order(&self, engine: &Engine, put: Command, block: Command, is_known: bool, blocked: bool) -> Result<(), Refused> {
+    /// What makes it stricter comes first: no request slips through between two commands.
+    fn tell_both(
+        &mut self,
+        engine: &Engine,
+        who: String,
+        digest: [u8; 32],
+        (put, block): (Command, Command),
+        is_known: bool,
+        blocked: bool,
+    ) -> Result<(), Refused> {
+        if self.told.get(&who) == Some(&digest) {
+            return Ok(());
+        }
+        // If half of it fails, the core is to be told again.
+        self.told.remove(&who);
         match (is_known, blocked) {
-            (true, true) => tell(engine, block).and_then(|()| tell(engine, put)),
-            (false, false) => tell(engine, put),
+            (true, true) => tell(engine, block).and_then(|()| tell(engine, put))?,
+            (false, false) => tell(engine, put)?,
             // A new key that is blocked from the start is on nobody's ring yet.
-            (true, false) | (false, true) => tell(engine, put).and_then(|()| tell(engine, block)),
+            (true, false) | (false, true) => tell(engine, put).and_then(|()| tell(engine, block))?,
         }
+        self.told.insert(who, digest);
+        Ok(())
     }
 }
 
-/// Who is in the configuration, by name.
-#[derive(Debug, Clone, Default)]
-pub struct Configured {
-    /// Its keys.
-    pub keys: BTreeSet<String>,
-    /// Its teams.
-    pub teams: BTreeSet<String>,
+fn told_key(name: &str) -> String {
+    format!("key {name}")
 }
 
-impl Configured {
-    /// Whom these commands make.
-    pub fn by(commands: &[Command]) -> Self {
-        let mut configured = Self::default();
-        for command in commands {
-            match command {
-                Command::PutKey { name, .. } => drop(configured.keys.insert(name.clone())),
-                Command::PutTeam { name, .. } => drop(configured.teams.insert(name.clone())),
-                _ => {}
-            }
-        }
-        configured
-    }
+fn told_team(name: &str) -> String {
+    format!("team {name}")
+}
+
+/// Tells apart what the core was told, without keeping it: a budget by the month has a table of them.
+fn digest<T: serde::Serialize>(told: &T) -> [u8; 32] {
+    Sha256::digest(postcard::to_stdvec(told).expect("what the core is told can be written")).into()
 }
 
 /// Why a command was not carried out.

@@ -129,7 +129,8 @@ impl<'a> Caller<'a> {
         let mut body = response.into_body();
         let mut reading = Reading::default();
         let leaves_after = match self.left_after {
-            Some(LeftAfter::Tokens(tokens)) => tokens,
+            // A cached answer is there at once: nobody leaves in the middle of it, as in a simulation.
+            Some(LeftAfter::Tokens(tokens)) if !self.user.is_cached => tokens,
             _ => u32::MAX,
         };
         loop {

@@ -77,7 +77,7 @@ struct Planned {
     model: String,
     key: Option<String>,
     end_user: Option<String>,
-    tag: Option<String>,
+    tags: Vec<String>,
     /// When it is to be sent, by the clock of the load.
     at: Time,
 }
@@ -166,7 +166,7 @@ impl Shared {
             model,
             key: row.key.map(|id| names.keys.name(id.number()).to_owned()).or_else(|| clients.default_key.clone()),
             end_user: row.end_user.map(|id| names.end_users.name(id.number()).to_owned()),
-            tag: batch.tags(row).first().map(|id| names.tags.name(id.number()).to_owned()),
+            tags: batch.tags(row).iter().map(|id| names.tags.name(id.number()).to_owned()).collect(),
             at,
         })
     }

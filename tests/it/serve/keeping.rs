@@ -167,6 +167,39 @@ async fn what_the_store_can_not_keep_is_taken_back_or_said() {
     let deleted = desk.post_as(MASTER, "/key/delete", &json!({ "keys": ["ci"] })).await;
     assert!(deleted.status == 500 && deleted.message().contains("ask again"), "{}", deleted.body);
     assert_eq!(status().await, 401);
+    assert_eq!(desk.post_as(MASTER, "/key/update", &json!({ "key": "ci", "user_id": "bob" })).await.status, 400);
+    assert_eq!(status().await, 401, "nobody comes back by a change of something else");
     other.execute_batch("DROP TRIGGER stuck;").unwrap();
     assert_eq!(desk.post_as(MASTER, "/key/delete", &json!({ "keys": ["ci"] })).await.status, 200, "asked again");
+}
+
+#[tokio::test]
+async fn keys_that_were_made_here_outlive_a_reload() {
+    let upstream = Upstream::start(|_, _| upstream::completion("hello")).await;
+    let folder = tempfile::tempdir().unwrap();
+    let toml = |more: &str| administered(&upstream.address, folder.path(), more);
+    let other = "[models.other]\ndeployments = [\"mini\"]\n";
+    let desk = Desk::start(&toml(other)).await;
+    let mut keys = Vec::new();
+    for settings in [json!({}), json!({ "models": ["other"] }), json!({ "key_alias": "late" })] {
+        let made = desk.post_as(MASTER, "/key/generate", &settings).await;
+        keys.push(made.json()["key"].as_str().unwrap_or_else(|| panic!("{}", made.body)).to_owned());
+    }
+    let adopt = |more: &str| gwsim::serve::reload::adopt(&desk.app, super::desk::load(&toml(more)).1).unwrap();
+    let status = async |key: &str, model: &str| {
+        let mut body = chat("hi");
+        body["model"] = model.into();
+        desk.post_as(key, "/v1/chat/completions", &body).await.status
+    };
+    let recorded = || desk.read(|gateway| gateway.directory().key_names().len());
+    let before = recorded();
+    // The model goes, and the configuration takes a name.
+    adopt("[keys.late]\n");
+    assert_eq!((status(&keys[0], "gpt-4o-mini").await, status(&keys[1], "other").await), (200, 404));
+    assert_eq!(status(&keys[2], "gpt-4o-mini").await, 401, "its name is another key's");
+    // And back.
+    adopt(other);
+    assert_eq!((status(&keys[0], "other").await, status(&keys[1], "other").await), (200, 200));
+    assert_eq!((status(&keys[1], "gpt-4o-mini").await, status(&keys[2], "gpt-4o-mini").await), (403, 200));
+    assert_eq!(recorded(), before);
 }
