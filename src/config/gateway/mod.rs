@@ -128,7 +128,8 @@ fn read(root: &Section<'_>, lists: &price_lists::Lists) -> GatewayConfig {
     GatewayConfig {
         commands,
         key_secrets,
-        budget_defaults,
+        // Where the file says it is nothing to those who are not reading it.
+        budget_defaults: BudgetDefaults { timezone_place: None, ..budget_defaults },
         server: root.section("server").as_ref().map(server::read).unwrap_or_default(),
         alerts: alerts(root),
         price_list: lists.to_string(),

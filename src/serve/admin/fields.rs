@@ -229,7 +229,9 @@ impl Fields {
             let known = HARMLESS.contains(&field.as_str());
             let lower = field.to_ascii_lowercase();
             if !known && !is_nothing(&value) && MATTERS.iter().any(|part| lower.contains(part)) {
-                let message = format!("`{field}` is not supported, and it might change what may be spent or by whom: leave it out");
+                let meant = ["rpm", "tpm", "tpd"].contains(&lower.as_str()).then(|| format!("write `{lower}_limit`"));
+                let instead = meant.as_deref().unwrap_or("leave it out");
+                let message = format!("`{field}` is not supported, and it might change what may be spent or by whom: {instead}");
                 return Err(wrong(message, Some(&field)).code("unsupported_field"));
             }
             rest.insert(field, value);

@@ -1,4 +1,5 @@
-//! The control plane: keys, teams and spend over HTTP, in the shapes that LiteLLM's clients know. Decides who may ask; what a key may do is the core's.
+//! The control plane: keys, teams and spend over HTTP, in the shapes that LiteLLM's clients know. Decides who may ask; what a key may do is the
+//! core's.
 
 mod durations;
 mod fields;

@@ -1,4 +1,5 @@
-//! The store as one SQLite file. Knows its schema and how an older one becomes today's; every value goes in as a parameter, never as text of a statement.
+//! The store as one SQLite file. Knows its schema and how an older one becomes today's. Every value goes in as a parameter, never as text of a
+//! statement.
 
 use std::path::Path;
 use std::time::Duration;

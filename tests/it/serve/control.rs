@@ -96,9 +96,9 @@ async fn a_key_has_a_life() {
     // Two answers are spent: a third does not fit what is left.
     ask(&desk, "/key/update", json!({ "key": key, "max_budget": 0.000_01 })).await;
     assert_eq!(talk(&desk, &key).await, (429, "budget_exceeded".into()));
-    ask(&desk, "/key/update", json!({ "key": key, "max_budget": null, "budget_duration": null, "rpm_limit": 3 })).await;
+    ask(&desk, "/key/update", json!({ "key": key, "max_budget": null, "budget_duration": null, "rpm_limit": 4 })).await;
     let (third, fourth) = (talk(&desk, &key).await, talk(&desk, &key).await);
-    assert_eq!((third.0, fourth), (200, (429, "rate_limit_exceeded".into())), "two were counted before, and the refused one was not");
+    assert_eq!((third.0, fourth), (200, (429, "rate_limit_exceeded".into())), "three were counted before, the one that the budget refused too");
     ask(&desk, "/key/update", json!({ "key": key, "rpm_limit": null })).await;
 
     let again = ask(&desk, &format!("/key/{}/regenerate", text(&made["token"])), json!({})).await;
