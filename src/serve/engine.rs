@@ -182,6 +182,15 @@ impl Engine {
         self.log.commit(turn, || self.lock().buffer.take())
     }
 
+    /// Whether the journal can be written: writes what there is.
+    ///
+    /// # Errors
+    /// If it can't.
+    pub fn check_journal(&self) -> io::Result<()> {
+        let turn = self.lock().buffer.turn();
+        self.commit(turn)
+    }
+
     /// Carries out a command, and waits until it is in the journal.
     ///
     /// # Errors

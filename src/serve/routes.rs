@@ -17,7 +17,7 @@ use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 
 use super::app::App;
-use super::{answers, models};
+use super::{answers, health, metrics, models};
 use crate::wire::Endpoint;
 
 /// Everything that is not the data plane: administration, metrics, health.
@@ -27,6 +27,12 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/models", get(models::list))
         .route("/v1/models/{model}", get(models::one))
         .route("/models/{model}", get(models::one))
+        .route("/metrics", get(metrics::scrape))
+        .route("/health/live", get(health::live))
+        .route("/health/ready", get(health::ready))
+        // LiteLLM's names for the same.
+        .route("/health/liveliness", get(health::live))
+        .route("/health/readiness", get(health::ready))
         .fallback(answers::no_such_route)
         .method_not_allowed_fallback(answers::no_such_method)
         .with_state(app)
@@ -55,7 +61,11 @@ impl Service<Request<Incoming>> for Routes {
         let path = request.uri().path();
         let path = path.strip_prefix("/v1").unwrap_or(path);
         let endpoint = Endpoint::ALL.into_iter().find(|endpoint| endpoint.path() == path);
-        match endpoint.filter(|_| request.method() == Method::POST) {
+        match endpoint {
+            Some(_) if request.method() != Method::POST => {
+                let refused = answers::no_such_method(request.method().clone(), request.uri().clone());
+                Guarded(Box::pin(refused))
+            }
             Some(endpoint) => Guarded(Box::pin(super::exchange::answer(self.app.clone(), endpoint, request))),
             None => {
                 let others = self.others.call(request.map(Body::new));
