@@ -21,6 +21,7 @@ mod realistic;
 mod recovery;
 mod release;
 mod replay;
+mod sdk;
 mod stability;
 mod sweep;
 mod tidy;
