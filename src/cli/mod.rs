@@ -9,6 +9,7 @@ pub mod compare;
 pub mod completions;
 pub mod explain;
 pub mod export;
+pub mod load;
 pub mod mock;
 pub mod prices;
 pub mod run;
@@ -21,7 +22,6 @@ mod capacity;
 mod digest;
 mod feed;
 mod lanes;
-mod live;
 mod memory;
 mod progress;
 mod replay;
@@ -167,6 +167,7 @@ fn dispatch(command: Command, printer: &mut Printer) -> Result<Exit, Failure> {
         Command::Trace(TraceCommand::Info(arguments)) => trace::info(&arguments, printer),
         Command::Trace(TraceCommand::Convert(arguments)) => trace::convert(&arguments, printer),
         Command::Trace(TraceCommand::Synth(arguments)) => trace::synth(&arguments, printer),
+        Command::Load(arguments) => load::load(&arguments, printer),
         Command::Mock(arguments) => mock::mock(&arguments, printer),
         Command::Completions(arguments) => completions::completions(&arguments, printer),
     }

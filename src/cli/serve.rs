@@ -11,21 +11,18 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::args::ServeArguments;
 use super::check::loaded;
 use super::{Exit, Failure, Printer};
-use crate::config;
+use crate::config::{self, gateway::GatewayConfig};
 use crate::gateway::time::Span;
 use crate::serve::app::{App, Start};
-use crate::serve::{listener, restart};
+use crate::serve::{listener, reload, restart};
 
 /// Serves until it is told to stop.
 ///
 /// # Errors
 /// If the configuration is wrong, a secret is missing, or the address is taken.
 pub fn serve(arguments: &ServeArguments, printer: &mut Printer) -> Result<Exit, Failure> {
-    let mut config = loaded(config::load_gateway(&arguments.config, &arguments.reading.options()), printer)?;
-    if let Some(address) = arguments.listen {
-        config.server.listen = address.to_string();
-    }
-    let journal = arguments.journal.clone().or_else(|| arguments.record.clone()).or_else(|| config.server.journal.clone().map(Into::into));
+    let config = load(arguments, printer)?;
+    let journal = config.server.journal.clone().map(Into::into);
     let address: SocketAddr = config.server.listen.parse().map_err(|_| Failure::usage(format!("{} is no address", config.server.listen)))?;
     let drain = config.server.drain;
     let seed = arguments.seed.map_or_else(getrandom::u64, Ok).map_err(|error| Failure::internal(format!("no random seed: {error}")))?;
@@ -39,11 +36,39 @@ pub fn serve(arguments: &ServeArguments, printer: &mut Printer) -> Result<Exit, 
     let address = listener.local_addr().map_err(|error| Failure::internal(format!("no address: {error}")))?;
     printer.result(&format!("listening on http://{address}\n"))?;
     let app = Arc::new(app);
+    runtime.spawn(reloading(app.clone(), arguments.clone()));
     let drained = run(&runtime, &app, listener, drain)?;
     // Who is not done by now is dropped: the core presumes what it cost.
     runtime.shutdown_timeout(Duration::from_secs(1));
     app.engine.close().map_err(|error| Failure::internal(format!("can't write the journal: {error}")))?;
     Ok(if drained { Exit::Pass } else { Exit::Incomplete })
+}
+
+/// The configuration, with what the command line says in its place.
+fn load(arguments: &ServeArguments, printer: &Printer) -> Result<GatewayConfig, Failure> {
+    Ok(overridden(loaded(config::load_gateway(&arguments.config, &arguments.reading.options()), printer)?, arguments))
+}
+
+fn overridden(mut config: GatewayConfig, arguments: &ServeArguments) -> GatewayConfig {
+    if let Some(address) = arguments.listen {
+        config.server.listen = address.to_string();
+    }
+    if let Some(folder) = arguments.journal.as_ref().or(arguments.record.as_ref()) {
+        config.server.journal = Some(folder.display().to_string());
+    }
+    config
+}
+
+/// Loads the configuration again whenever its file changes, or SIGHUP asks for it.
+async fn reloading(app: Arc<App>, arguments: ServeArguments) {
+    let changed = || std::fs::metadata(&arguments.config).and_then(|found| found.modified()).ok();
+    let load = || match config::load_gateway(&arguments.config, &arguments.reading.options()) {
+        Ok(loaded) => Ok(overridden(loaded.value, &arguments)),
+        Err(diagnostics) => Err(diagnostics.render(false)),
+    };
+    if let Err(error) = reload::watch(app, changed, load, |text| eprintln!("{}", text.trim_end())).await {
+        eprintln!("the configuration is not watched: {error}");
+    }
 }
 
 /// Serves, and says whether every request had its end.
@@ -68,7 +93,8 @@ async fn tick(app: Arc<App>, every: Duration) {
     }
 }
 
-async fn told_to_stop() -> std::io::Result<()> {
+/// Ready when the process is asked to end: Ctrl-C, or SIGTERM.
+pub(super) async fn told_to_stop() -> std::io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
         _ = terminate.recv() => Ok(()),

@@ -10,7 +10,9 @@ use axum::http::{HeaderName, HeaderValue};
 use super::clock::Clock;
 use super::engine::{Engine, Parts};
 use super::keyring::KeyRing;
+use super::metrics::Metrics;
 use super::observe::Observer;
+use super::reload::{Configured, Reloads};
 use super::shutdown::Shutdown;
 use super::upstream::{self, Destination, NotServable};
 use crate::config::gateway::GatewayConfig;
@@ -37,6 +39,10 @@ pub struct App {
     pub keys: KeyRing,
     /// Calls providers.
     pub upstream: upstream::Client,
+    /// What has been counted since the start.
+    pub metrics: Metrics,
+    /// What it was configured with.
+    pub reloads: Reloads,
     /// Whether it is going down.
     pub shutdown: Shutdown,
     /// The first half of the trace ids that it makes.
@@ -71,15 +77,18 @@ impl App {
     ///
     /// # Errors
     /// Everything that keeps it from starting, in words: secrets that are not there, keys that nobody could use.
-    pub fn new(config: GatewayConfig, start: Start) -> Result<(Self, Vec<String>), Vec<String>> {
+    pub fn new(config: GatewayConfig, mut start: Start) -> Result<(Self, Vec<String>), Vec<String>> {
         let GatewayConfig { mut plan, mut commands, key_secrets, providers, server, .. } = config;
         let mut faults = Vec::new();
         let settings = Settings::new(server, &plan, &providers).map_err(|found| faults.extend(found)).ok();
+        let reloads = Reloads::new(Configured::at_start(&commands, &key_secrets));
         let (keys, mut notes) = keys(&mut commands, &key_secrets, settings.as_ref().map(|settings| &settings.server), &mut faults);
         let Some(settings) = settings.filter(|_| faults.is_empty()) else { return Err(faults) };
         settings.offer(&mut plan);
         notes.extend(settings.not_servable(&plan));
         let connect = settings.server.connect;
+        let metrics = Metrics::default();
+        start.observers.push(metrics.observer());
         let clock = Clock::start(Time(0), start.per_mille);
         let engine = engine(plan, commands, clock, &settings.server, start).map_err(|fault| vec![fault])?;
         let app = Self {
@@ -87,6 +96,8 @@ impl App {
             settings: RwLock::new(Arc::new(settings)),
             keys,
             upstream: upstream::Client::new(clock.in_life(connect)),
+            metrics,
+            reloads,
             shutdown: Shutdown::new(),
             trace_seed: getrandom::u64().unwrap_or(1),
         };

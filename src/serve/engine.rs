@@ -182,6 +182,15 @@ impl Engine {
         self.log.commit(turn, || self.lock().buffer.take())
     }
 
+    /// Whether the journal can be written: writes what there is.
+    ///
+    /// # Errors
+    /// If it can't.
+    pub fn check_journal(&self) -> io::Result<()> {
+        let turn = self.lock().buffer.turn();
+        self.commit(turn)
+    }
+
     /// Carries out a command, and waits until it is in the journal.
     ///
     /// # Errors
@@ -221,6 +230,11 @@ impl Engine {
         locked.plan = plan;
         let now = locked.read(&self.clock);
         locked.change(now, |gateway, plan, now, recorder| gateway.adopt(plan, now, recorder));
+    }
+
+    /// Whether the core has panicked: nothing may be decided any more.
+    pub fn is_broken(&self) -> bool {
+        self.locked.is_poisoned()
     }
 
     /// Starts the process again if the core has panicked. What the core had decided by then is written first, so that recovery finds it.

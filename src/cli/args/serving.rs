@@ -8,7 +8,7 @@ use clap::Args;
 use super::ReadingArguments;
 
 /// `gwsim serve`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Speaks OpenAI's and Anthropic's dialects: clients set their base URL to http://ADDRESS/v1 (Anthropic's
 to http://ADDRESS) and send a virtual key of [keys]. Prints one line once it can be called. Ctrl-C or
