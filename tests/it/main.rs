@@ -21,6 +21,7 @@ mod realistic;
 mod recovery;
 mod release;
 mod replay;
+mod sdk;
 mod serve;
 mod stability;
 mod sweep;

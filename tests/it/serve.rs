@@ -8,4 +8,5 @@ mod plain;
 mod program;
 mod sharing;
 mod streams;
+mod translation;
 mod upstream;

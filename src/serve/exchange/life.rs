@@ -21,7 +21,7 @@ use crate::serve::engine::{Passed, Ticket, Turn};
 use crate::serve::headers::{self, Facts};
 use crate::serve::shutdown::Present;
 use crate::serve::upstream::{self, Pending, Said};
-use crate::wire::{Dialect, Inbound, Relay, Target};
+use crate::wire::{Dialect, Endpoint, Inbound, Relay, Target, marks};
 
 /// What keeps a silent stream alive: a comment, which every reader of such streams skips.
 const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
@@ -442,6 +442,8 @@ impl Life {
         match self.inbound.outbound(&target) {
             Ok(body) => {
                 let endpoint = upstream::endpoint_at(self.inbound.endpoint, dialect);
+                let marks = endpoint == Endpoint::Messages && settings.server.prompt_cache_marks;
+                let body = if marks { marks::mark(&body, &destination.model) } else { body };
                 let request = destination.request(endpoint, body, self.dialect(), &self.asked, &self.trace);
                 self.stage = Stage::Calling(self.app.upstream.call(request));
             }
