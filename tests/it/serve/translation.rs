@@ -28,7 +28,7 @@ fn message(text: &str) -> Vec<Piece> {
 /// OpenAI is overloaded, Anthropic answers.
 async fn half_down() -> Upstream {
     Upstream::start(|_, seen| match seen.target.as_str() {
-        "/anthropic/v1/messages" => message("hello"),
+        target if target.starts_with("/anthropic") => message("hello"),
         _ => upstream::answer(503, &[], "{}"),
     })
     .await
