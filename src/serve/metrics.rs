@@ -44,8 +44,8 @@ impl Observer for Metrics {
 /// `GET /metrics`.
 pub async fn scrape(State(app): State<Arc<App>>) -> Response {
     let tally = app.metrics.tally().clone();
-    let reloads = app.reloads.counts();
-    match app.engine.read(|gateway, plan, now| exposition::text(&tally, reloads, gateway, plan, now)) {
+    let beside = exposition::Beside { reloads: app.reloads.counts(), deliveries: &app.desk.deliveries };
+    match app.engine.read(|gateway, plan, now| exposition::text(&tally, &beside, gateway, plan, now)) {
         Ok(text) => ([(header::CONTENT_TYPE, exposition::CONTENT_TYPE)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("the metrics can't be written: {error}\n")).into_response(),
     }

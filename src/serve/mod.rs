@@ -1,5 +1,6 @@
 //! Driver 2: the gateway, live. The only room that knows tokio, axum, HTTP and stores; holds no policy.
 
+pub mod alerts;
 pub mod answers;
 pub mod app;
 pub mod bodies;

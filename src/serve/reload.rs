@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::alerts::{Notice, Subject};
 use super::app::{App, Settings};
 use super::keyring;
 use crate::config::gateway::GatewayConfig;
@@ -168,7 +169,10 @@ pub async fn watch(
         });
         match adopted.and_then(|config| adopt(&app, config).map_err(|faults| faults.join("\n"))) {
             Ok(()) => tell("the configuration was loaded again"),
-            Err(faults) => tell(&format!("the configuration was not loaded again, the one before is in force:\n{faults}")),
+            Err(faults) => {
+                tell(&format!("the configuration was not loaded again, the one before is in force:\n{faults}"));
+                app.desk.put(Notice { subject: Subject::ReloadRefused, detail: "The log says what is wrong with it.".into() });
+            }
         }
     }
 }

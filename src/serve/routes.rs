@@ -61,7 +61,11 @@ impl Service<Request<Incoming>> for Routes {
         let path = request.uri().path();
         let path = path.strip_prefix("/v1").unwrap_or(path);
         let endpoint = Endpoint::ALL.into_iter().find(|endpoint| endpoint.path() == path);
-        match endpoint.filter(|_| request.method() == Method::POST) {
+        match endpoint {
+            Some(_) if request.method() != Method::POST => {
+                let refused = answers::no_such_method(request.method().clone(), request.uri().clone());
+                Guarded(Box::pin(refused))
+            }
             Some(endpoint) => Guarded(Box::pin(super::exchange::answer(self.app.clone(), endpoint, request))),
             None => {
                 let others = self.others.call(request.map(Body::new));

@@ -1,6 +1,7 @@
 //! From counters to the text that Prometheus reads. The only place where an amount becomes a float, on its way out.
 
 use std::fmt;
+use std::sync::atomic::Ordering;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, text};
@@ -14,6 +15,7 @@ use crate::gateway::journal::BreakerState;
 use crate::gateway::money::Money;
 use crate::gateway::plan::Plan;
 use crate::gateway::time::Time;
+use crate::serve::alerts::Deliveries;
 use crate::serve::reload::Counts;
 
 /// What the text is.
@@ -42,25 +44,49 @@ struct Family {
 #[derive(Debug)]
 struct Families(Vec<Family>);
 
+/// What is counted beside the facts.
+pub struct Beside<'a> {
+    /// Configurations loaded while serving.
+    pub reloads: Counts,
+    /// How notices have gone out.
+    pub deliveries: &'a Deliveries,
+}
+
 /// The whole text.
 ///
 /// # Errors
 /// If it can't be formatted.
-pub fn text(tally: &Tally, reloads: Counts, gateway: &Gateway, plan: &Plan, now: Time) -> Result<String, fmt::Error> {
+pub fn text(tally: &Tally, beside: &Beside<'_>, gateway: &Gateway, plan: &Plan, now: Time) -> Result<String, fmt::Error> {
     let mut families = counters(tally, gateway, plan);
-    families.push(Family {
-        name: "gwsim_reloads",
-        help: "Configurations loaded while serving: adopted, or refused with the one before kept",
-        values: Values::Counter(
-            [("adopted", reloads.adopted), ("refused", reloads.refused)].map(|(word, n)| (vec![("result", word.into())], n as f64)).into(),
-        ),
-    });
+    families.extend(beside.families());
     families.extend(state(tally, gateway, plan, now));
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Families(families)));
     let mut text = String::new();
     text::encode(&mut text, &registry)?;
     Ok(text)
+}
+
+impl Beside<'_> {
+    fn families(&self) -> [Family; 2] {
+        let counted = |values: &[(&'static str, u64)]| {
+            Values::Counter(values.iter().map(|(word, n)| (vec![("result", (*word).to_owned())], *n as f64)).collect())
+        };
+        let Deliveries { sent, failed, dropped } = self.deliveries;
+        let [sent, failed, dropped] = [sent, failed, dropped].map(|count| count.load(Ordering::Relaxed));
+        [
+            Family {
+                name: "gwsim_reloads",
+                help: "Configurations loaded while serving: adopted, or refused with the one before kept",
+                values: counted(&[("adopted", self.reloads.adopted), ("refused", self.reloads.refused)]),
+            },
+            Family {
+                name: "gwsim_alert_deliveries",
+                help: "Alerts on their way to webhooks: taken there, given up, or dropped as too many were waiting",
+                values: counted(&[("sent", sent), ("failed", failed), ("dropped", dropped)]),
+            },
+        ]
+    }
 }
 
 impl Collector for Families {

@@ -126,7 +126,7 @@ async fn what_has_no_room_in_a_budget_is_refused_with_the_status_of_the_configur
         body["max_tokens"] = 100_000.into();
         let refused = desk.post("/v1/chat/completions", &body).await;
         assert_eq!((refused.status, refused.header("x-should-retry"), refused.header("retry-after")), (status, "false", ""), "{}", refused.body);
-        assert!(refused.message().contains("the budget of everyone, $0.0001 every 1d"), "{}", refused.body);
+        assert!(refused.message().contains("the budget of the gateway as a whole, $0.0001 every 1d"), "{}", refused.body);
         body["max_tokens"] = 10.into();
         assert_eq!(desk.post("/v1/chat/completions", &body).await.status, 200);
     }
