@@ -163,11 +163,8 @@ pub async fn watch(
             continue;
         }
         seen = now;
-        let adopted = load().map_err(|faults| {
-            app.reloads.count(|counts| counts.refused += 1);
-            faults
-        });
-        match adopted.and_then(|config| adopt(&app, config).map_err(|faults| faults.join("\n"))) {
+        let loaded = load().inspect_err(|_| app.reloads.count(|counts| counts.refused += 1));
+        match loaded.and_then(|config| adopt(&app, config).map_err(|faults| faults.join("\n"))) {
             Ok(()) => tell("the configuration was loaded again"),
             Err(faults) => {
                 tell(&format!("the configuration was not loaded again, the one before is in force:\n{faults}"));
