@@ -13,6 +13,7 @@ mod focus;
 mod golden;
 mod known_world;
 mod library;
+mod operations;
 mod page;
 mod pages;
 mod prices;
