@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use axum::http::{HeaderName, HeaderValue};
 
 use super::admin::Register;
-use super::alerts::{self, Desk, Hook, Incidents, Target};
+use super::alerts::{self, Desk, Hook, Target};
 use super::clock::Clock;
 use super::engine::{Engine, Parts};
 use super::keyring::{self, KeyRing};
@@ -107,9 +107,7 @@ impl App {
         let metrics = Metrics::default();
         start.observers.push(metrics.observer());
         let (desk, notices) = Desk::new();
-        if !hooks.is_empty() {
-            start.observers.push(desk.observer());
-        }
+        start.observers.push(desk.observer());
         let clock = Clock::start(Time(0), start.per_mille);
         let spend = SpendBook::default();
         start.observers.push(Box::new(spend.clone()));
@@ -117,8 +115,8 @@ impl App {
         notes.extend(register.restore(&engine, &keys));
         let engine = Arc::new(engine);
         let upstream = upstream::Client::new(clock.in_life(connect));
-        let incidents = Incidents::new(clock.in_life(alerts.dedupe));
-        tokio::spawn(alerts::deliver(notices, hooks, incidents, engine.clone(), upstream.clone(), desk.deliveries.clone()));
+        desk.directions.set(hooks, clock.in_life(alerts.dedupe));
+        tokio::spawn(alerts::deliver(notices, desk.directions.clone(), engine.clone(), upstream.clone(), desk.deliveries.clone()));
         let app = Self {
             engine,
             settings: RwLock::new(Arc::new(settings)),
@@ -192,8 +190,11 @@ impl Settings {
     }
 }
 
-/// Where notices go.
-fn hooks(alerts: &Alerts) -> Result<Vec<Hook>, Vec<String>> {
+/// Where notices go; reads the secrets.
+///
+/// # Errors
+/// Every secret that is not there or not fit, in words.
+pub fn hooks(alerts: &Alerts) -> Result<Vec<Hook>, Vec<String>> {
     let mut faults = Vec::new();
     let mut read = |name: &str, secret: &Option<crate::config::gateway::providers::Secret>| {
         let read = secret.as_ref()?.read().map_err(|fault| faults.push(format!("[alerts] {name}: {fault}")));

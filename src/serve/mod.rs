@@ -11,6 +11,7 @@ pub mod headers;
 pub mod health;
 pub mod keyring;
 pub mod listener;
+pub mod logs;
 pub mod metrics;
 pub mod models;
 pub mod observe;

@@ -2,12 +2,13 @@
 
 mod broken;
 mod control;
-mod desk;
+pub(crate) mod desk;
 mod dialects;
 mod keeping;
 mod leaving;
 mod plain;
-mod program;
+pub(crate) mod program;
 mod sharing;
 mod streams;
-mod upstream;
+mod translation;
+pub(crate) mod upstream;

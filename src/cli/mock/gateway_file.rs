@@ -1,4 +1,5 @@
-//! The gateway.toml with which `gwsim serve` finds the deployments of a mock: the scenario's own, with other addresses and no credentials of providers.
+//! The gateway.toml with which `gwsim serve` finds the deployments of a mock: the scenario's own, with other addresses and without the providers'
+//! credentials.
 
 use std::collections::BTreeSet;
 use std::fs;
