@@ -36,11 +36,11 @@ pub fn logs(desk: &Desk<'_>, caller: &Caller, parameters: &Parameters) -> Result
             text.parse().ok().filter(|rows| (1..=ROWS_MAX).contains(rows)).ok_or_else(unfit)?
         }
     };
-    let key = match parameters.get("api_key").or_else(|| parameters.get("key")) {
-        None => None,
-        // Nobody's requests are none, not everybody's.
-        Some(text) => Some(super::keys::name_of(desk, text).and_then(|name| desk.app.engine.read(|gateway, _, _| gateway.key(&name)))),
-    };
+    // Nobody's requests are none, not everybody's.
+    let key = parameters.get("api_key").or_else(|| parameters.get("key")).map(|text| {
+        let name = super::keys::name_of(desk, text)?;
+        desk.app.engine.read(|gateway, _, _| gateway.key(&name))
+    });
     let users = parameters.get("user_id").map(|user| of_user(desk, user));
     let id = parameters.get("request_id").map(|text| text.parse::<u64>().ok());
     let rows = desk.app.spend.recent(most, |spent| {
