@@ -37,7 +37,7 @@ pub struct Want {
 
 /// Money set aside for one call. Settled or voided exactly once; it settles into the windows that it was taken in.
 #[must_use = "a hold is settled or voided, or its money is locked for ever"]
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold(u32);
 
 /// All accounts of a gateway, and the holds that are open on them.

@@ -68,6 +68,8 @@ pub struct Cache {
     front: u32,
     /// How many stand in the queue.
     queued: u32,
+    /// The keys of answers that went, since somebody asked for them, and last took them.
+    dropped: Option<Vec<CacheKey>>,
 }
 
 /// An answer that is kept.
@@ -105,7 +107,32 @@ impl Cache {
     /// An empty cache that holds answers of at most `bytes_max` bytes in all.
     pub fn new(bytes_max: u64) -> Self {
         // Number 0 is never in the queue of a young cache, so that an empty place is a free one.
-        Self { bytes_max, bytes: 0, len: 0, buckets: Vec::new(), ring: Vec::new(), front: 1, queued: 0 }
+        Self { bytes_max, bytes: 0, len: 0, buckets: Vec::new(), ring: Vec::new(), front: 1, queued: 0, dropped: None }
+    }
+
+    /// Whether the keys of answers that go are noted from now on.
+    pub(super) fn watch(&mut self, on: bool) {
+        self.dropped = on.then(Vec::new);
+    }
+
+    /// The keys of answers that have gone since they were last taken: made room for others, expired, or not kept at all. Those that
+    /// another under the same key has replaced are not among them.
+    pub(super) fn take_dropped(&mut self) -> impl Iterator<Item = CacheKey> {
+        self.dropped.iter_mut().flat_map(|dropped| dropped.drain(..))
+    }
+
+    /// Forgets the answer under `key`. Says whether there was one.
+    pub(super) fn forget(&mut self, key: CacheKey) -> bool {
+        let found = self.find(key);
+        if let Some(number) = found {
+            self.give_up(number);
+        }
+        found.is_some()
+    }
+
+    /// Forgets all answers.
+    pub(super) fn clear(&mut self) {
+        *self = Self { dropped: self.dropped.take(), ..Self::new(self.bytes_max) };
     }
 
     /// Changes the capacity; what does not fit any more goes.
@@ -122,6 +149,7 @@ impl Cache {
         // Inclusive: an answer stored with a ttl of one hour is still good at one hour.
         if now > entry.expires {
             self.give_up(number);
+            self.note_dropped(key);
             return None;
         }
         if let Some(ttl) = sliding {
@@ -135,13 +163,18 @@ impl Cache {
     pub fn put(&mut self, key: CacheKey, now: Time, ttl: Span, hit: Hit) {
         let size = bytes_of(hit);
         if size > self.bytes_max || ttl == Span::ZERO {
+            if self.dropped.is_some() && self.find(key).is_none() {
+                self.note_dropped(key);
+            }
             return;
         }
         if let Some(number) = self.find(key) {
             self.give_up(number);
         }
         while self.oldest().is_some_and(|entry| entry.gone || now > entry.expires) {
-            self.leave();
+            if let Some(entry) = self.leave() {
+                self.note_dropped(entry.key);
+            }
         }
         self.make_room(size);
         self.enter(Entry { key, hit, used: false, gone: false, expires: now + ttl });
@@ -206,8 +239,10 @@ impl Cache {
     /// Lets the oldest go until `size` more bytes fit. Each entry gets its second chance once, so this ends.
     fn make_room(&mut self, size: u64) {
         while self.bytes + size > self.bytes_max {
-            if let Some(entry) = self.leave().filter(|entry| entry.used) {
-                self.enter(Entry { used: false, ..entry });
+            match self.leave() {
+                Some(entry) if entry.used => self.enter(Entry { used: false, ..entry }),
+                Some(entry) => self.note_dropped(entry.key),
+                None => {}
             }
         }
     }
@@ -259,9 +294,17 @@ impl Cache {
         }
         let number = self.front.wrapping_add(oldest.0);
         if !self.entry(number).gone {
+            self.note_dropped(self.entry(number).key);
             self.give_up(number);
         }
         oldest.1
+    }
+
+    #[inline]
+    fn note_dropped(&mut self, key: CacheKey) {
+        if let Some(dropped) = &mut self.dropped {
+            dropped.push(key);
+        }
     }
 
     /// An answer is no longer kept, though it still stands in the queue.
@@ -501,87 +544,4 @@ impl From<Flights> for Vec<Option<Flight>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::gateway::id::DeploymentId;
-    use crate::gateway::rate_card::Usage;
-
-    /// The same rules over a plain list, oldest first.
-    #[derive(Default)]
-    struct Reference {
-        entries: Vec<(CacheKey, Hit, bool, Time)>,
-    }
-
-    impl Reference {
-        fn bytes(&self) -> u64 {
-            self.entries.iter().map(|(_, hit, ..)| bytes_of(*hit)).sum()
-        }
-
-        fn get(&mut self, key: CacheKey, now: Time) -> Option<Hit> {
-            let at = self.entries.iter().position(|entry| entry.0 == key)?;
-            if now > self.entries[at].3 {
-                self.entries.remove(at);
-                return None;
-            }
-            self.entries[at].2 = true;
-            Some(self.entries[at].1)
-        }
-
-        fn put(&mut self, key: CacheKey, now: Time, hit: Hit, bytes_max: u64) {
-            self.entries.retain(|entry| entry.0 != key);
-            while self.entries.first().is_some_and(|entry| now > entry.3) {
-                self.entries.remove(0);
-            }
-            while self.bytes() + bytes_of(hit) > bytes_max {
-                let (key, hit, used, expires) = self.entries.remove(0);
-                if used {
-                    self.entries.push((key, hit, false, expires));
-                }
-            }
-            self.entries.push((key, hit, false, now + TTL));
-        }
-    }
-
-    const TTL: Span = Span(20);
-
-    fn answer(output: u32) -> Hit {
-        Hit { usage: Usage::plain(1, output), deployment: DeploymentId(0) }
-    }
-
-    proptest! {
-        #[test]
-        fn it_agrees_with_a_list(steps in prop::collection::vec((0_u64..20, any::<bool>(), 0_u32..400, 0_u64..4), 0..300)) {
-            const BYTES_MAX: u64 = 6_000;
-            let (mut cache, mut reference, mut now) = (Cache::new(BYTES_MAX), Reference::default(), Time(0));
-            for (number, stores, output, passed) in steps {
-                now = now + Span(passed);
-                let key = CacheKey(Fingerprint(u64::MAX, number));
-                if stores {
-                    cache.put(key, now, TTL, answer(output));
-                    reference.put(key, now, answer(output), BYTES_MAX);
-                } else {
-                    prop_assert_eq!(cache.get(key, now, None), reference.get(key, now));
-                }
-                prop_assert_eq!((cache.len(), cache.bytes()), (reference.entries.len(), reference.bytes()));
-                // What goes through bytes goes on the same.
-                let bytes = serde_json::to_vec(&cache).expect("a cache can be written");
-                cache = serde_json::from_slice(&bytes).expect("and read");
-            }
-        }
-    }
-
-    #[test]
-    fn hardly_any_answer_goes_before_its_time() {
-        const ANSWERS: u64 = 100_000;
-        let mut cache = Cache::new(u64::MAX);
-        let key = |number: u64| CacheKey(Fingerprint(u64::MAX, number));
-        for number in 0..ANSWERS {
-            cache.put(key(number), Time(0), TTL, answer(1));
-        }
-        let found = (0..ANSWERS).filter(|number| cache.get(key(*number), Time(0), None).is_some()).count() as u64;
-        assert_eq!(cache.len() as u64, found);
-        assert!(found > ANSWERS - ANSWERS / 1000, "{found} of {ANSWERS}");
-    }
-}
+mod tests;

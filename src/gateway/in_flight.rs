@@ -144,8 +144,9 @@ pub enum Wake {
     },
 }
 
-/// One request in flight.
-#[derive(Debug)]
+/// One request in flight. As data, it goes on under the plan that it was admitted under, in the gateway of a snapshot of the same instant;
+/// there is no second one of it, as there is none of what it holds.
+#[derive(Debug, Serialize, Deserialize)]
 pub struct InFlight {
     request: Request,
     state: State,
@@ -171,7 +172,7 @@ pub struct InFlight {
 }
 
 /// Where a request is in its life. What may happen in each is the table in `InFlight::on`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum State {
     New,
     Queued,
@@ -185,7 +186,7 @@ enum State {
 }
 
 /// The call that is open.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Open {
     hold: Hold,
     deployment: DeploymentId,
@@ -261,9 +262,9 @@ impl InFlight {
         action
     }
 
-    /// The key of its answer in the response cache, if it has one.
+    /// The key of its answer in the response cache, if it has one: where the body is of an answer that is `Cached` or `Shared`.
     #[inline]
-    pub(super) fn cache_key(&self) -> Option<CacheKey> {
+    pub fn cache_key(&self) -> Option<CacheKey> {
         self.key
     }
 

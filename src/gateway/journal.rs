@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::command::Command;
 use super::failure::{Failure, FailureClass};
 use super::id::{AccountId, DeploymentId, KeyId, LimitId, ModelId, RequestId};
-use super::in_flight::{Action, Event};
+use super::in_flight::{Action, CacheKey, Event};
 use super::money::Money;
 use super::rate_card::Usage;
 use super::time::Time;
@@ -72,6 +72,13 @@ pub enum Fact {
     Recovered {
         /// The calls that were open, closed as presumed at their worst case. Late usage corrects them as it does others.
         calls: Vec<RecoveredCall>,
+        /// Whether the response cache was emptied.
+        bodies: Bodies,
+    },
+    /// Input: the driver has no body for a cached answer, and the index no longer has it either.
+    Forgotten {
+        /// The answer's key.
+        key: CacheKey,
     },
     /// Decision: what the driver is to do.
     Decided(Action),
@@ -224,6 +231,15 @@ pub struct RecoveredCall {
     pub amount: Money,
 }
 
+/// What is left of the bodies of cached answers when a process goes on where another ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Bodies {
+    /// All of them, outside the process: the index stays.
+    Kept,
+    /// None: the index is emptied.
+    Lost,
+}
+
 /// Whether an amount is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Certainty {
@@ -308,6 +324,8 @@ pub enum Denial {
     TooLong,
     /// The client's deadline had passed, or would before anything could be done.
     DeadlinePassed,
+    /// No admissible deployment offers all that the request requires.
+    CannotExpress,
 }
 
 /// Why a group or deployment was passed over.
@@ -329,6 +347,8 @@ pub enum Skip {
     ModelNotAllowed,
     /// Taken out of the configuration.
     Retired,
+    /// It does not offer all that the request requires.
+    CannotExpress,
 }
 
 /// The state of a breaker.

@@ -25,6 +25,7 @@ pub mod command;
 pub mod directory;
 pub mod draw;
 pub mod failure;
+pub mod features;
 pub mod health;
 pub mod id;
 pub mod in_flight;
@@ -41,6 +42,7 @@ pub mod request;
 pub mod router;
 pub mod scope;
 pub mod stream;
+pub mod succession;
 pub mod time;
 
 #[cfg(test)]
@@ -58,7 +60,7 @@ use directory::{Directory, PathId};
 use health::Health;
 use id::{EndUserId, KeyId, ModelId, RequestId, Slot, TagId};
 use in_flight::{CacheKey, Wake};
-use journal::{Fact, Journal, NameKind};
+use journal::{Bodies, Fact, Journal, NameKind};
 use limits::Limits;
 use loops::Loops;
 use model_state::ModelState;
@@ -126,6 +128,28 @@ impl Gateway {
         gateway
     }
 
+    /// Notes the keys of cached answers that the index lets go, for a driver that keeps their bodies and takes them with
+    /// [`Self::dropped_answers`]. What is noted is no part of a snapshot: a restored gateway is asked again.
+    pub fn watch_cache(&mut self) {
+        self.cache.watch(true);
+    }
+
+    /// The keys of cached answers that the index has let go since this was last asked. To be asked after every step and plan change, once the
+    /// body that [`in_flight::Finish::store`] names is kept: an answer that is too large for the cache is let go in the step that stores it.
+    pub fn dropped_answers(&mut self) -> impl Iterator<Item = CacheKey> {
+        self.cache.take_dropped()
+    }
+
+    /// The driver has no body for the cached answer under `key`: it has lost it, or does not want to keep it. Says whether the index had one.
+    pub fn forget_answer<J: Journal>(&mut self, now: Time, key: CacheKey, journal: &mut J) -> bool {
+        self.advance(now);
+        let had = self.cache.forget(key);
+        if had {
+            journal.record(now, None, || Fact::Forgotten { key });
+        }
+        had
+    }
+
     /// Carries out a command.
     ///
     /// # Errors
@@ -153,7 +177,8 @@ impl Gateway {
     /// Goes over to another plan for requests that arrive from now on. Models and deployments keep their numbers; what counts stays counted.
     ///
     /// # Panics
-    /// If the plan has fewer models or deployments than the one before: ids are append-only, removed things are `retired`.
+    /// If the plan has fewer models or deployments than the one before: ids are append-only, removed things are `retired`
+    /// ([`Plan::following`] makes such a plan).
     pub fn adopt<J: Journal>(&mut self, plan: &Plan, now: Time, journal: &mut J) {
         self.advance(now);
         assert!(plan.models.len() >= self.models.len() && plan.deployments.len() >= self.deployments.len(), "ids are append-only");
@@ -240,7 +265,9 @@ impl Gateway {
 
     /// The whole state. Lossless: a gateway restored from it goes on exactly as this one would.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot(self.clone())
+        let mut state = self.clone();
+        state.cache.watch(false);
+        Snapshot(state)
     }
 
     /// The gateway of a snapshot.
@@ -249,17 +276,20 @@ impl Gateway {
     }
 
     /// After a crash, when the requests that were in flight are gone: closes every open call as presumed at its worst case, returns every
-    /// place, and forgets waiters and flights. Accounts, limits, cooldowns, breakers and the cache stay. Returns how many calls were open.
-    /// Usage that comes for them later, by the provider's report if need be, goes to [`Self::late_usage`].
-    pub fn recover<J: Journal>(&mut self, plan: &Plan, now: Time, journal: &mut J) -> usize {
+    /// place, and forgets waiters and flights. Accounts, limits, cooldowns and breakers stay, and the cache with its `bodies`. Returns how many
+    /// calls were open. Usage that comes for them later, by the provider's report if need be, goes to [`Self::late_usage`].
+    pub fn recover<J: Journal>(&mut self, plan: &Plan, now: Time, bodies: Bodies, journal: &mut J) -> usize {
         self.advance(now);
         self.ready.clear();
         self.limits.forget_places();
         self.health.forget_places();
         self.flights.forget();
+        if bodies == Bodies::Lost {
+            self.cache.clear();
+        }
         let calls = self.budget.presume_open(now, plan.late_usage_window, journal);
         let count = calls.len();
-        journal.record(now, None, || Fact::Recovered { calls });
+        journal.record(now, None, || Fact::Recovered { calls, bodies });
         count
     }
 

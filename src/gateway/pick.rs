@@ -70,6 +70,8 @@ pub enum Blocked {
     PriceRatio,
     /// The worst case of none fits this account.
     Short(AccountId),
+    /// None offers all that the request requires.
+    CannotExpress,
 }
 
 /// Picks a deployment of the group that `progress` is in.
@@ -83,6 +85,9 @@ pub fn pick<J: Journal>(
     journal: &mut J,
 ) -> Result<Picked, Blocked> {
     let model = plan.model(progress.group);
+    if progress.attempts == 0 && !needs.request.requires.is_empty() {
+        tell_of_others(plan, needs, progress, now, journal);
+    }
     let mut open = candidates(plan, gateway, needs, progress, now)?;
     let mut short = None;
     loop {
@@ -187,6 +192,29 @@ pub fn on_level(plan: &Plan, model: &Model, level: u32) -> u64 {
     if model.strategy == Strategy::WeightedShuffle && weighted != 0 { weighted } else { all }
 }
 
+/// Those of some deployments of a group, as bits by their place in it, that a request can be sent to: they offer all that it requires.
+#[inline]
+pub fn expressing(plan: &Plan, model: &Model, some: u64, request: &Request) -> u64 {
+    if request.requires.is_empty() {
+        return some;
+    }
+    let offers = |id: DeploymentId| plan.deployment(id).offers.have(request.requires);
+    model.deployments.iter().enumerate().fold(some, |bits, (i, id)| if offers(*id) { bits } else { bits & !(1 << i) })
+}
+
+/// Journals the deployments of a priority level that the request cannot be sent to, once: at the first look at the level.
+fn tell_of_others<J: Journal>(plan: &Plan, needs: &Needs<'_>, progress: &Progress, now: Time, journal: &mut J) {
+    let model = plan.model(progress.group);
+    let level = on_level(plan, model, progress.level);
+    let others = level & !expressing(plan, model, level, needs.request);
+    for (i, id) in model.deployments.iter().enumerate() {
+        if others & (1 << i) != 0 {
+            let skip = Fact::Skipped { model: progress.group, deployment: Some(*id), reason: Skip::CannotExpress };
+            journal.record(now, Some(needs.request.id), || skip);
+        }
+    }
+}
+
 /// The deployments that may be called now, as bits by their place in the group; or the last hurdle that any of them got to.
 #[inline]
 fn candidates(plan: &Plan, gateway: &Gateway, needs: &Needs<'_>, progress: &Progress, now: Time) -> Result<u64, Blocked> {
@@ -201,7 +229,11 @@ fn candidates(plan: &Plan, gateway: &Gateway, needs: &Needs<'_>, progress: &Prog
         (Blocked::Saturated, &|id| model.pick == Pick::Blind || has_room(plan, gateway, needs, progress.group, id, now)),
     ];
     let (mut open, mut furthest) = (0, 0);
-    let mut left = on_level(plan, model, progress.level);
+    let level = on_level(plan, model, progress.level);
+    let mut left = expressing(plan, model, level, needs.request);
+    if left == 0 && level != 0 {
+        return Err(Blocked::CannotExpress);
+    }
     while left != 0 {
         let place = left.trailing_zeros();
         left &= left - 1;
@@ -310,13 +342,14 @@ fn choose(plan: &Plan, gateway: &Gateway, needs: &Needs<'_>, progress: &Progress
 }
 
 impl Blocked {
-    /// What the journal says of a group passed over for this; the deployments without money were named one by one.
+    /// What the journal says of a group passed over for this; deployments without money, and those that cannot express
+    /// the request, were named one by one.
     pub const fn skip(self) -> Option<Skip> {
         match self {
             Self::Unhealthy => Some(Skip::Unhealthy),
             Self::TooLong => Some(Skip::TooLong),
             Self::PriceRatio => Some(Skip::PriceRatio),
-            Self::Saturated | Self::Exhausted | Self::Short(_) => None,
+            Self::Saturated | Self::Exhausted | Self::Short(_) | Self::CannotExpress => None,
         }
     }
 
@@ -326,7 +359,7 @@ impl Blocked {
             Self::Unhealthy => Some(FailureClass::NoDeployment),
             Self::Saturated => Some(FailureClass::Saturated),
             Self::TooLong => Some(FailureClass::ContextWindow),
-            Self::Exhausted | Self::PriceRatio | Self::Short(_) => None,
+            Self::Exhausted | Self::PriceRatio | Self::Short(_) | Self::CannotExpress => None,
         }
     }
 }

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use super::features::Features;
 use super::id::{DeploymentId, ModelId};
 use super::money::Money;
 pub use super::policy::*;
@@ -100,6 +101,8 @@ pub struct Deployment {
     pub output_tokens_max: u32,
     /// The largest input that it takes.
     pub input_tokens_max: u32,
+    /// What a request that is sent there may require.
+    pub offers: Features,
     /// What the provider bills for calls that do not end well.
     pub billing: BillingRule,
     /// Overrides [`Cooldown::time`] of its group.

@@ -4,6 +4,7 @@ use core::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
+use super::features::Features;
 use super::id::{EndUserId, KeyId, ModelId, RequestId, Slot, TagId};
 use super::time::Time;
 
@@ -42,6 +43,8 @@ pub struct Request {
     pub no_store: bool,
     /// The identity of its content.
     pub fingerprint: Fingerprint,
+    /// What a deployment has to offer that it may be sent to.
+    pub requires: Features,
     /// When the client gives up, if it has said so.
     pub deadline: Option<Time>,
 }
@@ -63,6 +66,7 @@ impl Request {
         no_cache: false,
         no_store: false,
         fingerprint: Fingerprint(0, 0),
+        requires: Features::NONE,
         deadline: None,
     };
 }

@@ -4,17 +4,19 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use serde::{Deserialize, Serialize};
+
 use super::Gateway;
 use super::draw::{self, Purpose};
 use super::failure::{Failure, FailureClass};
 use super::id::{DeploymentId, ModelId};
 use super::journal::{Denial, Fact, Journal, Skip};
-use super::pick::{Blocked, Needs, Picked, on_level, pick};
+use super::pick::{Blocked, Needs, Picked, expressing, on_level, pick};
 use super::plan::{Backoff, DepthBy, Fallbacks, Model, Plan, Shown, Walk};
 use super::time::{Span, Time};
 
 /// How far a request has come: its group, its counters, and, once something has failed, its trail.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Progress {
     /// The group that it is in.
     pub group: ModelId,
@@ -31,7 +33,7 @@ pub struct Progress {
 }
 
 /// What is only needed once something has failed; most requests never do.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Trail {
     visited: Vec<ModelId>,
     frames: Vec<Frame>,
@@ -47,7 +49,7 @@ struct Trail {
 }
 
 /// A list of fallbacks that is being walked.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Frame {
     owner: ModelId,
     list: List,
@@ -57,14 +59,14 @@ struct Frame {
 }
 
 /// Which of a group's lists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum List {
     General,
     ContextWindow,
     ContentPolicy,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Try {
     deployment: DeploymentId,
     attempts: u32,
@@ -84,7 +86,7 @@ pub enum Last {
 }
 
 /// What follows a back-off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Then {
     /// Another attempt in the group.
     Retry,
@@ -111,7 +113,7 @@ pub enum Next {
 }
 
 /// How a request ends that no call has answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum End {
     /// With the last failure.
     Failed(Failure),
@@ -173,12 +175,13 @@ fn judge(plan: &Plan, gateway: &Gateway, needs: &Needs<'_>, progress: &Progress,
         FailureClass::ContentPolicy => model.fallbacks.content_policy.is_some(),
         _ => false,
     };
-    let siblings = model.deployments.iter().filter(|id| !plan.deployment(**id).retired).count() > 1;
+    let in_use = || model.deployments.iter().filter(|id| !plan.deployment(**id).retired && offers(plan, needs, **id));
+    let siblings = in_use().count() > 1;
     let allowed = model.attempts.allowed(failure.class, siblings);
     if special || allowed <= 1 {
         return Verdict::Leave;
     }
-    let healthy = model.deployments.iter().any(|id| !plan.deployment(*id).retired && gateway.health.may_call(model, *id, now));
+    let healthy = in_use().any(|id| gateway.health.may_call(model, *id, now));
     if model.attempts.only_if_healthy && !healthy {
         return Verdict::Leave;
     }
@@ -201,6 +204,11 @@ fn judge(plan: &Plan, gateway: &Gateway, needs: &Needs<'_>, progress: &Progress,
         (_, true) => Verdict::Sleep { until, then: Then::Retry },
         (_, false) => Verdict::Sleep { until, then: Then::Leave },
     }
+}
+
+/// Whether a deployment offers all that the request requires.
+fn offers(plan: &Plan, needs: &Needs<'_>, id: DeploymentId) -> bool {
+    plan.deployment(id).offers.have(needs.request.requires)
 }
 
 /// The wait of a back-off.
@@ -238,9 +246,11 @@ fn blocked_by<J: Journal>(
         Blocked::Short(account) => (!called).then_some(End::Refused(Denial::Budget(account))),
         Blocked::TooLong => (!called).then_some(End::Refused(Denial::TooLong)),
         Blocked::PriceRatio => None,
+        // A group that can express it may have room again: that is worth more to the client than what this one is not able to do.
+        Blocked::CannotExpress => progress.trail().last.is_none().then_some(End::Refused(Denial::CannotExpress)),
         Blocked::Unhealthy | Blocked::Saturated => {
             let class = blocked.class().expect("these two have a class");
-            let level = on_level(plan, model, progress.level);
+            let level = expressing(plan, model, on_level(plan, model, progress.level), needs.request);
             let used = model.deployments.iter().enumerate().filter(|(i, _)| level & (1 << i) != 0).map(|(_, id)| *id);
             let back = gateway.health.back_at(used).filter(|_| blocked == Blocked::Unhealthy).map(|at| at.since(now));
             Some(End::Failed(Failure { retry_after: back, ..Failure::new(class) }))

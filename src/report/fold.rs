@@ -133,6 +133,7 @@ impl Fold {
             | Fact::Ticked
             | Fact::Named { .. }
             | Fact::Recovered { .. }
+            | Fact::Forgotten { .. }
             | Fact::Refused { observed: false, .. } => {}
             Fact::Commanded(command) => self.directory.carry_out(command),
             Fact::Called(called) => {

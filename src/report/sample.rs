@@ -6,6 +6,7 @@ use super::fold::{About, Billed, Fold};
 use super::{Assumption, Input, Names, Origin, Report, Run, Traffic, Variant};
 use crate::gateway::command::{Command, KeySpec};
 use crate::gateway::failure::FailureClass;
+use crate::gateway::features::Features;
 use crate::gateway::id::{AccountId, DeploymentId, KeyId, ModelId};
 use crate::gateway::journal::{CallClosed, Called, Certainty, Denial, Ended, Fact, Outcome, Position};
 use crate::gateway::money::{Money, Rate};
@@ -54,6 +55,7 @@ fn deployment(name: &str, model: &str, rates: RateCard) -> Deployment {
         budgets: vec![],
         output_tokens_max: 16_384,
         input_tokens_max: 128_000,
+        offers: Features::ALL,
         billing: BillingRule { cancel_stops_billing: true, cancel_lag_tokens_max: 50, timed_out: Presume::WorstCase, failed: Presume::Nothing },
         cooldown_time: None,
         retired: false,

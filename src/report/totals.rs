@@ -219,7 +219,7 @@ impl Ledger {
 pub const DENIALS: usize = DENIAL_NAMES.len();
 
 /// The names of denials in reports, in the order of [`denial_index`].
-pub const DENIAL_NAMES: [&str; 12] = [
+pub const DENIAL_NAMES: [&str; 13] = [
     "unknown key",
     "blocked",
     "deleted",
@@ -232,6 +232,7 @@ pub const DENIAL_NAMES: [&str; 12] = [
     "budget",
     "too long",
     "deadline passed",
+    "cannot express",
 ];
 
 /// The place of a denial's kind in [`DENIAL_NAMES`].
@@ -250,6 +251,7 @@ pub const fn denial_index(denial: &Denial) -> usize {
         Denial::Budget(_) => 9,
         Denial::TooLong => 10,
         Denial::DeadlinePassed => 11,
+        Denial::CannotExpress => 12,
     }
 }
 

@@ -17,6 +17,7 @@ use super::observe::Context;
 use crate::gateway::Gateway;
 use crate::gateway::command::{Command, CommandError, KeySpec, TeamSpec};
 use crate::gateway::draw::{Purpose, below, bits};
+use crate::gateway::features::Features;
 use crate::gateway::id::{EndUserId, KeyId, ModelId, RequestId, Slot, TagId};
 use crate::gateway::journal::Journal;
 use crate::gateway::plan::Plan;
@@ -279,6 +280,7 @@ impl Directory {
             no_cache: false,
             no_store: false,
             fingerprint: row.fingerprint,
+            requires: Features::NONE,
             deadline: clients.deadline.map(|span| now + span),
         };
         let context = Context {

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use super::fate::{End, Ending};
 use super::upstream::{Prompt, Upstream};
 use super::world::{Answer, Chance, DeploymentWorld, Incident, Limiter, PromptCache, Reason, RetryAfter, Step, World};
+use crate::gateway::features::Features;
 use crate::gateway::id::{DeploymentId, RequestId, Slot};
 use crate::gateway::money::{Money, Rate};
 use crate::gateway::plan::{BillingRule, Deployment, Plan, Presume, Refill};
@@ -66,6 +67,7 @@ pub(super) fn deployment(name: &str, rates: RateCard) -> Deployment {
         budgets: Vec::new(),
         output_tokens_max: 16_384,
         input_tokens_max: u32::MAX,
+        offers: Features::ALL,
         billing: BillingRule { cancel_stops_billing: true, cancel_lag_tokens_max: 0, timed_out: Presume::WorstCase, failed: Presume::Nothing },
         cooldown_time: None,
         retired: false,

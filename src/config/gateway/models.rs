@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::gateway::failure::{FailureClass, FailureSet};
+use crate::gateway::features::Features;
 use crate::gateway::id::{DeploymentId, ModelId};
 use crate::gateway::money::{Money, Rate};
 use crate::gateway::plan::{BudgetSpec, Deployment, Model};
@@ -264,6 +265,7 @@ fn deployment(id: &str, section: &Section<'_>, context: &Context<'_>) -> Option<
         budgets,
         output_tokens_max: output_tokens_max.or(price.output_tokens_max.filter(|most| *most > 0)).unwrap_or(defaults::OUTPUT_TOKENS_MAX),
         input_tokens_max: input_tokens_max.or(price.input_tokens_max.filter(|most| *most > 0)).unwrap_or(defaults::INPUT_TOKENS_MAX),
+        offers: Features::ALL,
         billing,
         cooldown_time,
         retired: false,

@@ -14,7 +14,8 @@ use crate::gateway::failure::{FailureClass, FailureSet};
 use crate::gateway::id::ModelId;
 use crate::gateway::money::Money;
 use crate::gateway::plan::{
-    Anchor, BudgetMode, BudgetWindow, CacheScope, DepthBy, Enforce, Leave, LimitKind, MaxTokens, OnShort, Presume, Queue, RetryBudget, Strategy, Walk,
+    Anchor, BudgetMode, BudgetWindow, CacheScope, DepthBy, Enforce, Leave, LimitKind, MaxTokens, OnShort, Plan, Presume, Queue, RetryBudget,
+    Strategy, Walk,
 };
 use crate::gateway::rate_card::Usage;
 use crate::gateway::time::{Span, Time};
@@ -416,6 +417,13 @@ fn is_accepted(config: &GatewayConfig) -> bool {
 #[test]
 fn the_core_takes_the_commands_of_the_example() {
     assert!(is_accepted(&loaded(EXAMPLE)));
+}
+
+#[test]
+fn what_a_configuration_becomes_survives_a_format_that_does_not_describe_itself() {
+    let GatewayConfig { plan, commands, .. } = loaded(EXAMPLE);
+    let written = postcard::to_allocvec(&(&plan, &commands)).expect("it can be written");
+    assert_eq!(postcard::from_bytes::<(Plan, Vec<Command>)>(&written).expect("and read"), (plan, commands));
 }
 
 #[test]

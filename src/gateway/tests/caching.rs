@@ -1,10 +1,13 @@
 //! The response cache and single flight.
 
 use alloc::vec;
+use alloc::vec::Vec;
 
 use super::desk::Desk;
 use super::plans::{cache, limit, plan};
 use crate::gateway::command::{KeySpec, Overrides, TeamSpec};
+use crate::gateway::in_flight::{Action, CacheKey, Finish};
+use crate::gateway::journal::{Bodies, Fact};
 use crate::gateway::plan::{CachePolicy, CacheScope, LimitKind, Plan};
 
 fn desk(change: impl FnOnce(&mut CachePolicy, &mut u64)) -> Desk {
@@ -155,4 +158,57 @@ fn a_remote_store_is_asked_by_the_leader_only() {
 fn an_answer_as_large_as_the_cache_is_kept() {
     let mut desk = desk(|_, bytes| *bytes = 536);
     desk.check("ask same; 1 ok 10; ask same", "1 calls a; 1 served by A; 2 cached");
+}
+
+/// The keys that answers were to be kept under, in their order.
+fn kept(desk: &Desk) -> Vec<CacheKey> {
+    let store = |fact: &Fact| if let Fact::Decided(Action::Finish(Finish { store, .. })) = fact { *store } else { None };
+    desk.journal.iter().filter_map(|record| store(&record.fact)).collect()
+}
+
+#[test]
+fn what_the_index_lets_go_is_told_to_who_keeps_the_bodies() {
+    let mut desk = desk(|_, bytes| *bytes = 2 * 536);
+    desk.gateway.watch_cache();
+    let dropped = |desk: &mut Desk| desk.gateway.dropped_answers().collect::<Vec<_>>();
+    desk.run("ask same; 1 ok; ask; 2 ok");
+    assert_eq!(dropped(&mut desk), []);
+    // Another answer under the same key is in its place: nothing goes.
+    desk.run("ask same no_cache; 3 ok");
+    assert_eq!(dropped(&mut desk), []);
+    desk.run("ask; 4 ok");
+    assert_eq!(dropped(&mut desk), [kept(&desk)[1]]);
+    // The answer of 3 has expired when somebody looks, that of 4 when another comes.
+    desk.run("+61; ask same no_store; 5 ok; ask; 6 ok");
+    assert_eq!(dropped(&mut desk), [kept(&desk)[0], kept(&desk)[3]]);
+    // 1000 tokens are more than the cache takes: gone in the step that says where to keep them.
+    desk.run("ask; 7 ok 1000");
+    assert_eq!(dropped(&mut desk), [*kept(&desk).last().expect("it was kept")]);
+    desk.adopt(|plan| plan.cache_bytes_max = 0);
+    assert_eq!(dropped(&mut desk), [kept(&desk)[4]]);
+    assert_eq!(dropped(&mut desk), []);
+}
+
+#[test]
+fn an_answer_without_a_body_is_forgotten_once() {
+    let mut desk = desk(|_, _| {});
+    desk.run("ask same; 1 ok");
+    let key = kept(&desk)[0];
+    assert!(desk.gateway.forget_answer(desk.now, key, &mut desk.journal));
+    assert!(!desk.gateway.forget_answer(desk.now, key, &mut desk.journal));
+    assert_eq!(desk.journal.iter().filter(|record| record.fact == Fact::Forgotten { key }).count(), 1);
+    assert_eq!((desk.gateway.cache().len(), desk.gateway.cache().bytes()), (0, 0));
+    desk.run("ask same; 2 ok; ask same");
+    desk.check("", "1 calls a; 1 served by A; 2 calls a; 2 served by A; 3 cached");
+}
+
+#[test]
+fn a_process_that_has_lost_the_bodies_begins_with_an_empty_index() {
+    for (bodies, then) in [(Bodies::Kept, "2 cached"), (Bodies::Lost, "2 calls a; 2 served by A; 3 cached")] {
+        let mut desk = desk(|_, _| {});
+        desk.run("ask same; 1 ok");
+        desk.gateway.recover(&desk.plan, desk.now, bodies, &mut desk.journal);
+        let words = if bodies == Bodies::Kept { "ask same" } else { "ask same; 2 ok; ask same" };
+        desk.check(words, &alloc::format!("1 calls a; 1 served by A; recovered 0; {then}"));
+    }
 }

@@ -1,7 +1,7 @@
 //! A driver at a desk: a few words in, the rendered decisions out. For tests that read as sentences of the domain.
 //!
-//! Words, separated by `;`: `ask [MODEL] [key=K] [stream] [max=N] [in=N] [choices=N] [same] [wait=SECS] [user=U] [tag=T] [no_cache] [no_store]`,
-//! `N fail CLASS [after=SECS] [got=N]`, `N ok [OUTPUT]` (usage is the input and so much output), `N ok CALL OUTPUT` for late usage, `N opens`,
+//! Words, separated by `;`: `ask [MODEL] [key=K] [stream] [max=N] [in=N] [choices=N] [same] [wait=SECS] [user=U] [tag=T] [no_cache] [no_store]
+//! [needs=N]` (a feature by its number), `N fail CLASS [after=SECS] [got=N]`, `N ok [OUTPUT]` (usage is the input and so much output), `N ok CALL OUTPUT` for late usage, `N opens`,
 //! `N wakes` (at its deadline), `N late SECS` (that much after it), `N leaves [RECEIVED DELIVERED]`, `N misses`, `N looked`, `+SECS`, `tick`.
 //! Every request has its own fingerprint, unless it is the `same`.
 
@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 use crate::gateway::Gateway;
 use crate::gateway::command::{Command, KeySpec, TeamSpec};
 use crate::gateway::failure::{Failure, FailureClass};
+use crate::gateway::features::Features;
 use crate::gateway::id::{DeploymentId, ModelId, RequestId, Slot};
 use crate::gateway::in_flight::{Action, Event, Hit, InFlight};
 use crate::gateway::journal::{Alert, BreakerState, Fact, Outcome, Record};
@@ -198,6 +199,7 @@ impl Desk {
             no_cache: words.contains(&"no_cache"),
             no_store: words.contains(&"no_store"),
             fingerprint: Fingerprint(if words.contains(&"same") { 0 } else { slot as u64 + 1 }, 0),
+            requires: value("needs=").map_or(Features::NONE, |feature| Features::of(feature.parse().expect("a number"))),
             deadline: value("wait=").map(|seconds| self.now + span(seconds)),
         };
         self.flights.push((InFlight::new(), self.plan.clone()));
@@ -261,7 +263,7 @@ impl Desk {
             Fact::Alerted(Alert::Loop { key }) => format!("key {} loops", key.0),
             Fact::Alerted(Alert::Recovered { deployment }) => format!("{} is back", name(*deployment)),
             Fact::Breached { account, over, .. } => format!("account {} over by {over}", account.0),
-            Fact::Recovered { calls } => format!("recovered {}", calls.len()),
+            Fact::Recovered { calls, .. } => format!("recovered {}", calls.len()),
             _ => return None,
         })
     }

@@ -3,9 +3,12 @@
 //! Everything is drawn from one seed. Events of different calls come in any order, timers late, clients leave at any point, usage comes
 //! after the close, commands and plans in between. Every law that can be seen while it runs is asserted here; `laws` asks the rest.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::format;
 use alloc::vec::Vec;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::dice::Dice;
 use super::ledger::Ledger;
@@ -13,8 +16,9 @@ use super::{orders, plans, world};
 use crate::gateway::Gateway;
 use crate::gateway::budget::ACCOUNTS_MAX;
 use crate::gateway::failure::{Failure, FailureClass};
+use crate::gateway::features::Features;
 use crate::gateway::id::{AccountId, DeploymentId, KeyId, ModelId, RequestId, Slot};
-use crate::gateway::in_flight::{Action, Event, Hit, InFlight};
+use crate::gateway::in_flight::{Action, CacheKey, Event, Finish, Hit, InFlight};
 use crate::gateway::journal::{Certainty, Fact, Record};
 use crate::gateway::money::Money;
 use crate::gateway::plan::Plan;
@@ -30,7 +34,7 @@ pub(super) const START: Time = Time(1_000_000_000_000_000);
 pub(super) struct Setup {
     pub(super) seed: u64,
     pub(super) arrivals: u32,
-    /// The gateway is replaced by its own snapshot after so many turns.
+    /// The gateway and the requests in flight are replaced by what was written of them after so many turns.
     pub(super) snapshot_at: Option<u32>,
     /// Providers keep to max_tokens and to their billing rules.
     pub(super) honest: bool,
@@ -51,6 +55,8 @@ pub(super) struct Run {
     pub(super) flights: Vec<Flight>,
     pub(super) ledger: Ledger,
     pub(super) bills: BTreeMap<(RequestId, u32), Money>,
+    /// Under which keys there are bodies of answers: at every turn those that the index has.
+    pub(super) bodies: BTreeSet<CacheKey>,
     stale: VecDeque<(usize, Event)>,
     arrivals_left: u32,
 }
@@ -76,14 +82,14 @@ impl Run {
         let gateway = Gateway::new(&plan, setup.seed);
         let (journal, flights, stale) = (Vec::new(), Vec::new(), VecDeque::new());
         let arrivals_left = setup.arrivals;
-        let (ledger, bills, now) = (Ledger::default(), BTreeMap::new(), START);
-        let mut run = Self { setup, dice, now, plans: Vec::from([plan]), sizes, gateway, journal, flights, ledger, bills, stale, arrivals_left };
+        let (ledger, bills, bodies, now) = (Ledger::default(), BTreeMap::new(), BTreeSet::new(), START);
+        let plans = Vec::from([plan]);
+        let mut run = Self { setup, dice, now, plans, sizes, gateway, journal, flights, ledger, bills, bodies, stale, arrivals_left };
         run.begin();
         let mut turns = 0;
         while run.arrivals_left > 0 || run.dice.below(20) > 0 && run.flights.iter().any(|flight| !flight.in_flight.is_closed()) {
             if setup.snapshot_at == Some(turns) {
-                let bytes = serde_json::to_vec(&run.gateway.snapshot()).expect("a gateway can be written");
-                run.gateway = Gateway::restore(serde_json::from_slice(&bytes).expect("what was written can be read"));
+                run.go_through_bytes();
             }
             run.turn();
             turns += 1;
@@ -97,8 +103,18 @@ impl Run {
         serde_json::to_vec(&self.journal).expect("a journal can be written")
     }
 
+    /// The gateway and all requests in flight are written and read again, in a format that describes itself and in one that does not.
+    fn go_through_bytes(&mut self) {
+        self.gateway = Gateway::restore(through_postcard(&through_json(&self.gateway.snapshot())));
+        self.gateway.watch_cache();
+        for flight in &mut self.flights {
+            flight.in_flight = through_postcard(&through_json(&flight.in_flight));
+        }
+    }
+
     fn begin(&mut self) {
         self.gateway.advance(self.now);
+        self.gateway.watch_cache();
         name_everyone(&mut self.gateway, self.now, &mut self.journal);
         self.ledger.learn(&self.gateway, self.now);
         for _ in 0..8 {
@@ -123,10 +139,29 @@ impl Run {
             84..90 => orders::put_someone(self),
             90..93 => orders::adopt(self),
             93..96 => orders::order(self),
+            96..98 => self.lose_a_body(),
             _ => self.gateway.tick(self.now, &mut self.journal),
         }
         self.drain_ready();
+        self.let_bodies_go();
         self.ledger.compare(&self.gateway, self.now);
+        assert!(self.gateway.cache().keys().iter().eq(&self.bodies), "there is a body for every answer, and no other");
+    }
+
+    /// The body of an answer is no longer there.
+    fn lose_a_body(&mut self) {
+        let keys: Vec<CacheKey> = self.bodies.iter().copied().collect();
+        if !keys.is_empty() {
+            let key = self.dice.of(&keys);
+            self.bodies.remove(&key);
+            assert!(self.gateway.forget_answer(self.now, key, &mut self.journal));
+        }
+    }
+
+    fn let_bodies_go(&mut self) {
+        for key in self.gateway.dropped_answers() {
+            assert!(self.bodies.remove(&key), "an answer is dropped once");
+        }
     }
 
     /// No more arrivals: until every request is closed and every late usage told.
@@ -175,6 +210,7 @@ impl Run {
             no_cache: dice.one_in(8),
             no_store: dice.one_in(8),
             fingerprint: Fingerprint(dice.below(6), 1),
+            requires: if dice.one_in(4) { Features::of(dice.below(3) as u32) } else { Features::NONE },
             deadline: dice.one_in(3).then(|| self.now + Span::from_millis(dice.below(8_000))),
         };
         let (plan, path_accounts) = (self.plans.len() - 1, Vec::new());
@@ -287,6 +323,7 @@ impl Run {
                     let plan = &self.plans[flight.plan];
                     assert!(!self.plans[self.plans.len() - 1].deployment(called.deployment).retired, "a retired deployment is not called");
                     let request = *flight.in_flight.request();
+                    assert!(plan.deployment(called.deployment).offers.have(request.requires), "nothing is sent to who cannot express it");
                     assert!(self.now < request.deadline.unwrap_or(Time::MAX), "nobody waits for the answer to this call");
                     let accounts = accounts_of(&self.gateway, flight, &called);
                     self.ledger.called(&self.gateway, self.now, request.id, &called, &accounts);
@@ -308,6 +345,11 @@ impl Run {
     }
 
     fn obey(&mut self, slot: usize, action: Action) {
+        if let Action::Finish(Finish { store: Some(key), .. }) = action {
+            assert_eq!(self.flights[slot].in_flight.cache_key(), Some(key));
+            self.bodies.insert(key);
+        }
+        self.let_bodies_go();
         let flight = &mut self.flights[slot];
         flight.looking = matches!(action, Action::LookUp(_)) || (flight.looking && matches!(action, Action::Wait));
         match action {
@@ -331,6 +373,16 @@ impl Run {
             assert!(bill <= worst_case && closed.amount <= worst_case, "above the worst case {worst_case}: {bill} {closed:?}");
         }
     }
+}
+
+/// What is read of what was written as JSON.
+pub(super) fn through_json<T: Serialize + DeserializeOwned>(value: &T) -> T {
+    serde_json::from_slice(&serde_json::to_vec(value).expect("it can be written")).expect("what was written can be read")
+}
+
+/// What is read of what was written in a binary format whose readers have to know what comes next.
+pub(super) fn through_postcard<T: Serialize + DeserializeOwned>(value: &T) -> T {
+    postcard::from_bytes(&postcard::to_allocvec(value).expect("it can be written")).expect("what was written can be read")
 }
 
 /// End users and tags get their numbers before anything else, in one order.

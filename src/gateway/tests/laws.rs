@@ -5,13 +5,13 @@ use alloc::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::driver::{Run, START, Setup};
+use super::driver::{Run, START, Setup, through_postcard};
 use super::plans;
 use crate::gateway::failure::FailureSet;
 use crate::gateway::id::{DeploymentId, RequestId};
 use crate::gateway::in_flight::{Action, Event, InFlight};
 use crate::gateway::journal::NameKind;
-use crate::gateway::journal::{CallClosed, Fact, Record};
+use crate::gateway::journal::{Bodies, CallClosed, Fact, Record};
 use crate::gateway::money::Money;
 use crate::gateway::plan::{Plan, Single, Strategy as Picks};
 use crate::gateway::rate_card::Usage;
@@ -57,7 +57,7 @@ proptest! {
     }
 
     #[test]
-    fn a_restored_snapshot_goes_on_as_the_gateway_would(seed: u64, arrivals in 1..40_u32, at in 0..200_u32) {
+    fn what_is_restored_goes_on_with_its_requests_in_flight_as_it_would_have(seed: u64, arrivals in 1..40_u32, at in 0..200_u32) {
         let whole = Run::of(setup(seed, arrivals));
         let halved = Run::of(Setup { snapshot_at: Some(at), ..setup(seed, arrivals) });
         check_equal(&whole.journal, &halved.journal);
@@ -79,8 +79,26 @@ proptest! {
 
     #[test]
     fn a_journal_replayed_takes_the_same_decisions(seed: u64, arrivals in 1..40_u32) {
+        let mut run = Run::of(setup(seed, arrivals));
+        let plan = &run.plans[run.plans.len() - 1];
+        run.gateway.recover(plan, run.now, if seed % 2 == 0 { Bodies::Lost } else { Bodies::Kept }, &mut run.journal);
+        let (gateway, journal) = replay(&run.plans, seed, &run.journal);
+        check_equal(&journal, &run.journal);
+        prop_assert_eq!(serde_json::to_vec(&gateway.snapshot()).unwrap(), serde_json::to_vec(&run.gateway.snapshot()).unwrap());
+        prop_assert!(seed % 2 == 1 || gateway.cache().is_empty());
+    }
+}
+
+proptest! {
+    #![proptest_config(config(25))]
+
+    #[test]
+    fn what_is_written_survives_a_format_that_does_not_describe_itself(seed: u64, arrivals in 1..40_u32) {
         let run = Run::of(setup(seed, arrivals));
-        check_equal(&replay(&run.plans, seed, &run.journal), &run.journal);
+        check_equal(&run.journal, &through_postcard(&run.journal));
+        prop_assert!(run.plans == through_postcard(&run.plans));
+        let snapshot = run.gateway.snapshot();
+        prop_assert_eq!(serde_json::to_vec(&snapshot).unwrap(), serde_json::to_vec(&through_postcard(&snapshot)).unwrap());
     }
 }
 
@@ -169,8 +187,8 @@ fn add_sibling(plan: &mut Plan) {
     plan.deployments.push(deployment);
 }
 
-/// Feeds the inputs of a journal to a fresh gateway, and returns the journal that it writes.
-fn replay(plans: &[Plan], seed: u64, journal: &[Record]) -> Vec<Record> {
+/// Feeds the inputs of a journal to a fresh gateway, and returns it with the journal that it writes.
+fn replay(plans: &[Plan], seed: u64, journal: &[Record]) -> (Gateway, Vec<Record>) {
     let mut gateway = Gateway::new(&plans[0], seed);
     gateway.advance(START);
     let (mut again, mut plan) = (Vec::new(), 0);
@@ -197,10 +215,14 @@ fn replay(plans: &[Plan], seed: u64, journal: &[Record]) -> Vec<Record> {
                 gateway.tag(*at, name, &mut again);
             }
             Fact::Ticked => gateway.tick(*at, &mut again),
+            Fact::Forgotten { key } => assert!(gateway.forget_answer(*at, *key, &mut again)),
+            Fact::Recovered { bodies, .. } => {
+                gateway.recover(&plans[plan], *at, *bodies, &mut again);
+            }
             _ => {}
         }
     }
-    again
+    (gateway, again)
 }
 
 #[test]

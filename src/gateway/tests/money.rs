@@ -11,7 +11,7 @@ use super::plans::{budget, card, plan};
 use crate::gateway::command::{Command, CommandError, KeySpec, TeamSpec};
 use crate::gateway::id::{AccountId, ModelId, RequestId};
 use crate::gateway::in_flight::Event;
-use crate::gateway::journal::{Fact, RecoveredCall};
+use crate::gateway::journal::{Bodies, Fact, RecoveredCall};
 use crate::gateway::money::{Money, Rate};
 use crate::gateway::plan::{Anchor, BudgetMode, BudgetSpec, BudgetWindow, Enforce, OnShort, Plan, Presume, WorstCase};
 use crate::gateway::rate_card::{RateCard, Rates, Usage};
@@ -363,11 +363,11 @@ fn after_a_crash_what_was_open_is_presumed_and_nothing_is_held() {
     let mut desk = desk(|_| {}, 10_000);
     desk.put_key("key", KeySpec { limits: vec![super::plans::limit(crate::gateway::plan::LimitKind::Concurrency, 2, 1)], ..KeySpec::default() });
     desk.check("ask; ask", "1 calls a; 2 calls a");
-    assert_eq!(desk.gateway.recover(&desk.plan, desk.now, &mut desk.journal), 2);
+    assert_eq!(desk.gateway.recover(&desk.plan, desk.now, Bodies::Kept, &mut desk.journal), 2);
     desk.check_empty();
     assert_eq!(desk.gateway.budget().settled().presumed, Money(1_000_000_000));
     let presumed = |request| RecoveredCall { request: RequestId(request), call: 1, amount: Money(500_000_000) };
-    assert!(desk.journal.iter().any(|record| record.fact == Fact::Recovered { calls: vec![presumed(1), presumed(2)] }));
+    assert!(desk.journal.iter().any(|record| record.fact == Fact::Recovered { calls: vec![presumed(1), presumed(2)], bodies: Bodies::Kept }));
     assert!(!desk.journal.iter().any(|record| matches!(record.fact, Fact::Told(Event::Woke))));
 }
 
@@ -377,7 +377,7 @@ fn usage_that_comes_after_a_crash_corrects_what_was_presumed_once() {
     desk.check("ask; 1 wakes; ask; 2 ok; ask; +2", "1 calls a; 1 failed: timeout; 2 calls a; 2 served by A; 3 calls a");
     // What is left of the process that had the requests is its last snapshot.
     desk.gateway = crate::gateway::Gateway::restore(desk.gateway.snapshot());
-    assert_eq!(desk.gateway.recover(&desk.plan, desk.now, &mut desk.journal), 1);
+    assert_eq!(desk.gateway.recover(&desk.plan, desk.now, Bodies::Kept, &mut desk.journal), 1);
     let late = |desk: &mut Desk, request: u64, output: u32| {
         let usage = Usage::plain(100, output);
         desk.gateway.late_usage(&desk.plan, desk.now, RequestId(request), 1, usage, &mut desk.journal);
@@ -398,7 +398,7 @@ fn usage_that_comes_after_a_crash_and_its_window_is_too_late() {
     for (after, presumed) in [(Span::ZERO, 0), (Span(1), 500_000_000)] {
         let mut desk = desk(|_| {}, 10_000);
         desk.check("ask", "1 calls a");
-        desk.gateway.recover(&desk.plan, desk.now, &mut desk.journal);
+        desk.gateway.recover(&desk.plan, desk.now, Bodies::Kept, &mut desk.journal);
         let at = desk.now + desk.plan.late_usage_window + after;
         desk.gateway.late_usage(&desk.plan, at, RequestId(1), 1, Usage::plain(100, 10), &mut desk.journal);
         assert_eq!(desk.gateway.budget().settled().presumed, Money(presumed));

@@ -8,6 +8,7 @@ use super::desk::Desk;
 use super::plans::{TRANSIENT, card, plan};
 use crate::gateway::command::{KeySpec, Overrides};
 use crate::gateway::failure::{FailureClass, FailureSet};
+use crate::gateway::features::Features;
 use crate::gateway::id::ModelId;
 use crate::gateway::plan::{DepthBy, Pick, Plan, RetryBudget, Strategy, Walk};
 use crate::gateway::time::Span;
@@ -278,6 +279,68 @@ fn special_failures_have_their_own_fallbacks_and_no_retries() {
     };
     check(change, THREE, "ask; 1 fail context_window; 1 ok", "1 calls a; 1 calls c; 1 served by C");
     check(change, THREE, "ask; 1 fail content_policy", "1 calls a; 1 failed: content_policy");
+}
+
+/// The deployments named do not offer feature 0.
+fn without_feature(plan: &mut Plan, names: &[&str]) {
+    for deployment in plan.deployments.iter_mut().filter(|deployment| names.contains(&deployment.name.as_str())) {
+        deployment.offers = Features::ALL.without(Features::of(0));
+    }
+}
+
+#[test]
+fn a_request_goes_only_to_deployments_that_can_express_it() {
+    for pick in [Pick::Admissible, Pick::Blind] {
+        let change = |plan: &mut Plan| {
+            without_feature(plan, &["a"]);
+            (plan.models[0].pick, plan.models[0].attempts.per_group) = (pick, 3);
+        };
+        // Said once, not with every attempt.
+        let expected = "1 skips a: CannotExpress; 1 calls b; 1 calls b; 1 served by A; 2 calls a; 2 served by A; 3 calls a; 3 served by A";
+        check(change, TWO, "ask needs=0; 1 fail internal; 1 ok; ask needs=1; 2 ok; ask; 3 ok", expected);
+    }
+}
+
+#[test]
+fn a_request_that_no_group_can_express_is_refused_and_one_that_another_can_goes_there() {
+    for pick in [Pick::Admissible, Pick::Blind] {
+        let with = |names: &'static [&'static str]| {
+            move |plan: &mut Plan| {
+                fall_back(plan);
+                without_feature(plan, names);
+                plan.models[0].pick = pick;
+            }
+        };
+        check(with(&["a"]), THREE, "ask needs=0; 1 ok", "1 skips a: CannotExpress; 1 calls b; 1 served by B");
+        let nobody = "1 skips a: CannotExpress; 1 skips b: CannotExpress; 1 skips c: CannotExpress; 1 refused: CannotExpress";
+        check(with(&["a", "b", "c"]), THREE, "ask needs=0", nobody);
+        // What has failed stays what the client sees.
+        let failed = "1 calls a; 1 skips b: CannotExpress; 1 skips c: CannotExpress; 1 failed: internal";
+        check(with(&["b", "c"]), THREE, "ask needs=0; 1 fail internal", failed);
+    }
+}
+
+#[test]
+fn who_could_express_a_request_but_may_not_be_called_now_makes_it_a_matter_of_time() {
+    let change = |plan: &mut Plan| {
+        fall_back(plan);
+        without_feature(plan, &["b", "c"]);
+        (plan.models[0].cooldown.time, plan.models[0].cooldown.at_once) = (Span::from_secs(60), FailureSet::ALL);
+    };
+    let first = "1 calls a; a cools 1m for internal; 1 skips b: CannotExpress; 1 skips c: CannotExpress; 1 failed: internal";
+    let second = "2 skips A: Unhealthy; 2 skips b: CannotExpress; 2 skips c: CannotExpress; 2 failed: no_deployment, back in 1m";
+    check(change, THREE, "ask needs=0; 1 fail internal; ask needs=0", &format!("{first}; {second}"));
+}
+
+#[test]
+fn a_sibling_that_cannot_express_the_request_is_no_reason_to_try_again() {
+    let change = |plan: &mut Plan| {
+        without_feature(plan, &["b"]);
+        let attempts = &mut plan.models[0].attempts;
+        (attempts.per_group, attempts.retry_on, attempts.retry_on_other) = (2, FailureSet::NONE, FailureSet::ALL);
+    };
+    check(change, TWO, "ask needs=0; 1 fail internal", "1 skips b: CannotExpress; 1 calls a; 1 failed: internal");
+    check(change, TWO, "ask; 1 fail internal; 1 ok", "1 calls a; 1 calls b; 1 served by A");
 }
 
 #[test]

@@ -255,6 +255,7 @@ fn skipped(owners: &Owners, key: KeyId, reason: Skip) -> String {
         Skip::RetryBudget => "the retry budget is empty".to_owned(),
         Skip::ModelNotAllowed => "the key may not use it".to_owned(),
         Skip::Retired => "retired".to_owned(),
+        Skip::CannotExpress => "it cannot express the request".to_owned(),
     }
 }
 
@@ -272,6 +273,7 @@ fn denied(owners: &Owners, key: KeyId, denial: &Denial) -> String {
         Denial::Budget(account) => format!("its worst case does not fit {}", owners.budget(key, *account)),
         Denial::TooLong => "the input is longer than any deployment takes".to_owned(),
         Denial::DeadlinePassed => "the client's deadline had passed".to_owned(),
+        Denial::CannotExpress => "no deployment can express it".to_owned(),
     }
 }
 

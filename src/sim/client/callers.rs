@@ -236,7 +236,7 @@ impl Callers {
             Denial::UnknownKey | Denial::Blocked | Denial::Deleted | Denial::Expired => (401, None),
             Denial::ModelNotAllowed => (403, None),
             Denial::UnknownModel => (404, None),
-            Denial::TooLong => (400, None),
+            Denial::TooLong | Denial::CannotExpress => (400, None),
             Denial::DeadlinePassed => (408, None),
             Denial::Loop => (429, None),
             Denial::Budget(_) => (self.clients.habits.budget_status, None),

@@ -42,6 +42,7 @@ use std::collections::BTreeMap;
 
 use gwsim::gateway::command::{KeySpec, Overrides};
 use gwsim::gateway::failure::{CLASSES, FailureClass, FailureSet};
+use gwsim::gateway::features::Features;
 use gwsim::gateway::id::{DeploymentId, ModelId};
 use gwsim::gateway::money::{Money, Rate};
 use gwsim::gateway::plan::*;
@@ -270,6 +271,7 @@ fn deployment(config: &Config, entry: &Entry) -> Result<Deployment, String> {
         budgets: Vec::new(),
         output_tokens_max: 16_384,
         input_tokens_max: u32::MAX,
+        offers: Features::ALL,
         // R 6: attempts that timed out are charged their input, other failures nothing.
         billing: BillingRule { cancel_stops_billing: true, cancel_lag_tokens_max: 0, timed_out: Presume::Input, failed: Presume::Nothing },
         cooldown_time: params.cooldown_time.filter(|_| !config.router_settings.disable_cooldowns).map(seconds),
