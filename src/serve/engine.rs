@@ -1,17 +1,26 @@
 //! The core under one lock: every step, command and tick goes through here, in one sequence with the journal. Never locked across an await.
+//!
+//! What the core decides and what a driver keeps of it change in the same turn: a request's place, the bodies of cached answers, what a request has
+//! cost. A panic under the lock is a broken invariant: nothing goes on from there, the process starts again (see [`Engine::check`]).
+
+mod ticket;
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::{Context, Poll, Waker};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 
 use slab::Slab;
 
+pub use self::ticket::Ticket;
+use super::bodies::{Bodies, Kept};
 use super::clock::Clock;
 use super::observe::{Observer, Recorder};
 use crate::gateway::Gateway;
 use crate::gateway::command::{Command, CommandError};
 use crate::gateway::id::{EndUserId, RequestId, Slot, TagId};
-use crate::gateway::in_flight::{Action, Event, InFlight};
+use crate::gateway::in_flight::{Action, Event, InFlight, Wake};
+use crate::gateway::journal::Outcome;
+use crate::gateway::money::Money;
 use crate::gateway::plan::Plan;
 use crate::gateway::request::Request;
 use crate::gateway::time::Time;
@@ -22,6 +31,29 @@ pub struct Engine {
     locked: Mutex<Locked>,
     clock: Clock,
     log: Log,
+    broken: Box<dyn Fn() + Send + Sync>,
+}
+
+/// What an engine is made of.
+pub struct Parts {
+    /// A gateway that has its commands and its recovery behind it.
+    pub gateway: Gateway,
+    /// Its plan.
+    pub plan: Arc<Plan>,
+    /// Where its time comes from.
+    pub clock: Clock,
+    /// Where its turns are written.
+    pub log: Log,
+    /// What is not written yet; goes on after the last turn of `log`.
+    pub buffer: Buffer,
+    /// The identity of the first request that arrives.
+    pub next: RequestId,
+    /// The largest answer whose body is kept, in bytes.
+    pub cached_body_max: u64,
+    /// Who is told of every fact.
+    pub observers: Vec<Box<dyn Observer>>,
+    /// Starts the process again after the core has panicked. What it was told by then is in the journal.
+    pub broken: Box<dyn Fn() + Send + Sync>,
 }
 
 /// What the lock guards.
@@ -29,6 +61,7 @@ struct Locked {
     gateway: Gateway,
     plan: Arc<Plan>,
     requests: Slab<Entry>,
+    bodies: Bodies,
     buffer: Buffer,
     observers: Vec<Box<dyn Observer>>,
     next: RequestId,
@@ -40,12 +73,13 @@ struct Entry {
     in_flight: InFlight,
     request: Request,
     plan: Arc<Plan>,
+    spent: Money,
     released: Option<Turn>,
     waker: Option<Waker>,
 }
 
 /// What came of a step.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Turn {
     /// What to do.
     pub action: Action,
@@ -55,6 +89,12 @@ pub struct Turn {
     pub number: u64,
     /// Whether the request's money is closed: the ticket is no longer good for events.
     pub is_closed: bool,
+    /// What its calls have cost so far.
+    pub spent: Money,
+    /// Whether its answer has a place in the response cache.
+    pub has_cache: bool,
+    /// The answer, where it is another request's: from the cache, or of an identical request that was in flight.
+    pub body: Option<Arc<Kept>>,
 }
 
 /// What is asked of the gateway while a request is put together, in the turn of its arrival.
@@ -96,30 +136,14 @@ impl Arriving<'_> {
     }
 }
 
-/// A request of a client: what its exchange steps it by. Dropped before its money is closed, it tells the core that the client left.
-pub struct Ticket {
-    engine: Arc<Engine>,
-    index: usize,
-    is_closed: bool,
-    calls: u32,
-    /// The plan that the request was admitted under.
-    pub plan: Arc<Plan>,
-    /// The request.
-    pub request: Request,
-}
-
 impl Engine {
-    /// An engine for a gateway that has its commands and its recovery behind it. `buffer` goes on after the last turn of `log`.
-    pub fn new(
-        gateway: Gateway,
-        plan: Arc<Plan>,
-        clock: Clock,
-        (log, buffer): (Log, Buffer),
-        next: RequestId,
-        observers: Vec<Box<dyn Observer>>,
-    ) -> Self {
-        let locked = Locked { gateway, plan, requests: Slab::new(), buffer, observers, next, now: clock.now() };
-        Self { locked: Mutex::new(locked), clock, log }
+    /// An engine of its parts.
+    pub fn new(parts: Parts) -> Self {
+        let Parts { mut gateway, plan, clock, log, buffer, next, cached_body_max, observers, broken } = parts;
+        gateway.watch_cache();
+        let bodies = Bodies::new(plan.cache_bytes_max, cached_body_max);
+        let locked = Locked { gateway, plan, requests: Slab::new(), bodies, buffer, observers, next, now: clock.now() };
+        Self { locked: Mutex::new(locked), clock, log, broken }
     }
 
     /// Where its time comes from.
@@ -137,16 +161,16 @@ impl Engine {
         let place = requests.vacant_entry();
         let index = place.key();
         let slot = Slot(u32::try_from(index).expect("fewer than 2^32 requests in flight"));
-        let recorder = Recorder { plan, request: None, buffer, observers };
+        let recorder = Recorder { plan, request: None, spent: None, buffer, observers };
         let mut arriving = Arriving { gateway, recorder, plan, now, id, slot };
         let request = make(&mut arriving);
         assert!(request.id == id && request.slot == slot, "the request has the identity that it was given");
         let plan = plan.clone();
-        place.insert(Entry { in_flight: InFlight::new(), request, plan: plan.clone(), released: None, waker: None });
-        let turn = locked.step(index, now, Event::Arrived(request));
+        place.insert(Entry { in_flight: InFlight::new(), request, plan: plan.clone(), spent: Money::ZERO, released: None, waker: None });
+        let turn = locked.step(index, now, Event::Arrived(request), None);
         drop(locked);
-        let mut ticket = Ticket { engine: self.clone(), index, is_closed: false, calls: 0, plan, request };
-        let turn = ticket.seen(turn);
+        let mut ticket = Ticket::new(self.clone(), index, plan, request);
+        ticket.saw(&turn);
         (ticket, turn)
     }
 
@@ -185,28 +209,45 @@ impl Engine {
         self.lock().plan.clone()
     }
 
+    /// How many requests are in flight, drains included.
+    pub fn in_flight(&self) -> usize {
+        self.lock().requests.len()
+    }
+
     /// Goes over to another plan for requests that arrive from now on. It must follow today's: same numbers for same names.
     pub fn adopt(&self, plan: Arc<Plan>) {
         let mut locked = self.lock();
+        locked.bodies.resize(plan.cache_bytes_max);
         locked.plan = plan;
-        drop(locked);
-        self.change(|gateway, plan, now, recorder| gateway.adopt(plan, now, recorder));
+        let now = locked.read(&self.clock);
+        locked.change(now, |gateway, plan, now, recorder| gateway.adopt(plan, now, recorder));
+    }
+
+    /// Starts the process again if the core has panicked. What the core had decided by then is written first, so that recovery finds it.
+    pub fn check(&self) {
+        if self.locked.is_poisoned() {
+            // The log is locked before the gateway, never after it.
+            let turn = self.ignoring_panics().buffer.turn();
+            let _ = self.log.commit(turn, || self.ignoring_panics().buffer.take());
+            (self.broken)();
+        }
     }
 
     /// One change of the state that is no request's, as a turn of its own.
     fn change<T>(&self, make: impl FnOnce(&mut Gateway, &Plan, Time, &mut Recorder<'_>) -> T) -> (T, u64) {
         let mut locked = self.lock();
         let now = locked.read(&self.clock);
-        let Locked { gateway, plan, buffer, observers, .. } = &mut *locked;
-        let plan = plan.clone();
-        let done = make(gateway, &plan, now, &mut Recorder { plan: &plan, request: None, buffer, observers });
-        locked.release(now);
-        (done, locked.buffer.end_turn())
+        locked.change(now, make)
     }
 
     fn lock(&self) -> MutexGuard<'_, Locked> {
-        // A panic under the lock is a broken invariant; what comes after it must not go on as if nothing had been.
+        self.check();
+        // Only where a test has it go on: nothing may be decided on what a panic has left.
         self.locked.lock().expect("the core has not panicked")
+    }
+
+    fn ignoring_panics(&self) -> MutexGuard<'_, Locked> {
+        self.locked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -217,98 +258,69 @@ impl Locked {
         self.now
     }
 
-    fn step(&mut self, index: usize, now: Time, event: Event) -> Turn {
-        let mut turn = self.step_one(index, now, event);
-        self.release(now);
-        turn.number = self.buffer.end_turn();
+    /// One event of one request, and all that it sets free. `body` is the answer, if it ends one.
+    fn step(&mut self, index: usize, now: Time, event: Event, body: Option<&Arc<Kept>>) -> Turn {
+        let mut turn = self.step_one(index, now, event, body);
+        self.release(now, body);
+        turn.number = self.end_turn();
+        if turn.is_closed {
+            self.requests.remove(index);
+        }
         turn
     }
 
+    fn change<T>(&mut self, now: Time, make: impl FnOnce(&mut Gateway, &Plan, Time, &mut Recorder<'_>) -> T) -> (T, u64) {
+        let Self { gateway, plan, buffer, observers, .. } = self;
+        let plan = plan.clone();
+        let done = make(gateway, &plan, now, &mut Recorder { plan: &plan, request: None, spent: None, buffer, observers });
+        self.release(now, None);
+        (done, self.end_turn())
+    }
+
     /// Steps whoever was set free, in the same turn, and wakes their tasks.
-    fn release(&mut self, now: Time) {
+    fn release(&mut self, now: Time, body: Option<&Arc<Kept>>) {
         while let Some((slot, wake)) = self.gateway.ready.pop_front() {
             let number = self.buffer.turn() + 1;
-            let turn = self.step_one(slot.index(), now, Event::Released(wake));
+            let shared = if let Wake::Served(_) = wake { body } else { None };
+            let turn = self.step_one(slot.index(), now, Event::Released(wake), shared);
             let entry = self.requests.get_mut(slot.index()).expect("who waits is in flight");
-            entry.released = Some(Turn { number, ..turn });
+            entry.released = Some(Turn { number, body: turn.body.or_else(|| shared.cloned()), ..turn });
             if let Some(waker) = entry.waker.take() {
                 waker.wake();
             }
         }
     }
 
-    fn step_one(&mut self, index: usize, now: Time, event: Event) -> Turn {
-        let Self { gateway, requests, buffer, observers, .. } = self;
-        let Entry { in_flight, request, plan, .. } = requests.get_mut(index).expect("the request is in flight");
-        let action = in_flight.step(plan, gateway, now, event, &mut Recorder { plan, request: Some(request), buffer, observers });
+    /// Lets go of the bodies that the index has let go, and closes the turn.
+    fn end_turn(&mut self) -> u64 {
+        for key in self.gateway.dropped_answers() {
+            self.bodies.remove(key);
+        }
+        self.buffer.end_turn()
+    }
+
+    fn step_one(&mut self, index: usize, now: Time, event: Event, body: Option<&Arc<Kept>>) -> Turn {
+        let Self { gateway, requests, bodies, buffer, observers, .. } = self;
+        let Entry { in_flight, request, plan, spent, .. } = requests.get_mut(index).expect("the request is in flight");
+        let mut recorder = Recorder { plan, request: Some(request), spent: Some(spent), buffer, observers };
+        let action = in_flight.step(plan, gateway, now, event, &mut recorder);
+        let mut found = None;
+        if let Action::Finish(finish) = action {
+            if let Some(key) = finish.store {
+                let mut forget = |key| {
+                    gateway.forget_answer(now, key, &mut recorder);
+                };
+                match body {
+                    Some(body) => bodies.insert(key, body.clone(), forget),
+                    None => forget(key),
+                }
+            }
+            if finish.outcome == Outcome::Cached {
+                found = in_flight.cache_key().and_then(|key| bodies.get(key));
+            }
+        }
         let deadline = in_flight.deadline().map(|(time, _)| time);
-        Turn { action, deadline, number: 0, is_closed: in_flight.is_closed() }
-    }
-}
-
-impl Ticket {
-    /// Tells the core an event of this request.
-    ///
-    /// # Panics
-    /// If its money is closed: see [`Turn::is_closed`].
-    pub fn step(&mut self, event: Event) -> Turn {
-        assert!(!self.is_closed, "the request is in flight");
-        let mut locked = self.engine.lock();
-        let now = locked.read(&self.engine.clock);
-        let turn = locked.step(self.index, now, event);
-        drop(locked);
-        self.seen(turn)
-    }
-
-    /// What came of waiting: ready once somebody else's step has set this request free.
-    pub fn poll_released(&mut self, context: &mut Context<'_>) -> Poll<Turn> {
-        let mut locked = self.engine.lock();
-        let entry = locked.requests.get_mut(self.index).expect("the request is in flight");
-        let Some(turn) = entry.released.take() else {
-            entry.waker = Some(context.waker().clone());
-            return Poll::Pending;
-        };
-        drop(locked);
-        Poll::Ready(self.seen(turn))
-    }
-
-    /// The engine that it is a request of.
-    pub fn engine(&self) -> &Arc<Engine> {
-        &self.engine
-    }
-
-    /// The number of its latest call, from 1; 0 before the first.
-    pub fn call(&self) -> u32 {
-        self.calls
-    }
-
-    fn seen(&mut self, turn: Turn) -> Turn {
-        if let Action::Call(call) = turn.action {
-            self.calls = call.call;
-        }
-        if turn.is_closed {
-            self.close();
-        }
-        turn
-    }
-
-    fn close(&mut self) {
-        if !std::mem::replace(&mut self.is_closed, true) {
-            self.engine.lock().requests.remove(self.index);
-        }
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        if self.is_closed || std::thread::panicking() {
-            return;
-        }
-        let turn = self.step(Event::ClientLeft { received: 0, delivered: 0 });
-        if !turn.is_closed {
-            // Nobody is there to read a drain to its end: what it cost is presumed.
-            let failure = crate::gateway::failure::Failure::new(crate::gateway::failure::FailureClass::Cut);
-            self.step(Event::Failed { call: self.calls, failure, received: 0, usage: None });
-        }
+        let has_cache = in_flight.cache_key().is_some();
+        Turn { action, deadline, number: 0, is_closed: in_flight.is_closed(), spent: *spent, has_cache, body: found }
     }
 }

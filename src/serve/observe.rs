@@ -2,6 +2,7 @@
 
 use crate::gateway::id::RequestId;
 use crate::gateway::journal::{Fact, Journal};
+use crate::gateway::money::Money;
 use crate::gateway::plan::Plan;
 use crate::gateway::request::Request;
 use crate::gateway::time::Time;
@@ -28,6 +29,8 @@ pub trait Observer: Send {
 pub(super) struct Recorder<'a> {
     pub(super) plan: &'a Plan,
     pub(super) request: Option<&'a Request>,
+    /// Where what its calls cost is added up.
+    pub(super) spent: Option<&'a mut Money>,
     pub(super) buffer: &'a mut Buffer,
     pub(super) observers: &'a mut [Box<dyn Observer>],
 }
@@ -35,6 +38,13 @@ pub(super) struct Recorder<'a> {
 impl Journal for Recorder<'_> {
     fn record(&mut self, now: Time, request: Option<RequestId>, fact: impl FnOnce() -> Fact) {
         let fact = fact();
+        if let Some(spent) = &mut self.spent {
+            match &fact {
+                Fact::CallClosed(call) => **spent += call.amount,
+                Fact::Corrected { presumed, confirmed, .. } => **spent = **spent + *confirmed - *presumed,
+                _ => {}
+            }
+        }
         let about = self.request.filter(|_| request.is_some());
         for observer in &mut *self.observers {
             observer.observe(&Context { now, request: about, plan: self.plan }, &fact);

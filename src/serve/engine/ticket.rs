@@ -1,0 +1,152 @@
+//! A request of a client, as its exchange sees it: steps it, and never leaves one behind that is not closed.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use super::{Engine, Kept, Turn};
+use crate::gateway::failure::{Failure, FailureClass};
+use crate::gateway::in_flight::{Action, Event};
+use crate::gateway::plan::Plan;
+use crate::gateway::rate_card::Usage;
+use crate::gateway::request::Request;
+
+/// A request of a client: what its exchange steps it by. Dropped before its money is closed, it tells the core that the client left.
+pub struct Ticket {
+    engine: Arc<Engine>,
+    index: usize,
+    is_closed: bool,
+    calls: u32,
+    /// The plan that the request was admitted under.
+    pub plan: Arc<Plan>,
+    /// The request.
+    pub request: Request,
+}
+
+/// How many output tokens came from upstream, and how many of them were passed on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Passed {
+    /// Output tokens that came.
+    pub received: u32,
+    /// Output tokens that were passed on to the client; at most `received`.
+    pub delivered: u32,
+}
+
+impl Ticket {
+    pub(super) fn new(engine: Arc<Engine>, index: usize, plan: Arc<Plan>, request: Request) -> Self {
+        Self { engine, index, is_closed: false, calls: 0, plan, request }
+    }
+
+    /// Tells the core an event of this request.
+    ///
+    /// # Panics
+    /// If its money is closed: see [`Turn::is_closed`].
+    pub fn step(&mut self, event: Event) -> Turn {
+        self.step_with(event, None)
+    }
+
+    /// Tells the core that a call has ended well, with the answer that it had: kept if the core says so, and given to whoever waits for it.
+    ///
+    /// # Panics
+    /// If its money is closed.
+    pub fn step_with(&mut self, event: Event, body: Option<&Arc<Kept>>) -> Turn {
+        assert!(!self.is_closed, "the request is in flight");
+        let mut locked = self.engine.lock();
+        let now = locked.read(&self.engine.clock);
+        let turn = locked.step(self.index, now, event, body);
+        drop(locked);
+        self.saw(&turn);
+        turn
+    }
+
+    /// What came of waiting: ready once somebody else's step has set this request free.
+    pub fn poll_released(&mut self, context: &mut Context<'_>) -> Poll<Turn> {
+        let mut locked = self.engine.lock();
+        let entry = locked.requests.get_mut(self.index).expect("the request is in flight");
+        let Some(turn) = entry.released.take() else {
+            entry.waker = Some(context.waker().clone());
+            return Poll::Pending;
+        };
+        if turn.is_closed {
+            locked.requests.remove(self.index);
+        }
+        drop(locked);
+        self.saw(&turn);
+        Poll::Ready(turn)
+    }
+
+    /// The client has left. A call of latest turn that its exchange never made (`unsent`), or that waits to be seen, costs nothing: the core is
+    /// told so in the same turn.
+    pub fn leave(&mut self, passed: Passed, unsent: bool) -> Turn {
+        assert!(!self.is_closed, "the request is in flight");
+        let mut locked = self.engine.lock();
+        let now = locked.read(&self.engine.clock);
+        let entry = locked.requests.get_mut(self.index).expect("the request is in flight");
+        entry.waker = None;
+        let unseen = entry.released.take();
+        if let Some(turn) = unseen.filter(|turn| turn.is_closed) {
+            locked.requests.remove(self.index);
+            drop(locked);
+            self.saw(&turn);
+            return turn;
+        }
+        let calls = entry.in_flight.calls();
+        let unsent = unsent || calls > self.calls;
+        let Passed { received, delivered } = passed;
+        let mut turn = locked.step_one(self.index, now, Event::ClientLeft { received, delivered }, None);
+        let nothing = Usage::default();
+        match turn.action {
+            Action::Finish(_) if unsent => {
+                locked.step_one(self.index, now, Event::Finished { call: calls, usage: nothing }, None);
+            }
+            Action::Drain { .. } if unsent => {
+                let failure = Failure::new(FailureClass::Connect);
+                turn = locked.step_one(self.index, now, Event::Failed { call: calls, failure, received: 0, usage: Some(nothing) }, None);
+            }
+            _ => {}
+        }
+        locked.release(now, None);
+        turn.number = locked.end_turn();
+        if turn.is_closed {
+            locked.requests.remove(self.index);
+        }
+        drop(locked);
+        self.saw(&turn);
+        self.calls = calls;
+        turn
+    }
+
+    /// The engine that it is a request of.
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// The number of its latest call, from 1; 0 before the first.
+    pub fn call(&self) -> u32 {
+        self.calls
+    }
+
+    /// Whether its money is closed.
+    pub fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
+    pub(super) fn saw(&mut self, turn: &Turn) {
+        if let Action::Call(call) = turn.action {
+            self.calls = call.call;
+        }
+        self.is_closed |= turn.is_closed;
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if self.is_closed || self.engine.locked.is_poisoned() {
+            return;
+        }
+        // Only where no exchange could take care: the process ends. What stays open even so is closed by the next one's recovery.
+        if let Action::Drain { .. } = self.leave(Passed::default(), false).action {
+            let failure = Failure::new(FailureClass::Cut);
+            self.step(Event::Failed { call: self.calls, failure, received: 0, usage: None });
+        }
+    }
+}
