@@ -11,6 +11,8 @@ use crate::gateway::time::Time;
 pub struct Buffer {
     bytes: Vec<u8>,
     turn: u64,
+    /// When the last turn that has ended was.
+    ended_at: Time,
     writer: Writer,
     keeps: bool,
 }
@@ -18,12 +20,12 @@ pub struct Buffer {
 impl Buffer {
     /// A buffer that keeps nothing and only counts turns.
     pub const fn none() -> Self {
-        Self { bytes: Vec::new(), turn: 0, writer: Writer::new(Time(0)), keeps: false }
+        Self { bytes: Vec::new(), turn: 0, ended_at: Time(0), writer: Writer::new(Time(0)), keeps: false }
     }
 
     /// A buffer that goes on after `turn`, which was at `at`.
     pub const fn after(turn: u64, at: Time) -> Self {
-        Self { bytes: Vec::new(), turn, writer: Writer::new(at), keeps: true }
+        Self { bytes: Vec::new(), turn, ended_at: at, writer: Writer::new(at), keeps: true }
     }
 
     /// Notes the plan that is adopted next, in the same turn.
@@ -38,6 +40,7 @@ impl Buffer {
     pub fn end_turn(&mut self) -> u64 {
         if !self.keeps || self.writer.end(&mut self.bytes) {
             self.turn += 1;
+            self.ended_at = self.writer.at();
         }
         self.turn
     }
@@ -47,15 +50,20 @@ impl Buffer {
         self.turn
     }
 
-    /// Gives away what is to be written for an empty buffer, and says how far it reaches.
+    /// Gives away the turns that have ended for an empty buffer, and says how far they reach. One that has not ended, because the core has
+    /// panicked in it, stays and is never written: who was told it again would panic again.
     ///
     /// # Panics
-    /// If it is the middle of a turn, or `empty` is not.
+    /// If `empty` is not.
     pub fn give(&mut self, empty: &mut Vec<u8>) -> Reach {
-        assert!(!self.writer.is_open(), "turns are written whole");
         assert!(empty.is_empty(), "nothing is lost");
         std::mem::swap(&mut self.bytes, empty);
-        Reach { turn: self.turn, at: self.writer.at() }
+        if let Some(start) = self.writer.open_since() {
+            self.bytes.extend_from_slice(&empty[start..]);
+            empty.truncate(start);
+            self.writer.moved_to_front();
+        }
+        Reach { turn: self.turn, at: self.ended_at }
     }
 }
 

@@ -188,6 +188,14 @@ impl Log {
         writing.file.sync_data()
     }
 
+    /// Puts another file in the place of the one that is written.
+    #[cfg(test)]
+    pub(super) fn exchange_file(&self, file: File) -> File {
+        let mut writing = self.open.as_ref().expect("it is open").writing();
+        let before = std::mem::replace(&mut writing.file, Arc::new(file));
+        Arc::into_inner(before).expect("nobody syncs")
+    }
+
     fn flush(&self, open: &Open, writing: &mut Writing) -> io::Result<()> {
         let done = writing.flush(self.settings.durability == Durability::Strict);
         self.fails.store(done.is_err(), Ordering::Relaxed);

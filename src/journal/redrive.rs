@@ -100,11 +100,18 @@ impl Redriven {
         let mut comparison = Comparison { recorded: &turn.records, place: 0, other: None };
         while comparison.other.is_none() && comparison.place < turn.records.len() {
             let place = comparison.place;
-            let is_input = self.tell(turn, &mut comparison);
-            self.release(turn.at, &mut comparison);
-            if !is_input || (comparison.place == place && comparison.other.is_none()) {
+            let is_told = if let Fact::Told(Event::Released(_)) = turn.records[place].fact {
+                self.release(turn.at, &mut comparison)
+            } else {
+                self.tell(turn, &mut comparison)
+            };
+            if !is_told || comparison.place == place {
                 return Err(difference(turn, comparison));
             }
+        }
+        // Whoever is set free is stepped in the same turn.
+        if comparison.other.is_none() {
+            self.release(turn.at, &mut comparison);
         }
         if comparison.other.is_some() {
             return Err(difference(turn, comparison));
@@ -165,13 +172,10 @@ impl Redriven {
         true
     }
 
-    /// Steps whoever was set free, as every driver does after every input.
-    fn release(&mut self, now: Time, comparison: &mut Comparison<'_>) {
-        while let Some((slot, wake)) = self.gateway.ready.pop_front() {
-            if comparison.other.is_some() || !self.step(slot, now, Event::Released(wake), comparison) {
-                return;
-            }
-        }
+    /// Steps who was set free first. `false` if nobody was.
+    fn release(&mut self, now: Time, comparison: &mut Comparison<'_>) -> bool {
+        let Some((slot, wake)) = self.gateway.ready.pop_front() else { return false };
+        self.step(slot, now, Event::Released(wake), comparison)
     }
 
     fn step(&mut self, slot: Slot, now: Time, event: Event, comparison: &mut Comparison<'_>) -> bool {

@@ -113,8 +113,16 @@ impl Writer {
         true
     }
 
-    pub(super) const fn is_open(&self) -> bool {
-        self.open.is_some()
+    /// Where the frame of a turn began that has not ended.
+    pub(super) fn open_since(&self) -> Option<usize> {
+        self.open.map(|(start, _)| start)
+    }
+
+    /// What there is of a turn that has not ended is at the beginning of another buffer.
+    pub(super) fn moved_to_front(&mut self) {
+        if let Some((start, _)) = &mut self.open {
+            *start = 0;
+        }
     }
 
     fn open(&mut self, bytes: &mut Vec<u8>, at: Time) {
