@@ -65,9 +65,9 @@ impl Journal for Comparison<'_> {
 }
 
 impl Redriven {
-    /// A gateway at the beginning of a journal, before its first turn.
+    /// A gateway at the beginning of a journal, before its first turn. Requests of a journal are counted from 1.
     pub fn first(gateway: Gateway, plan: Arc<Plan>, reach: Reach) -> Self {
-        Self { gateway, plan, next: RequestId(0), reach, requests: Vec::new(), slots: Map::default() }
+        Self { gateway, plan, next: RequestId(1), reach, requests: Vec::new(), slots: Map::default() }
     }
 
     /// A gateway that goes on from a checkpoint.

@@ -33,6 +33,11 @@ pub(crate) struct RandomRun {
     pub(crate) gateway: super::Gateway,
 }
 
+/// A plan of one group with one deployment and a budget that is never used up, for rooms that need many requests and no surprise.
+pub(crate) fn plain_plan() -> super::plan::Plan {
+    super::plan::Plan { budgets: alloc::vec![plans::budget(1 << 60)], ..plans::plan(&[("gpt", &["a"])]) }
+}
+
 impl RandomRun {
     pub(crate) fn of(seed: u64, arrivals: u32) -> Self {
         let setup = driver::Setup { seed, arrivals, snapshot_at: None, honest: true, change: |_| {} };
