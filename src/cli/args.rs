@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::Options;
 
-pub use self::reports::{CompareArguments, CompareFormat, CompletionsArguments, ExplainArguments, ExportCommand, FocusArguments, FocusPeriod, Per};
+pub use self::reports::{CompareArguments, CompareFormat, CompletionsArguments, ExplainArguments, ExportCommand, FocusArguments, FocusPeriod, Per, VerifyArguments};
 
 /// Price an LLM gateway configuration on your own traffic before it runs
 #[derive(Debug, Parser)]
@@ -52,6 +52,8 @@ pub enum Command {
     /// Look at and convert recorded traffic
     #[command(subcommand)]
     Trace(TraceCommand),
+    /// Tell the core again what a journal says that it was told, and compare every decision
+    Verify(VerifyArguments),
     /// Print what a shell needs to complete commands and options
     Completions(CompletionsArguments),
 }

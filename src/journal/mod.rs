@@ -17,6 +17,8 @@ mod segment;
 #[cfg(test)]
 mod tests;
 mod turn;
+mod verify;
+mod words;
 
 pub use buffer::{Buffer, Reach};
 pub use checkpoint::{Checkpoint, Draft};
@@ -27,3 +29,5 @@ pub use recover::{Found, Opened, Recovered, open, recover};
 pub use redrive::{Difference, Redriven};
 pub use segment::{Files, Torn, is_journal, list};
 pub use turn::Turn;
+pub use verify::{Books, Counts, Unlike, Verdict, verify};
+pub use words::Words;

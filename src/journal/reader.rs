@@ -15,6 +15,8 @@ pub struct Reader {
     folder: PathBuf,
     rest: VecDeque<Files>,
     segment: Option<Segment>,
+    /// The checkpoint of the segment that was entered last, until somebody asks.
+    checkpoint: Option<PathBuf>,
     turn: Turn,
     torn: Option<Torn>,
     /// The number that the next segment has.
@@ -65,7 +67,7 @@ impl Reader {
     fn after(folder: &Path, reach: Reach, rest: VecDeque<Files>) -> Self {
         let next_number = rest.front().map_or(0, |files| files.number);
         let turn = Turn { number: reach.turn, at: reach.at, ..Turn::default() };
-        Self { folder: folder.to_owned(), rest, segment: None, turn, torn: None, next_number, segments: 0 }
+        Self { folder: folder.to_owned(), rest, segment: None, checkpoint: None, turn, torn: None, next_number, segments: 0 }
     }
 
     /// The next turn, or `None` after the last whole one.
@@ -90,6 +92,16 @@ impl Reader {
             }
             self.segment = None;
         }
+    }
+
+    /// The turn that [`Self::next`] has read last.
+    pub fn turn(&self) -> &Turn {
+        &self.turn
+    }
+
+    /// The checkpoint of the segment that the last turn is the first of, asked for once: the state before that turn.
+    pub(super) fn checkpoint(&mut self) -> Option<PathBuf> {
+        self.checkpoint.take()
     }
 
     /// What comes after the last whole turn, once [`Self::next`] has said that there is no other.
@@ -134,6 +146,7 @@ impl Reader {
         }
         self.next_number = number + 1;
         self.segments += 1;
+        self.checkpoint.clone_from(&files.checkpoint);
         Ok(Some(segment))
     }
 }
