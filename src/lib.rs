@@ -2,6 +2,7 @@
 extern crate alloc;
 pub mod advise;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod gateway;
 pub mod journal;

@@ -1,6 +1,8 @@
 //! The arguments as close as possible to what is typed, and the help that teaches them. Decides nothing: commands resolve what stands here.
 
+mod live;
 mod reports;
+mod serving;
 
 use std::path::PathBuf;
 
@@ -8,7 +10,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::Options;
 
-pub use self::reports::{CompareArguments, CompareFormat, CompletionsArguments, ExplainArguments, ExportCommand, FocusArguments, FocusPeriod, Per, VerifyArguments};
+pub use self::live::{MockArguments, Speed};
+pub use self::reports::{
+    CompareArguments, CompareFormat, CompletionsArguments, ExplainArguments, ExportCommand, FocusArguments, FocusPeriod, Per, ThresholdArguments,
+    VerifyArguments,
+};
+pub use self::serving::ServeArguments;
 
 /// Price an LLM gateway configuration on your own traffic before it runs
 #[derive(Debug, Parser)]
@@ -35,6 +42,8 @@ pub struct Arguments {
 pub enum Command {
     /// Price the variants of a scenario on its traffic
     Run(RunArguments),
+    /// Serve a gateway.toml: the gateway itself, for real requests
+    Serve(ServeArguments),
     /// Compare reports, scenarios or gateway configs, and hold them to thresholds
     Compare(CompareArguments),
     /// Tell why one request cost what it cost, call by call
@@ -54,6 +63,8 @@ pub enum Command {
     Trace(TraceCommand),
     /// Tell the core again what a journal says that it was told, and compare every decision
     Verify(VerifyArguments),
+    /// Be the providers of a scenario, over real HTTP: try a gateway without an account
+    Mock(MockArguments),
     /// Print what a shell needs to complete commands and options
     Completions(CompletionsArguments),
 }
@@ -194,7 +205,7 @@ pub enum RetriesArgument {
 pub enum PricesCommand {
     /// What every deployment pays, from when on, and where that is from
     List(PricesListArguments),
-    /// What the second price list says otherwise than the first
+    /// What the second price list says otherwise than the first, and what that does to a bill
     Diff(PricesDiffArguments),
 }
 
@@ -218,15 +229,39 @@ pub struct PricesListArguments {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 A list is gwsim's CSV or LiteLLM's JSON; `built-in` is the one that gwsim ships. Rates are compared
-as they are charged, in USD per million tokens.
+as they are charged, in USD per million tokens. With --scenario its traffic is run under both lists,
+in place of the one that its gateway names, and only what that pays is listed: the prices also
+decide cheapest picks, max_price_ratio and budgets, so nothing is merely priced anew.
 
-Example:
-  gwsim prices diff built-in model_prices_and_context_window.json")]
+Examples:
+  gwsim prices diff built-in model_prices_and_context_window.json
+  gwsim prices diff built-in december.csv --scenario scenario.toml --max-increase 2%
+
+Exit codes: 0 pass, 2 a file or an argument is wrong, 3 above a threshold, 4 the threshold lies
+within the interval or there is none, 5 a baseline that was not reproduced.")]
 pub struct PricesDiffArguments {
     /// The list before
     pub old: PathBuf,
     /// The list now
     pub new: PathBuf,
+    /// Say what the new list does to this scenario's bill
+    #[arg(long, value_name = "SCENARIO")]
+    pub scenario: Option<PathBuf>,
+    /// Change a setting of the scenario; PATH is a dotted TOML key, VALUE is TOML or a plain word
+    #[arg(long, value_name = "PATH=VALUE", requires = "scenario")]
+    pub set: Vec<String>,
+    /// Run each variant under so many seeds [default: the scenario's, at least 10]
+    #[arg(long, value_name = "N", requires = "scenario", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub seeds: Option<u32>,
+    /// The first seed [default: the scenario's]
+    #[arg(long, value_name = "N", requires = "scenario")]
+    pub seed: Option<u64>,
+    /// What the bill may become.
+    #[command(flatten)]
+    pub thresholds: ThresholdArguments,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
 }
 
 /// `gwsim trace`.

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::args::{CompareArguments, CompareFormat, Per};
+use super::args::{CompareArguments, CompareFormat, Per, ThresholdArguments};
 use super::run::{self, Wanted};
 use super::simulate::{Job, simulate};
 use super::{Exit, Failure, Printer, reports};
@@ -11,28 +11,21 @@ use crate::config::{self, Options};
 use crate::price::money_from_usd;
 use crate::report::compare::{self, Group, Refusal, Side, foundations, side_by_side};
 use crate::report::period::{self, Period, periods};
-use crate::report::threshold::{Finding, Judged, Thresholds};
+use crate::report::threshold::{Finding, Thresholds};
 use crate::report::{Report, markdown, read, table, trust};
 
 /// Where nothing else is said: enough for an interval.
-const SEEDS_LEAST: u64 = 10;
+pub(super) const SEEDS_LEAST: u64 = 10;
 
 /// Compares, prints the result, and says whether it is within the thresholds.
 ///
 /// # Errors
 /// If an operand or a threshold is wrong, or what was asked for can't be compared.
 pub fn compare(arguments: &CompareArguments, printer: &mut Printer) -> Result<Exit, Failure> {
-    let thresholds = thresholds(arguments)?;
+    let thresholds = thresholds(&arguments.thresholds)?;
     let sides = sides(arguments, printer)?;
-    let together = side_by_side(&sides).map_err(|refusal| match refusal {
-        Refusal::Question(why) => Failure::usage(why),
-        Refusal::Data(why) => Failure::incomplete(why),
-    })?;
-    if let (Some((_, Some(period))), Some(first)) = (thresholds.cost_max, together.first()) {
-        speaks_of(period, first)?;
-    }
-    let groups: Vec<Group> = together.into_iter().map(|report| Group::of(report, &thresholds)).collect();
-    let exit = exit(groups.iter().flat_map(|group| &group.judged), arguments.warn_only);
+    let groups = groups(&sides, &thresholds)?;
+    let exit = exit(&groups, arguments.thresholds.warn_only);
     let differing = foundations(&sides);
     let text = match arguments.format {
         CompareFormat::Text => text(&groups, &differing, &sides),
@@ -40,8 +33,23 @@ pub fn compare(arguments: &CompareArguments, printer: &mut Printer) -> Result<Ex
         CompareFormat::Json => compare::json(&groups, &differing, exit.code()).map_err(Failure::internal)?,
     };
     printer.result(&text)?;
-    verdict(&groups, arguments.warn_only, printer);
+    verdict(&groups, arguments.thresholds.warn_only, printer);
     Ok(exit)
+}
+
+/// Puts sides together and holds them against thresholds.
+///
+/// # Errors
+/// If they can't be compared, or their traffic is too short for a threshold.
+pub(super) fn groups(sides: &[Side], thresholds: &Thresholds) -> Result<Vec<Group>, Failure> {
+    let together = side_by_side(sides).map_err(|refusal| match refusal {
+        Refusal::Question(why) => Failure::usage(why),
+        Refusal::Data(why) => Failure::incomplete(why),
+    })?;
+    if let (Some((_, Some(period))), Some(first)) = (thresholds.cost_max, together.first()) {
+        speaks_of(period, first)?;
+    }
+    Ok(together.into_iter().map(|report| Group::of(report, thresholds)).collect())
 }
 
 fn text(groups: &[Group], differing: &[String], sides: &[Side]) -> String {
@@ -73,7 +81,8 @@ fn page(groups: &[Group], differing: &[String]) -> String {
     text
 }
 
-fn verdict(groups: &[Group], warn_only: bool, printer: &Printer) {
+/// Says on stderr what is within the thresholds and what is not.
+pub(super) fn verdict(groups: &[Group], warn_only: bool, printer: &Printer) {
     for line in groups.iter().flat_map(|group| &group.judged) {
         let label = match line.finding {
             Finding::Within => "pass: ",
@@ -85,17 +94,21 @@ fn verdict(groups: &[Group], warn_only: bool, printer: &Printer) {
 }
 
 /// Above before not decided: what is known is enough to stop.
-fn exit<'a>(judged: impl Iterator<Item = &'a Judged> + Clone, warn_only: bool) -> Exit {
-    let mut all = judged.clone();
+pub(super) fn exit(groups: &[Group], warn_only: bool) -> Exit {
+    let mut judged = groups.iter().flat_map(|group| &group.judged);
     match () {
         () if warn_only => Exit::Pass,
-        () if all.any(|judged| judged.finding == Finding::Above) => Exit::Failed,
-        () if judged.clone().any(|judged| matches!(judged.finding, Finding::Open(_))) => Exit::Inconclusive,
+        () if judged.clone().any(|judged| judged.finding == Finding::Above) => Exit::Failed,
+        () if judged.any(|judged| matches!(judged.finding, Finding::Open(_))) => Exit::Inconclusive,
         () => Exit::Pass,
     }
 }
 
-fn thresholds(arguments: &CompareArguments) -> Result<Thresholds, Failure> {
+/// What the arguments ask for.
+///
+/// # Errors
+/// If one of them is no percentage or no amount.
+pub(super) fn thresholds(arguments: &ThresholdArguments) -> Result<Thresholds, Failure> {
     let increase_max = arguments.max_increase.as_deref().map(percent).transpose()?;
     let period = match arguments.per {
         Per::Trace => None,

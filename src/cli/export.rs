@@ -5,6 +5,7 @@ use std::io::{BufWriter, Write};
 
 use super::args::{FocusArguments, FocusPeriod};
 use super::{Exit, Failure, Printer, explain, reports};
+use crate::gateway::money::Money;
 use crate::gateway::time::Span;
 use crate::report::focus::Bill;
 use crate::report::requests::CallRow;
@@ -23,6 +24,13 @@ pub fn focus(arguments: &FocusArguments, printer: &mut Printer) -> Result<Exit, 
         Some(name) => reports::variant(&report, name)?,
         None => &report.variants[report.reference],
     };
+    let run = variant.runs.first().map(|run| &run.totals);
+    if variant.reserved.is_empty() && run.is_some_and(|totals| totals.causes.reserved != Money::ZERO) {
+        return Err(Failure::incomplete(format!(
+            "{} does not say what its capacity costs by the hour: an older gwsim made it\nhint: make it anew with `gwsim run`",
+            arguments.report.display()
+        )));
+    }
     let (_, calls) = explain::files(&arguments.report)?;
     let period = match arguments.period {
         FocusPeriod::Hour => Span::from_secs(3_600),
@@ -36,7 +44,7 @@ pub fn focus(arguments: &FocusArguments, printer: &mut Printer) -> Result<Exit, 
     read(&calls, add).map_err(|error| Failure::usage(format!("{}: {error}", calls.display())))?;
     let mut csv = Vec::new();
     let sum = bill.write(&report, variant, &mut csv).map_err(Failure::internal)?;
-    let billed = variant.runs.first().map(|run| run.totals.bill).unwrap_or_default();
+    let billed = run.map(|totals| totals.bill).unwrap_or_default();
     assert_eq!(sum, billed, "the rows sum to the bill");
     match &arguments.output {
         None => printer.result(&String::from_utf8_lossy(&csv))?,

@@ -9,8 +9,10 @@ pub mod compare;
 pub mod completions;
 pub mod explain;
 pub mod export;
+pub mod mock;
 pub mod prices;
 pub mod run;
+pub mod serve;
 pub mod simulate;
 pub mod trace;
 pub mod verify;
@@ -20,6 +22,7 @@ mod capacity;
 mod digest;
 mod feed;
 mod lanes;
+mod live;
 mod memory;
 mod progress;
 mod replay;
@@ -155,6 +158,7 @@ fn dispatch(command: Command, printer: &mut Printer) -> Result<Exit, Failure> {
     match command {
         Command::Run(arguments) => run::run(&arguments, printer),
         Command::Calibrate(arguments) => calibrate::calibrate(&arguments, printer),
+        Command::Serve(arguments) => serve::serve(&arguments, printer),
         Command::Compare(arguments) => compare::compare(&arguments, printer),
         Command::Explain(arguments) => explain::explain(&arguments, printer),
         Command::Export(ExportCommand::Focus(arguments)) => export::focus(&arguments, printer),
@@ -165,6 +169,7 @@ fn dispatch(command: Command, printer: &mut Printer) -> Result<Exit, Failure> {
         Command::Trace(TraceCommand::Convert(arguments)) => trace::convert(&arguments, printer),
         Command::Trace(TraceCommand::Synth(arguments)) => trace::synth(&arguments, printer),
         Command::Verify(arguments) => verify::verify(&arguments, printer),
+        Command::Mock(arguments) => mock::mock(&arguments, printer),
         Command::Completions(arguments) => completions::completions(&arguments, printer),
     }
 }

@@ -1,12 +1,15 @@
-//! `gwsim prices`: what each deployment of a configuration pays, and what one price list says otherwise than another.
+//! `gwsim prices`: what each deployment of a configuration pays; `diff` says what one price list says otherwise than another, and `effect` what that
+//! does to a scenario's traffic.
 
-use std::collections::BTreeMap;
+mod diff;
+mod effect;
+
 use std::fmt::Write;
-use std::path::Path;
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::args::{PricesDiffArguments, PricesListArguments};
+pub use self::diff::diff;
+use super::args::PricesListArguments;
 use super::check::loaded;
 use super::{Exit, Failure, Printer};
 use crate::config::gateway::GatewayConfig;
@@ -14,11 +17,7 @@ use crate::config::{self, Checked};
 use crate::gateway::money::{Money, Rate};
 use crate::gateway::rate_card::Rates;
 use crate::gateway::time::Time;
-use crate::price::{Discount, Entry, PriceList, ServiceTier};
-use crate::report::numbers::{count, counted};
-
-/// The word for the list that gwsim ships.
-const BUILT_IN: &str = "built-in";
+use crate::report::numbers::count;
 
 /// Prints the rates of every deployment of a gateway, or of each variant of a scenario whose rates are others.
 ///
@@ -114,83 +113,4 @@ fn usd(rate: Rate) -> String {
 fn instant(from: Time) -> String {
     let known = (from > Time(0)).then(|| jiff::Timestamp::from_nanosecond(from.0.into()).ok()).flatten();
     known.map_or_else(String::new, |instant| instant.to_string())
-}
-
-/// Prints what the second price list says otherwise than the first.
-///
-/// # Errors
-/// If one of them can't be read.
-pub fn diff(arguments: &PricesDiffArguments, printer: &mut Printer) -> Result<Exit, Failure> {
-    let (old, new) = (open(&arguments.old)?, open(&arguments.new)?);
-    let (old, new) = (sold(old.as_ref()), sold(new.as_ref()));
-    let mut text = String::new();
-    let (mut changed, mut added, mut gone) = (0_u64, 0_u64, 0_u64);
-    let names: std::collections::BTreeSet<_> = old.keys().chain(new.keys()).collect();
-    for name in names {
-        let (model, service, above) = name;
-        let mut title = model.clone();
-        if !service.is_empty() {
-            let _ = write!(title, ", {service}");
-        }
-        if *above > 0 {
-            let _ = write!(title, ", over {}", count((*above).into()));
-        }
-        match (old.get(name), new.get(name)) {
-            (Some(before), Some(after)) if before == after => {}
-            (Some(before), Some(after)) => {
-                changed += 1;
-                let rates = before.iter().zip(after).zip(RATES).filter(|((before, after), _)| before != after);
-                let rates: Vec<String> = rates.map(|((before, after), what)| format!("{what} {} -> {}", usd(*before), usd(*after))).collect();
-                let _ = writeln!(text, "{title}: {}", rates.join(", "));
-            }
-            (before, after) => {
-                let (word, rates) = if after.is_some() { ("new", after) } else { ("gone", before) };
-                *(if after.is_some() { &mut added } else { &mut gone }) += 1;
-                let [input, output, ..] = rates.copied().unwrap_or_default();
-                let _ = writeln!(text, "{title}: {word}, input {}, output {}", usd(input), usd(output));
-            }
-        }
-    }
-    let all = counted(new.len() as u64, "price");
-    let _ = writeln!(text, "{} changed, {} new, {} gone; {all} now", count(changed), count(added), count(gone));
-    printer.result(&text)?;
-    Ok(Exit::Pass)
-}
-
-enum List {
-    BuiltIn,
-    File(Box<PriceList>),
-}
-
-impl AsRef<PriceList> for List {
-    fn as_ref(&self) -> &PriceList {
-        match self {
-            Self::BuiltIn => PriceList::built_in(),
-            Self::File(list) => list,
-        }
-    }
-}
-
-fn open(path: &Path) -> Result<List, Failure> {
-    if path == Path::new(BUILT_IN) {
-        return Ok(List::BuiltIn);
-    }
-    let name = path.display().to_string();
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Failure::usage(format!("{name}: can't read it: {error}\nhint: a .csv or .json file, or {BUILT_IN} for gwsim's own list")))?;
-    let list = if name.ends_with(".csv") { PriceList::from_csv(&text, &name) } else { PriceList::from_litellm_json(&text, &name) };
-    list.map(|list| List::File(Box::new(list))).map_err(Failure::usage)
-}
-
-/// Every price of a list as charged, by model with its provider, service tier (nothing for the standard one) and threshold.
-fn sold(list: &PriceList) -> BTreeMap<(String, &'static str, u32), [Rate; 6]> {
-    let mut prices = BTreeMap::new();
-    let tiers = |entry: &Entry| ServiceTier::ALL.map(|service| entry.card(Discount::NONE, service).ok().map(|card| (service, card)));
-    for entry in list.entries() {
-        for (service, card) in tiers(entry).into_iter().flatten() {
-            let word = if service == ServiceTier::Standard { "" } else { service.name() };
-            prices.extend(card.tiers().map(|(above, rates)| ((format!("{} ({})", entry.model, entry.provider), word, above), columns(rates))));
-        }
-    }
-    prices
 }

@@ -18,6 +18,7 @@ use crate::report::requests::file::{CALLS, Files, REQUESTS};
 use crate::report::requests::recorder::{Recorder, is_first_try};
 use crate::sim::experiment::{self, Experiment};
 use crate::sim::observe::{Bill, Context, Observer};
+use crate::traffic::trace::NameId;
 
 /// First tries that are taken down between two looks at the files.
 const STRETCH: u64 = 1 << 15;
@@ -78,6 +79,10 @@ impl Observer for Scribe<'_> {
         Recorder::wants(fact)
     }
 
+    fn tagged(&mut self, list: NameId, tags: &[&str]) {
+        self.recorder.tagged(list.number(), tags);
+    }
+
     fn arrived(&mut self, _: Time, context: &Context) {
         // By the traffic's own requests, so that all variants are at the same stretch of it.
         if is_first_try(context.id) {
@@ -93,6 +98,7 @@ impl Observer for Scribe<'_> {
     }
 
     fn call(&mut self, now: Time, context: &Context, closed: &CallClosed, bill: &Bill) {
-        self.recorder.call(now, context.id, closed, Billed { usage: bill.usage, amount: bill.cost, shared: bill.shared });
+        let billed = Billed { usage: bill.usage, amount: bill.cost, shared: bill.shared };
+        self.recorder.call(now, (context.id, context.tags.map(NameId::number)), closed, billed);
     }
 }

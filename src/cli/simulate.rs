@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use super::capacity::{self, Kept};
+use super::capacity;
 use super::feed::{self, Feed, Learnt, Seen};
 use super::lanes::{Lanes, Role};
 use super::progress::Progress;
@@ -23,6 +23,7 @@ use crate::report::budget_line::BudgetLine;
 use crate::report::crossing::TokenEnds;
 use crate::report::fold::{About, Billed, Directory, Fold};
 use crate::report::numbers::count;
+use crate::report::reserved::ReservedCapacity;
 use crate::report::series::Series;
 use crate::report::stability::{self, Metastable, Stability};
 use crate::report::statistics::stopping::{self, Decision};
@@ -34,7 +35,7 @@ use crate::sim::driver;
 use crate::sim::experiment::{self, Experiment, RunError};
 use crate::sim::observe::{self, Bill, Context, Observer, UserEnd};
 use crate::traffic::scale::WHOLE;
-use crate::traffic::trace::Trace;
+use crate::traffic::trace::{NameId, Trace};
 
 /// What is to be simulated, and what is known about it.
 #[derive(Clone)]
@@ -116,17 +117,19 @@ impl Pass<'_> {
     /// The runs under `seeds`, as many at one time as there is memory for, and what was learnt of the traffic.
     fn run(&self, seeds: &[u64], printer: &Printer) -> Result<(Vec<Done>, Learnt), Failure> {
         let lanes = &self.lanes.configurations;
-        let at_once = capacity::lanes_at_once(lanes, Kept::Series, None) / lanes.len().max(1);
+        let compared = if self.job.experiment.variants.len() > 1 { self.job.experiment.variants.len() } else { 0 };
+        let rows_max = capacity::rows_max(seeds.len());
+        let at_once = capacity::seeds_at_once(lanes, compared, rows_max);
         let (mut done, mut learnt) = (Vec::new(), None);
-        for seeds in seeds.chunks(at_once.max(1)) {
-            let (runs, of_traffic) = self.at_once(seeds, printer)?;
+        for seeds in seeds.chunks(at_once) {
+            let (runs, of_traffic) = self.at_once(seeds, usize::try_from(rows_max).unwrap_or(usize::MAX), printer)?;
             done.extend(runs);
             learnt.get_or_insert(of_traffic);
         }
         learnt.map(|learnt| (done, learnt)).ok_or_else(|| Failure::usage("a scenario without seeds"))
     }
 
-    fn at_once(&self, seeds: &[u64], printer: &Printer) -> Result<(Vec<Done>, Learnt), Failure> {
+    fn at_once(&self, seeds: &[u64], rows_max: usize, printer: &Printer) -> Result<(Vec<Done>, Learnt), Failure> {
         let (job, first_seed) = (self.job, self.job.experiment.seeds.first().copied().unwrap_or_default());
         let progress = Progress::new(printer.shows_progress);
         if printer.shows_progress {
@@ -135,7 +138,6 @@ impl Pass<'_> {
         let recorded_under = job.experiment.variants.get(job.baseline.variant).ok_or_else(|| Failure::usage("a scenario without variants"))?;
         let mut feed = Feed::open(&job.traffic, recorded_under, first_seed)?;
         let experiment = Experiment { variants: self.lanes.configurations.clone(), seeds: seeds.to_vec(), threads: job.experiment.threads };
-        let rows_max = BYTES_OF_ROWS_MAX / Rows::BYTES_OF_A_ROW / seeds.len().max(1);
         let observer = |lane: usize, _: u64| {
             let configuration = &experiment.variants[lane];
             let fold = Fold::with_tokens(Arc::clone(&configuration.plan), tokens::table(configuration));
@@ -279,8 +281,7 @@ fn variants(job: &Job, done: Vec<Done>, seen: &Seen) -> (Vec<Variant>, Option<Di
             Role::TokensHigh => variant.token_ends.get_or_insert_with(ends).high.push(totals.bill),
             Role::WithoutTrigger => twins[index].push(series),
             Role::AsIs => {
-                variant.names.keys = directory.keys.names().to_vec();
-                variant.names.teams = directory.teams.names().to_vec();
+                variant.names = Names::of(&configurations[index].plan, &directory);
                 variant.worst_case = worst_case(&configurations[index].plan, &tokens::table(&configurations[index]), &totals, seen);
                 variant.runs.push(Run { seed, totals, series });
                 unserved[index] = unserved[index].zip(under_seed).map(|(all, one)| all + one);
@@ -288,8 +289,9 @@ fn variants(job: &Job, done: Vec<Done>, seen: &Seen) -> (Vec<Variant>, Option<Di
             }
         }
     }
-    for (variant, unserved) in variants.iter_mut().zip(unserved) {
+    for ((variant, unserved), (reserved, simulated)) in variants.iter_mut().zip(unserved).zip(job.reserved.iter().zip(configurations)) {
         variant.unserved = unserved;
+        variant.reserved = reserved.iter().map(|reserved| ReservedCapacity::of(reserved, &simulated.plan)).collect();
     }
     for ((variant, simulated), twins) in variants.iter_mut().zip(configurations).zip(&twins) {
         variant.crossings = tokens::crossings(&tokens::table(simulated), &variant.merged(), variant.runs.len());
@@ -311,7 +313,7 @@ fn stability(variant: &Variant, simulated: &driver::Variant, twins: &[Series], s
 
 /// A variant that has not been run yet.
 fn empty(variant: &driver::Variant) -> Variant {
-    let names = Names::of(&variant.plan, vec![], vec![]);
+    let names = Names::of(&variant.plan, &Directory::default());
     let budgets = variant.plan.budgets.iter().map(BudgetLine::of).collect();
     Variant {
         name: variant.name.clone(),
@@ -321,6 +323,7 @@ fn empty(variant: &driver::Variant) -> Variant {
         token_ends: None,
         unserved: None,
         budgets,
+        reserved: Vec::new(),
         stability: None,
         runs: Vec::new(),
     }
@@ -363,13 +366,14 @@ struct Listener {
     rows: Option<Rows>,
 }
 
-/// What the costs of the reference's rows may take in memory over all seeds that run at one time: four million rows under one seed.
-const BYTES_OF_ROWS_MAX: usize = 256 << 20;
-
 impl Observer for Listener {
     #[inline]
     fn wants(fact: &Fact) -> bool {
         Fold::wants(fact)
+    }
+
+    fn tagged(&mut self, list: NameId, tags: &[&str]) {
+        self.fold.tagged(list.number(), tags);
     }
 
     #[inline]
@@ -409,5 +413,5 @@ impl Observer for Listener {
 
 #[inline]
 fn about(context: &Context) -> About {
-    About { arrived: context.arrived_at, key: context.key, model: context.model }
+    About { arrived: context.arrived_at, key: context.key, model: context.model, tags: context.tags.map(NameId::number) }
 }

@@ -32,7 +32,7 @@ pub struct Options {
     pub sweeps: Vec<String>,
     /// gateway.toml files, each with a name, in place of a scenario's gateway and variants: each is a variant.
     pub gateways: Vec<(String, PathBuf)>,
-    /// `--prices FILE`: a price list (gwsim's CSV or LiteLLM's JSON) in place of the one that the file names.
+    /// `--prices FILE`: a price list (gwsim's CSV or LiteLLM's JSON, or `built-in`) in place of the one that the file names.
     pub prices: Option<PathBuf>,
 }
 

@@ -1,7 +1,8 @@
 //! Changes to a configuration by path: `set` of a variant, `--set` on the command line. Works on the parsed tree; whether a path means anything is
 //! seen when the tree is read, at the place of the path.
 //!
-//! A path is a dotted key in TOML's own grammar, quoted where a name has a dot: `models."gpt-4.1".fallbacks`. An element of a list is named by its
+//! A path is a dotted key in TOML's own grammar, quoted where a name has a dot: `models."gpt-4.1".fallbacks`. It may stand within quotes as a whole
+//! (`'cache.ttl'`), as no setting at the outermost level has a dot in its name. An element of a list is named by its
 //! `id` or `name`, or counted from 0. The value replaces what is there.
 
 use toml::de::{DeTable, DeValue};
@@ -43,11 +44,7 @@ pub fn command_line(option: &str, argument: &str, diagnostics: &mut Diagnostics)
     let Some(Node { value: Value::Table(table), .. }) = tree::parse(diagnostics, source) else {
         return Vec::new();
     };
-    let mut found = Vec::new();
-    for entry in &table.entries {
-        gather(vec![(entry.key.clone(), entry.key_place)], &entry.node, diagnostics, &mut found);
-    }
-    found
+    assignments(&table, diagnostics)
 }
 
 /// Carries out one change. Tables that a path leads through are made where they are absent.
@@ -154,4 +151,29 @@ fn quoted_value(argument: &str) -> Option<String> {
     let value = value.trim();
     let is_plain = |letter: char| letter.is_alphanumeric() || " -_.:/".contains(letter);
     (!value.is_empty() && value.chars().all(is_plain)).then(|| format!("{key}=\"{value}\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(option: &str, argument: &str) -> Vec<String> {
+        let mut diagnostics = Diagnostics::default();
+        let found = command_line(option, argument, &mut diagnostics);
+        assert!(!diagnostics.has_errors() && found.len() == 1, "{argument}");
+        found[0].path.iter().map(|(key, _)| key.clone()).collect()
+    }
+
+    #[test]
+    fn a_path_within_quotes_is_the_path() {
+        for (option, value) in [("--set", "2"), ("--sweep", "[1, 2]")] {
+            for written in ["attempts.per_request", "'attempts.per_request'", "\"attempts.per_request\"", "'attempts'.\"per_request\""] {
+                assert_eq!(path(option, &format!("{written} = {value}")), ["attempts", "per_request"], "{option} {written}");
+            }
+            let dotted = ["models", "gpt-4.1", "fallbacks"];
+            assert_eq!(path(option, &format!("models.'gpt-4.1'.fallbacks = {value}")), dotted);
+            assert_eq!(path(option, &format!("'models.\"gpt-4.1\".fallbacks' = {value}")), dotted);
+        }
+        assert_eq!(path("--set", "'cache.ttl'=5m"), ["cache", "ttl"], "a plain word needs no quotes");
+    }
 }

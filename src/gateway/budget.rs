@@ -20,6 +20,7 @@ use super::id::{AccountId, DeploymentId, RequestId};
 use super::journal::{Alert, Certainty, Fact, Journal, RecoveredCall};
 use super::money::Money;
 use super::plan::{Anchor, BudgetMode, BudgetSpec, BudgetWindow, Enforce, OnShort};
+use super::scope::Owner;
 use super::time::{Span, Time};
 
 /// The most accounts that one call can be charged to.
@@ -44,6 +45,8 @@ pub struct Hold(u32);
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Budget {
     accounts: Vec<Account>,
+    /// Whose each account is. Apart, as no call asks.
+    owners: Vec<Owner>,
     holds: Vec<HoldEntry>,
     free: Vec<u32>,
     #[serde(with = "presumed")]
@@ -103,10 +106,11 @@ impl Want {
 
 impl Budget {
     /// Adds an account.
-    pub fn add(&mut self, spec: BudgetSpec) -> AccountId {
+    pub fn add(&mut self, owner: Owner, spec: BudgetSpec) -> AccountId {
         let id = AccountId(u32::try_from(self.accounts.len()).expect("fewer than 2^32 accounts"));
         self.note(&spec);
         self.accounts.push(Account::new(spec));
+        self.owners.push(owner);
         id
     }
 
@@ -154,6 +158,11 @@ impl Budget {
     /// An account's rules.
     pub fn spec(&self, id: AccountId) -> &BudgetSpec {
         &self.accounts[id.index()].spec
+    }
+
+    /// Whose an account is, if there is such an account.
+    pub fn owner(&self, id: AccountId) -> Option<Owner> {
+        self.owners.get(id.index()).copied()
     }
 
     /// The account's window at `now`; one that nothing was charged to yet is empty.

@@ -1,5 +1,6 @@
 //! The response cache's key and index, and single flight. Knows sizes and identities of answers, never their text.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -62,8 +63,8 @@ pub struct Cache {
     len: usize,
     /// A power of two of them, or none.
     buckets: Vec<Bucket>,
-    /// The queue: entry `number` is at that number modulo the length, a power of two or none.
-    ring: Vec<Entry>,
+    /// The queue, page by page: the first has the front; what has left it becomes the last. So the queue grows without being copied.
+    pages: VecDeque<Box<[Entry]>>,
     /// The number of the front of the queue; those behind it count up.
     front: u32,
     /// How many stand in the queue.
@@ -99,6 +100,9 @@ struct Place {
 
 const PLACES: usize = 8;
 
+/// Answers in a page of the queue; a power of two, so that pages go on evenly where the numbers start over.
+const PAGE: u32 = 512;
+
 /// Answers for each bucket on average at most. When all eight places of a bucket are taken, the oldest answer there goes before its time:
 /// with two on average, that is one bucket in four thousand (Poisson).
 const ANSWERS_PER_BUCKET: usize = 2;
@@ -107,7 +111,7 @@ impl Cache {
     /// An empty cache that holds answers of at most `bytes_max` bytes in all.
     pub fn new(bytes_max: u64) -> Self {
         // Number 0 is never in the queue of a young cache, so that an empty place is a free one.
-        Self { bytes_max, bytes: 0, len: 0, buckets: Vec::new(), ring: Vec::new(), front: 1, queued: 0, dropped: None }
+        Self { bytes_max, bytes: 0, len: 0, buckets: Vec::new(), pages: VecDeque::new(), front: 1, queued: 0, dropped: None }
     }
 
     /// Whether the keys of answers that go are noted from now on.
@@ -193,7 +197,7 @@ impl Cache {
     pub(super) fn fetch_answer(&self, key: CacheKey, fetch: &impl Fetch) {
         let hash = hash(key);
         let Some(bucket) = self.bucket(hash).map(|index| &self.buckets[index]) else { return };
-        if let Some(place) = bucket.places.iter().find(|place| place.hash == hash) {
+        if let Some(place) = bucket.places.iter().find(|place| place.hash == hash && self.is_queued(place.number)) {
             fetch.fetch(self.entry(place.number));
         }
     }
@@ -201,9 +205,10 @@ impl Cache {
     /// Fetches the two ends of the queue, which the next answer that is stored changes.
     #[inline]
     pub(super) fn fetch_ends(&self, fetch: &impl Fetch) {
-        if !self.ring.is_empty() {
-            fetch.fetch(self.entry(self.front));
-            fetch.fetch(self.entry(self.front.wrapping_add(self.queued)));
+        for number in [self.front, self.front.wrapping_add(self.queued)] {
+            if let Some(page) = self.pages.get(self.page(number)) {
+                fetch.fetch(&page[(number % PAGE) as usize]);
+            }
         }
     }
 
@@ -258,6 +263,9 @@ impl Cache {
         let entry = *self.oldest()?;
         self.front = self.front.wrapping_add(1);
         self.queued -= 1;
+        if self.front.is_multiple_of(PAGE) {
+            self.pages.rotate_left(1);
+        }
         if entry.gone {
             return None;
         }
@@ -273,6 +281,9 @@ impl Cache {
         }
         let hash = hash(entry.key);
         let number = self.front.wrapping_add(self.queued);
+        if self.page(number) == self.pages.len() {
+            self.pages.push_back(vec![Entry::NONE; PAGE as usize].into());
+        }
         self.bytes += bytes_of(entry.hit);
         self.len += 1;
         self.queued += 1;
@@ -323,13 +334,19 @@ impl Cache {
 
     #[inline]
     fn entry(&self, number: u32) -> &Entry {
-        &self.ring[number as usize & (self.ring.len() - 1)]
+        &self.pages[self.page(number)][(number % PAGE) as usize]
     }
 
     #[inline]
     fn entry_mut(&mut self, number: u32) -> &mut Entry {
-        let mask = self.ring.len() - 1;
-        &mut self.ring[number as usize & mask]
+        let page = self.page(number);
+        &mut self.pages[page][(number % PAGE) as usize]
+    }
+
+    /// Which of the pages `number` is on.
+    #[inline]
+    fn page(&self, number: u32) -> usize {
+        (number.wrapping_sub(self.front - self.front % PAGE) / PAGE) as usize
     }
 
     #[inline]
@@ -337,14 +354,9 @@ impl Cache {
         self.buckets.len().checked_sub(1).map(|mask| hash as usize & mask)
     }
 
-    /// Makes the table and the queue twice as long.
+    /// Makes the table twice as long.
     fn grow(&mut self) {
         let more = (self.buckets.len() * 2).max(16);
-        let ring = core::mem::replace(&mut self.ring, vec![Entry::NONE; more * ANSWERS_PER_BUCKET]);
-        for place in 0..self.queued {
-            let number = self.front.wrapping_add(place);
-            *self.entry_mut(number) = ring[number as usize & (ring.len() - 1)];
-        }
         for bucket in core::mem::replace(&mut self.buckets, vec![Bucket::default(); more]) {
             for place in bucket.places {
                 if self.is_queued(place.number) {

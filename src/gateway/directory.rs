@@ -11,7 +11,7 @@ use super::id::{AccountId, EndUserId, KeyId, LimitId, LimitListId, ModelId, Regi
 use super::journal::Denial;
 use super::limits::Limits;
 use super::plan::{BudgetSpec, LimitSpec};
-use super::scope::Scope;
+use super::scope::{Owner, Scope};
 use super::time::Time;
 
 /// Accounts left free on every key's path for those that depend on the request: the model's, the deployment's, the end user's and the request's tag.
@@ -122,6 +122,16 @@ impl Directory {
         self.team_names.names()
     }
 
+    /// Names of end users, by number.
+    pub fn end_user_names(&self) -> &[String] {
+        self.end_user_names.names()
+    }
+
+    /// Names of tags, by number.
+    pub fn tag_names(&self) -> &[String] {
+        self.tag_names.names()
+    }
+
     /// The team of a key.
     pub fn team_of(&self, key: KeyId) -> Option<TeamId> {
         self.keys.get(key.index()).and_then(|key| key.team)
@@ -149,7 +159,7 @@ impl Directory {
     pub fn end_user_accounts(&mut self, id: EndUserId, default: Option<&BudgetSpec>, budget: &mut Budget) -> &[AccountId] {
         let accounts = &mut self.end_users[id.index()];
         if let (true, Some(default)) = (accounts.is_empty(), default) {
-            accounts.push(budget.add(default.clone()));
+            accounts.push(budget.add(Owner::EndUser(id), default.clone()));
         }
         accounts
     }
@@ -205,7 +215,7 @@ impl Directory {
 
     /// Sets the budgets and limits over everything.
     pub(super) fn put_everyone(&mut self, budgets: &[BudgetSpec], limits: &[LimitSpec], money: &mut Budget, rates: &mut Limits) {
-        self.everyone.put(budgets, limits, money, rates);
+        self.everyone.put(Owner::Everyone, budgets, limits, money, rates);
         self.resolve_paths(rates);
     }
 
@@ -221,7 +231,7 @@ impl Directory {
             self.teams.push(Team { spec: TeamSpec::default(), scope: Scope::default(), status: Status::default() });
         }
         let team = &mut self.teams[id];
-        team.scope.put(&spec.budgets, &spec.limits, money, rates);
+        team.scope.put(Owner::Team(TeamId(id as u32)), &spec.budgets, &spec.limits, money, rates);
         team.spec = spec;
         team.status.deleted = false;
         self.resolve_paths(rates);
@@ -244,7 +254,7 @@ impl Directory {
             self.keys.push(Key { spec: KeySpec::default(), scope: Scope::default(), team, status: Status::default(), path: PathId(0) });
         }
         let key = &mut self.keys[id];
-        key.scope.put(&spec.budgets, &spec.limits, money, rates);
+        key.scope.put(Owner::Key(KeyId(id as u32)), &spec.budgets, &spec.limits, money, rates);
         (key.spec, key.team) = (spec, team);
         key.status.deleted = false;
         self.resolve_path(id, rates);
@@ -255,7 +265,7 @@ impl Directory {
     pub(super) fn put_end_user(&mut self, name: &str, budgets: &[BudgetSpec], money: &mut Budget) -> Result<(), CommandError> {
         check_one(budgets)?;
         let id = self.end_user(name);
-        put_accounts(&mut self.end_users[id.index()], budgets, money);
+        put_accounts(Owner::EndUser(id), &mut self.end_users[id.index()], budgets, money);
         Ok(())
     }
 
@@ -271,7 +281,7 @@ impl Directory {
             self.check_path(longest + added)?;
         }
         let id = self.tag(name);
-        put_accounts(&mut self.tags[id.index()], budgets, money);
+        put_accounts(Owner::Tag(id), &mut self.tags[id.index()], budgets, money);
         self.resolve_paths(rates);
         Ok(())
     }
@@ -361,12 +371,12 @@ impl Path {
     }
 }
 
-fn put_accounts(accounts: &mut Vec<AccountId>, budgets: &[BudgetSpec], money: &mut Budget) {
+fn put_accounts(owner: Owner, accounts: &mut Vec<AccountId>, budgets: &[BudgetSpec], money: &mut Budget) {
     accounts.truncate(budgets.len());
     for (position, spec) in budgets.iter().enumerate() {
         match accounts.get(position) {
             Some(id) => money.change(*id, spec.clone()),
-            None => accounts.push(money.add(spec.clone())),
+            None => accounts.push(money.add(owner, spec.clone())),
         }
     }
 }

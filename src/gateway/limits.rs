@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::id::{LimitId, LimitListId, RequestId, Slot};
 use super::in_flight::Wake;
 use super::plan::{Anchor, LimitKind, LimitSpec, Refill, TokenCount};
+use super::scope::Owner;
 use super::time::{Span, Time};
 
 /// A count that comes down again with time: a token bucket or a fixed window. Exact: no rounding, no float.
@@ -80,7 +81,7 @@ impl Meter {
             Refill::Bucket => {
                 let missing = i128::from(n) * i128::from(self.period.0) - level;
                 let amount = i128::from(self.amount);
-                Span(u64::try_from((missing + amount - 1) / amount).unwrap_or(u64::MAX))
+                Span(saturated((missing + amount - 1) / amount))
             }
             Refill::Window(_) => (since + self.period).since(now),
         }
@@ -94,6 +95,19 @@ impl Meter {
             Refill::Window(_) => i128::from(self.amount) - level,
         };
         u64::try_from(left.max(0)).unwrap_or(u64::MAX)
+    }
+
+    /// How long from `now` until nothing is used any more, if nothing else is taken; [`Span::MAX`] if that never comes.
+    pub fn full_in(&self, now: Time) -> Span {
+        let (since, level) = self.at(now);
+        match self.refill {
+            Refill::Bucket => {
+                let (missing, amount) = (self.capacity() - level, i128::from(self.amount));
+                if missing == 0 { Span::ZERO } else { Span((missing + amount - 1).checked_div(amount).map_or(u64::MAX, saturated)) }
+            }
+            Refill::Window(_) if level == 0 => Span::ZERO,
+            Refill::Window(_) => (since + self.period).since(now),
+        }
     }
 
     fn capacity(&self) -> i128 {
@@ -123,6 +137,10 @@ impl Meter {
     }
 }
 
+fn saturated(n: i128) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
+}
+
 /// What one request or call asks of limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ask {
@@ -143,10 +161,25 @@ pub enum Room {
     Queue(LimitId),
 }
 
+/// What is left of one limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allowance {
+    /// The limit.
+    pub limit: LimitId,
+    /// What it admits in its period, or at one time.
+    pub amount: u64,
+    /// What of that is left.
+    pub remaining: u64,
+    /// How long until all of it is left again, if nothing else is taken; [`Span::MAX`] if that never comes, or cannot be known.
+    pub full_in: Span,
+}
+
 /// All limits of a gateway.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Limits {
     limits: Vec<Limit>,
+    /// Whose each limit is. Apart, as no request asks.
+    owners: Vec<Owner>,
     lists: Vec<Vec<LimitId>>,
 }
 
@@ -168,9 +201,10 @@ struct Waiter {
 
 impl Limits {
     /// Adds a limit.
-    pub fn add(&mut self, spec: LimitSpec) -> LimitId {
+    pub fn add(&mut self, owner: Owner, spec: LimitSpec) -> LimitId {
         let id = LimitId(u32::try_from(self.limits.len()).expect("fewer than 2^32 limits"));
         self.limits.push(Limit { spec, meter: Self::meter(&spec), in_use: 0, waiters: VecDeque::new() });
+        self.owners.push(owner);
         id
     }
 
@@ -225,6 +259,21 @@ impl Limits {
     #[inline]
     pub fn ids(&self, list: LimitListId) -> &[LimitId] {
         &self.lists[list.index()]
+    }
+
+    /// Whose a limit is, if there is such a limit.
+    pub fn owner(&self, id: LimitId) -> Option<Owner> {
+        self.owners.get(id.index()).copied()
+    }
+
+    /// What is left of a limit.
+    pub fn allowance(&self, id: LimitId, now: Time) -> Allowance {
+        let Limit { spec, meter, in_use, .. } = &self.limits[id.index()];
+        if spec.kind == LimitKind::Concurrency {
+            let full_in = if *in_use == 0 { Span::ZERO } else { Span::MAX };
+            return Allowance { limit: id, amount: spec.amount, remaining: spec.amount.saturating_sub(*in_use), full_in };
+        }
+        Allowance { limit: id, amount: spec.amount, remaining: meter.left(now), full_in: meter.full_in(now) }
     }
 
     /// A limit's rules.

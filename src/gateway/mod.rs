@@ -19,6 +19,7 @@
 //! There is no clock here, no socket, no float, no random hasher, no iteration over a hash map, and no async.
 
 pub mod ahead;
+pub mod allowance;
 pub mod budget;
 pub mod cache;
 pub mod command;
@@ -58,7 +59,7 @@ use cache::{Cache, Flights};
 use command::{Command, CommandError};
 use directory::{Directory, PathId};
 use health::Health;
-use id::{EndUserId, KeyId, ModelId, RequestId, Slot, TagId};
+use id::{DeploymentId, EndUserId, KeyId, ModelId, RequestId, Slot, TagId};
 use in_flight::{CacheKey, Wake};
 use journal::{Bodies, Fact, Journal, NameKind};
 use limits::Limits;
@@ -67,7 +68,7 @@ use model_state::ModelState;
 use plan::Plan;
 use rate_card::Usage;
 use request::Request;
-use scope::Scope;
+use scope::{Owner, Scope};
 use time::Time;
 
 /// The state that all requests share.
@@ -326,11 +327,11 @@ impl Gateway {
         self.deployments.resize_with(plan.deployments.len(), Scope::default);
         let Self { directory, budget, limits, models, deployments, .. } = self;
         directory.put_everyone(&plan.budgets, &plan.limits, budget, limits);
-        for (state, model) in models.iter_mut().zip(&plan.models) {
-            state.scope.put(&model.budgets, &model.limits, budget, limits);
+        for ((state, model), id) in models.iter_mut().zip(&plan.models).zip(0..) {
+            state.scope.put(Owner::Model(ModelId(id)), &model.budgets, &model.limits, budget, limits);
         }
-        for (state, deployment) in deployments.iter_mut().zip(&plan.deployments) {
-            state.put(&deployment.budgets, &deployment.limits, budget, limits);
+        for ((state, deployment), id) in deployments.iter_mut().zip(&plan.deployments).zip(0..) {
+            state.put(Owner::Deployment(DeploymentId(id)), &deployment.budgets, &deployment.limits, budget, limits);
         }
     }
 }

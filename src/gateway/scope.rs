@@ -5,9 +5,28 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::budget::Budget;
-use super::id::{AccountId, LimitId, LimitListId};
+use super::id::{AccountId, DeploymentId, EndUserId, KeyId, LimitId, LimitListId, ModelId, TagId, TeamId};
 use super::limits::Limits;
 use super::plan::{BudgetSpec, LimitSpec};
+
+/// Whose an account or a limit is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Owner {
+    /// Nobody's alone: everything counts on it.
+    Everyone,
+    /// A team's.
+    Team(TeamId),
+    /// A key's.
+    Key(KeyId),
+    /// An end user's.
+    EndUser(EndUserId),
+    /// A tag's.
+    Tag(TagId),
+    /// A model group's.
+    Model(ModelId),
+    /// A deployment's.
+    Deployment(DeploymentId),
+}
 
 /// What one owner's requests count on. What the configuration no longer has keeps its number and what it has counted.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -20,19 +39,19 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// Takes over a configuration.
-    pub(super) fn put(&mut self, budgets: &[BudgetSpec], limits: &[LimitSpec], budget: &mut Budget, rates: &mut Limits) {
+    /// Takes over a configuration of its one owner.
+    pub(super) fn put(&mut self, owner: Owner, budgets: &[BudgetSpec], limits: &[LimitSpec], budget: &mut Budget, rates: &mut Limits) {
         for (position, spec) in budgets.iter().enumerate() {
             match self.accounts.get(position) {
                 Some(id) => budget.change(*id, spec.clone()),
-                None => self.accounts.push(budget.add(spec.clone())),
+                None => self.accounts.push(budget.add(owner, spec.clone())),
             }
         }
         for (position, spec) in limits.iter().enumerate() {
             match self.limits.get(position) {
                 Some(id) if rates.counts_alike(*id, spec) => rates.change(*id, *spec),
-                Some(_) => self.limits[position] = rates.add(*spec),
-                None => self.limits.push(rates.add(*spec)),
+                Some(_) => self.limits[position] = rates.add(owner, *spec),
+                None => self.limits.push(rates.add(owner, *spec)),
             }
         }
         (self.accounts_used, self.limits_used) = (budgets.len(), limits.len());

@@ -41,6 +41,9 @@ pub use self::discount::{Discount, DiscountError};
 pub use self::entry::{Entry, OverrideError, OverrideRates, ServiceTier, StatedRates, UnknownServiceTier};
 pub use self::reserved::Reserved;
 
+/// The word for the list that gwsim ships, wherever a file of prices is asked for.
+pub const BUILT_IN: &str = "built-in";
+
 /// What models cost on one day.
 #[derive(Debug, Clone)]
 pub struct PriceList {

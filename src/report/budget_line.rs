@@ -3,7 +3,7 @@
 use super::numbers::{length, usd};
 use crate::gateway::money::Money;
 use crate::gateway::policy::{Anchor, BudgetSpec, BudgetWindow, Enforce};
-use crate::gateway::time::{Span, Time};
+use crate::gateway::time::{Calendar, Span, Time};
 
 /// A budget that holds for all requests together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +59,17 @@ impl BudgetLine {
     }
 }
 
+/// The ends of the windows of a calendar that matter to traffic from `first` to `until`, and of those around it.
+pub fn ends(calendar: &Calendar, first: Time, until: Time) -> Vec<Time> {
+    let from = calendar.window(first).saturating_sub(2);
+    (from..=calendar.window(until) + 1).map(|window| calendar.end(window)).take_while(|end| *end < Time::MAX).collect()
+}
+
+/// A calendar that says the same of the traffic as the one with these [`ends`]: its first window also takes whatever lies before.
+pub fn with_ends(ends: impl IntoIterator<Item = Time>) -> Calendar {
+    Calendar::new(std::iter::once(Time(0)).chain(ends).collect())
+}
+
 fn every(span: Span) -> String {
     match span.0 / 3_600_000_000_000 {
         1 => "an hour".to_owned(),
@@ -101,6 +112,20 @@ mod tests {
         assert_eq!(hourly.allowed(hours(0), hours(2)).unwrap().last(), Some(&(hours(2), Money::usd(20))));
         let many = hourly.allowed(hours(0), hours(1_000)).unwrap();
         assert_eq!(many, [(hours(0), Money::usd(10)), (hours(1_000), Money::usd(10_000))], "a slope");
+    }
+
+    #[test]
+    fn the_windows_around_the_traffic_say_what_the_whole_calendar_says() {
+        let days = |days: u64| hours(24 * days);
+        let months = Calendar::new([0, 31, 59, 90, 120, 151, 181, 212, 243].map(days).to_vec());
+        for (first, until) in [(5, 20), (40, 45), (58, 100), (95, 95), (230, 240)] {
+            let (first, until) = (days(first), days(until));
+            let kept = with_ends(ends(&months, first, until));
+            assert_eq!(ends(&kept, first, until), ends(&months, first, until));
+            let [whole, kept] = [months.clone(), kept].map(|calendar| budget(BudgetWindow::Calendar(calendar)));
+            assert_eq!(kept.allowed(first, until), whole.allowed(first, until));
+            assert_eq!((kept.words(), whole.words()), ("budget of $10.00 a month".to_owned(), "budget of $10.00 a month".to_owned()));
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 mod assumptions;
 mod timeline;
 
-use super::statistics::blocks::Blocks;
+use super::statistics::blocks::{Blocks, Reach};
 use super::statistics::luck::Paired;
 use super::statistics::{ALPHA, several, stopping};
 use super::{Report, Variant};
@@ -43,7 +43,7 @@ pub struct Change {
 pub enum Part {
     /// It changes nothing: identical, or exactly no variation.
     Nothing,
-    /// The change is known to plus or minus this.
+    /// The change is known to plus or minus this; half of the whole width where one end is nearer than the other.
     HalfWidth(f64),
     /// It was not measured.
     Unknown(Unknown),
@@ -157,20 +157,21 @@ impl Measured {
     fn interval(&self, alpha: f64) -> (f64, f64) {
         let luck = self.paired.part(alpha * self.luck_alpha / ALPHA).half_width().unwrap_or_default();
         let traffic = match (self.change.traffic, &self.blocks) {
-            (Part::HalfWidth(_), Some(blocks)) => blocks.half_width_of_traffic(alpha),
-            _ => 0.0,
+            // At so small a level that no draw is rare enough: no difference is that sure.
+            (Part::HalfWidth(_), Some(blocks)) => blocks.reach_of_traffic(alpha).unwrap_or(Reach { below: f64::INFINITY, above: f64::INFINITY }),
+            _ => Reach::NOTHING,
         };
-        let (relative, chance) = (self.change.relative.unwrap_or_default(), luck.hypot(traffic));
+        let relative = self.change.relative.unwrap_or_default();
         let (below, above) = self.change.assumptions.unwrap_or_default();
-        (relative - chance - below, relative + chance + above)
+        (relative - luck.hypot(traffic.below) - below, relative + luck.hypot(traffic.above) + above)
     }
 }
 
 fn traffic(blocks: &Blocks) -> Part {
-    match blocks.half_width_of_traffic(ALPHA) {
-        _ if blocks.half_width(ALPHA) == 0.0 => Part::Nothing,
-        half_width if half_width.is_finite() => Part::HalfWidth(half_width),
-        _ => Part::Unknown(Unknown::FewBlocksDiffer),
+    match blocks.reach_of_traffic(ALPHA) {
+        _ if blocks.reach(ALPHA) == Some(Reach::NOTHING) => Part::Nothing,
+        Some(reach) => Part::HalfWidth(reach.half_width()),
+        None => Part::Unknown(Unknown::FewBlocksDiffer),
     }
 }
 

@@ -147,15 +147,19 @@ fn names(sides: &[Side]) -> Result<Vec<Vec<String>>, Refusal> {
 fn together(sides: &[Side], names: &[String], seeds: &[u64], many: bool) -> Report {
     let mut common = super::Names::default();
     let variants = sides.iter().zip(names).map(|(side, name)| {
-        let found = side.report.variants.iter().find(|variant| variant.name == *name);
-        let mut variant = under(found.expect("its name was looked up"), seeds);
-        renumber(&mut variant, &mut common);
-        variant.name = match () {
+        let found = variant(side, name);
+        let mut here = under(found, seeds);
+        // It was told against the reference of its own report, over all seeds of that.
+        let is_told_here =
+            here.runs.len() == found.runs.len() && variant(&sides[0], &names[0]).is_identical(&side.report.variants[side.report.reference]);
+        here.unserved = here.unserved.filter(|_| is_told_here);
+        renumber(&mut here, &mut common);
+        here.name = match () {
             () if sides.iter().all(|other| other.label == side.label) => name.clone(),
             () if (many || side.variant.is_some()) && *name != side.label => format!("{}#{name}", side.label),
             () => side.label.clone(),
         };
-        variant
+        here
     });
     let variants: Vec<Variant> = variants.collect();
     let others: Vec<&str> = variants.iter().skip(1).map(|variant| variant.name.as_str()).collect();
@@ -178,6 +182,10 @@ fn together(sides: &[Side], names: &[String], seeds: &[u64], many: bool) -> Repo
         expectations: Vec::new(),
         ..first.clone()
     }
+}
+
+fn variant<'a>(side: &'a Side, name: &str) -> &'a Variant {
+    side.report.variants.iter().find(|variant| variant.name == *name).expect("its name was looked up")
 }
 
 /// The variant with the runs of these seeds only.
@@ -209,10 +217,12 @@ fn renumber(variant: &mut Variant, common: &mut super::Names) {
     let deployments = moved(&variant.names.deployments, |names| &mut names.deployments);
     let keys = moved(&variant.names.keys, |names| &mut names.keys);
     let teams = moved(&variant.names.teams, |names| &mut names.teams);
+    let tags = moved(&variant.names.tags, |names| &mut names.tags);
     for Run { totals, .. } in &mut variant.runs {
         rows::<Demand>(&mut totals.asked, &models);
         rows::<Demand>(&mut totals.keys, &keys);
         rows::<Demand>(&mut totals.teams, &teams);
+        rows::<Demand>(&mut totals.tags, &tags);
         rows::<Supply>(&mut totals.called, &models);
         rows::<Supply>(&mut totals.deployments, &deployments);
     }

@@ -1,7 +1,8 @@
 //! A variant's bill in the columns of FOCUS 1.2, the FinOps Open Cost and Usage Specification. Decides what is a row and what stands in each column.
 //!
-//! A row is a class of tokens of one deployment's model in one charge period, by key, cause and position. What FOCUS wants and a simulation does not
-//! have: the list price beside the price paid (both are what is paid), an invoice, and an account, which is gwsim's.
+//! A row is a class of tokens of one deployment's model in one charge period, by key, cause and position. Capacity that is paid by the hour is usage
+//! of hours, as of a machine that runs: it covers no later charges, as a purchase would. What FOCUS wants and a simulation does not have: the list
+//! price beside the price paid (both are what is paid), an invoice, and an account, which is gwsim's. Null is an empty cell.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -9,14 +10,13 @@ use std::io::Write;
 use jiff::Zoned;
 use jiff::tz::TimeZone;
 
-use super::numbers::counted;
 use super::requests::CallRow;
 use super::{Report, Variant};
 use crate::gateway::money::Money;
-use crate::gateway::time::Span;
+use crate::gateway::time::{Span, Time};
 
 /// The columns that FOCUS 1.2 makes mandatory, in its order, then those of its others that are known, then gwsim's own.
-const COLUMNS: [&str; 38] = [
+const COLUMNS: [&str; 43] = [
     "BilledCost",
     "BillingAccountId",
     "BillingAccountName",
@@ -41,10 +41,15 @@ const COLUMNS: [&str; 38] = [
     "ChargeFrequency",
     "ConsumedQuantity",
     "ConsumedUnit",
+    "PricingCategory",
     "ResourceId",
+    "ResourceName",
+    "ResourceType",
     "ServiceSubcategory",
     "SkuId",
+    "SkuMeter",
     "SubAccountId",
+    "SubAccountName",
     "Tags",
     "x_Cause",
     "x_Deployment",
@@ -58,7 +63,7 @@ const COLUMNS: [&str; 38] = [
 ];
 
 /// What tells one row from another.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 struct What {
     period: u64,
     provider: String,
@@ -77,22 +82,18 @@ struct What {
 #[derive(Debug)]
 pub struct Bill {
     period: Span,
+    /// How many tokens, requests or, of capacity, nanoseconds, and what they cost.
     rows: BTreeMap<What, (u64, Money)>,
-    /// What calls cost, by deployment.
-    by_deployment: BTreeMap<String, (String, String, Money)>,
 }
 
 impl Bill {
     /// An empty bill with charge periods of this length, a whole number of which is a day.
     pub fn new(period: Span) -> Self {
-        Self { period, rows: BTreeMap::new(), by_deployment: BTreeMap::new() }
+        Self { period, rows: BTreeMap::new() }
     }
 
     /// Adds a call.
     pub fn add(&mut self, call: &CallRow) {
-        let of =
-            self.by_deployment.entry(call.deployment.clone()).or_insert_with(|| (call.provider.clone(), call.provider_model.clone(), Money::ZERO));
-        of.2 += call.cost_picousd;
         let delivered = if call.model == call.model_asked { "delivered" } else { "delivered elsewhere" };
         let whole = if call.ended == "delivered" { delivered } else { "wasted" };
         for (class, tokens, cost) in call.classes() {
@@ -126,82 +127,77 @@ impl Bill {
         Ok(sum)
     }
 
-    /// Capacity that is paid by the hour: what a deployment cost beyond its calls.
+    /// Capacity that is paid by the hour, called or not, from the first arrival to the last.
     fn reserve(&mut self, report: &Report, variant: &Variant) {
-        let Some(run) = variant.runs.first() else { return };
-        for (name, supply) in variant.names.deployments.iter().zip(&run.totals.deployments) {
-            let (provider, model, calls) = self.by_deployment.get(name).cloned().unwrap_or_default();
-            if supply.bill == calls {
-                continue;
+        let (first, last) = (report.traffic.first, report.traffic.first + report.traffic.span);
+        let later = (1..).map(|number| Time(floor(first.0, self.period) + number * self.period.0)).take_while(|start| *start < last);
+        let bounds: Vec<Time> = std::iter::once(first).chain(later).chain([last]).collect();
+        for capacity in &variant.reserved {
+            for (stretch, cost) in bounds.windows(2).zip(capacity.between(&bounds)).filter(|(_, cost)| *cost != Money::ZERO) {
+                let what = What {
+                    period: floor(stretch[0].0, self.period),
+                    provider: capacity.provider.clone(),
+                    model: capacity.model.clone(),
+                    deployment: capacity.deployment.clone(),
+                    class: RESERVED,
+                    cause: "reserved",
+                    ..What::default()
+                };
+                self.rows.insert(what, (stretch[1].since(stretch[0]).0, cost));
             }
-            let what = What {
-                period: floor(report.traffic.first.0, self.period),
-                provider,
-                model,
-                deployment: name.clone(),
-                class: RESERVED,
-                cause: "reserved",
-                position: String::new(),
-                model_asked: String::new(),
-                key: String::new(),
-                team: String::new(),
-                tags: String::new(),
-            };
-            let hours = report.traffic.span.0.div_ceil(3_600_000_000_000);
-            self.rows.insert(what, (hours, supply.bill - calls));
         }
     }
 
     fn record(&self, report: &Report, variant: &Variant, what: &What, quantity: u64, cost: Money) -> Vec<String> {
-        let is_reserved = what.class == RESERVED;
-        let start = what.period;
-        // What is reserved is so for the whole run.
-        let end = if is_reserved { floor((report.traffic.first + report.traffic.span).0, self.period) } else { start } + self.period.0;
-        let (month_start, month_end) = month(start);
+        let (month_start, month_end) = month(what.period);
         let cost = cost.decimal().to_string();
-        let unit = match what.class {
-            RESERVED => "Hours",
-            "request" => "Requests",
-            _ => "Tokens",
+        let quantity = if what.class == RESERVED { hours(Span(quantity)) } else { quantity.to_string() };
+        let (unit, description) = match what.class {
+            RESERVED => ("Hours", format!("reserved capacity of {}", what.deployment)),
+            "request" => ("Requests", format!("requests to {}", what.model)),
+            class => ("Tokens", format!("{class} tokens of {}", what.model)),
         };
-        let description = match what.class {
-            RESERVED => format!("reserved capacity of {}, {}", what.deployment, counted(quantity, "hour")),
-            "request" => format!("requests to {}", what.model),
-            class => format!("{class} tokens of {}", what.model),
-        };
-        let provider = if what.provider.is_empty() { "unknown".to_owned() } else { what.provider.clone() };
-        let tags = serde_json::json!({ "key": what.key, "team": what.team, "tags": what.tags }).to_string();
+        let text = |text: &str| text.to_owned();
+        let provider = &what.provider;
         vec![
             cost.clone(),
-            "gwsim".to_owned(),
+            text("gwsim"),
             report.name.clone(),
-            "USD".to_owned(),
+            text("USD"),
             month_end,
             month_start,
-            if is_reserved { "Purchase" } else { "Usage" }.to_owned(),
+            text("Usage"),
+            // Nothing here corrects an earlier invoice.
             String::new(),
             description,
-            iso(end),
-            iso(start),
+            iso(what.period + self.period.0),
+            iso(what.period),
             cost.clone(),
             cost.clone(),
             provider.clone(),
             cost,
-            quantity.to_string(),
-            unit.to_owned(),
+            quantity.clone(),
+            text(unit),
             provider.clone(),
             provider.clone(),
-            "AI and Machine Learning".to_owned(),
+            text("AI and Machine Learning"),
             format!("{provider} models"),
-            if is_reserved { "Recurring" } else { "Usage-Based" }.to_owned(),
-            if is_reserved { String::new() } else { quantity.to_string() },
-            if is_reserved { String::new() } else { unit.to_owned() },
+            text("Usage-Based"),
+            quantity,
+            text(unit),
+            // As agreed for the account, whatever tier or discount that is; nothing is committed to, and no rate moves by itself.
+            text("Standard"),
             what.deployment.clone(),
-            "Generative AI".to_owned(),
+            // A deployment has no other name than its id.
+            String::new(),
+            text("Model Deployment"),
+            text("Generative AI"),
             format!("{}/{}/{}", provider, what.model, what.class.replace(' ', "-")),
+            text(what.class),
             what.team.clone(),
-            tags,
-            what.cause.to_owned(),
+            what.team.clone(),
+            tags(what),
+            text(what.cause),
             what.deployment.clone(),
             what.key.clone(),
             what.model_asked.clone(),
@@ -212,6 +208,29 @@ impl Bill {
             variant.name.clone(),
         ]
     }
+}
+
+/// What a row is tagged with, as a JSON object: `a=b` is the value `b` of `a`, and a tag without a value is `true`. Of two values of one key that
+/// nearer to the request counts: its own, then its key's, then the team's. gwsim's own have a prefix. Nothing if there is none.
+fn tags(what: &What) -> String {
+    let mut object = serde_json::Map::new();
+    for tag in what.tags.split(';').filter(|tag| !tag.is_empty()) {
+        let (name, value) = tag.split_once('=').map_or((tag, true.into()), |(name, value)| (name, value.into()));
+        object.insert(name.to_owned(), value);
+    }
+    for (name, value) in [("gwsim/key", &what.key), ("gwsim/team", &what.team)] {
+        if !value.is_empty() {
+            object.insert(name.to_owned(), value.as_str().into());
+        }
+    }
+    if object.is_empty() { String::new() } else { serde_json::Value::Object(object).to_string() }
+}
+
+/// Hours with nine decimals, without zeros at the end; rounded down.
+fn hours(span: Span) -> String {
+    let billionths = u128::from(span.0) * 1_000_000_000 / 3_600_000_000_000;
+    let text = format!("{}.{:09}", billionths / 1_000_000_000, billionths % 1_000_000_000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 const RESERVED: &str = "reserved capacity";
@@ -278,6 +297,19 @@ mod tests {
         assert_eq!(iso(december), "2026-12-01T00:00:00Z");
         assert_eq!(month(december), ("2026-12-01T00:00:00Z".to_owned(), "2027-01-01T00:00:00Z".to_owned()));
         assert_eq!(month(december - 1).0, "2026-11-01T00:00:00Z");
+    }
+
+    #[test]
+    fn tags_are_keys_with_one_value_each() {
+        let what = What { tags: "beta;centre=1;web;centre=2=b".into(), team: "frontend".into(), ..What::default() };
+        assert_eq!(tags(&what), r#"{"beta":true,"centre":"2=b","gwsim/team":"frontend","web":true}"#);
+        assert_eq!(tags(&What::default()), "");
+    }
+
+    #[test]
+    fn hours_are_decimals() {
+        let told = [0, 1_800, 3_600, 3_600_001, 1].map(|seconds| hours(Span::from_secs(seconds)));
+        assert_eq!(told, ["0", "0.5", "1", "1000.000277777", "0.000277777"]);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::cause::{self, Parts};
 use super::series::Series;
+use super::tags::Tags;
 use super::totals::{Demand, Totals, denial_index, row};
 use crate::gateway::command::Command;
 use crate::gateway::failure::FailureClass;
@@ -26,6 +27,8 @@ pub struct About {
     pub key: KeyId,
     /// The model that it asked for.
     pub model: ModelId,
+    /// The number of the list of tags that it carries itself, as [`Fold::tagged`] was told.
+    pub tags: Option<u32>,
 }
 
 /// What the world charges for one call: the truth, which the gateway's ledger only approaches.
@@ -46,6 +49,8 @@ pub struct Directory {
     pub keys: Registry,
     /// Names of teams; a [`TeamId`] is an index.
     pub teams: Registry,
+    /// What spend is attributed to beside them.
+    pub tags: Tags,
     team_of: Vec<Option<TeamId>>,
 }
 
@@ -56,14 +61,22 @@ impl Directory {
         Some(self.teams.name(team.0))
     }
 
+    /// The tags that a request counts under, which came with a key and a list of its own, separated by semicolons.
+    pub(super) fn tags_of(&self, key: KeyId, list: Option<u32>) -> String {
+        self.tags.of(key, list).map(|tag| self.tags.names()[tag].replace(';', ",")).collect::<Vec<_>>().join(";")
+    }
+
     pub(super) fn carry_out(&mut self, command: &Command) {
         match command {
-            Command::PutTeam { name, .. } => {
-                self.teams.intern(name);
+            Command::PutTeam { name, spec } => {
+                let team = TeamId(self.teams.intern(name));
+                self.tags.put_team(team, &spec.tags);
             }
             Command::PutKey { name, spec } => {
-                let key = self.keys.intern(name) as usize;
-                *row(&mut self.team_of, key) = spec.team.as_ref().map(|team| TeamId(self.teams.intern(team)));
+                let key = KeyId(self.keys.intern(name));
+                let team = spec.team.as_ref().map(|team| TeamId(self.teams.intern(team)));
+                *row(&mut self.team_of, key.index()) = team;
+                self.tags.put_key(key, team, &spec.tags);
             }
             Command::PutEndUser { .. }
             | Command::PutTag { .. }
@@ -107,6 +120,11 @@ impl Fold {
         !matches!(fact, Fact::Told(_) | Fact::Decided(_) | Fact::CallClosed(_) | Fact::Closed | Fact::PlanAdopted(_) | Fact::Ticked)
     }
 
+    /// Requests may come with these tags of their own from now on: the number of their list, and the tags.
+    pub fn tagged(&mut self, list: u32, tags: &[&str]) {
+        self.directory.tags.put_list(list, tags);
+    }
+
     /// Counts an arrival.
     #[inline]
     pub fn arrived(&mut self, now: Time, about: &About) {
@@ -115,9 +133,7 @@ impl Fold {
         totals.last_arrival = totals.last_arrival.max(now);
         totals.last = totals.last.max(now);
         totals.requests += 1;
-        for demand in demands(totals, &self.directory, about) {
-            demand.requests += 1;
-        }
+        demand(totals, &self.directory, about, |demand| demand.requests += 1);
         self.series.at(now).requests += 1;
     }
 
@@ -216,9 +232,12 @@ impl Fold {
             Ended::Cancelled => totals.ends.cancelled += 1,
             Ended::Discarded => totals.ends.discarded += 1,
         }
-        for demand in demands(totals, &self.directory, about) {
+        demand(totals, &self.directory, about, |demand| {
             demand.calls += 1;
             demand.bill += billed.amount;
+        });
+        if self.directory.tags.is_used() && self.directory.tags.of(about.key, about.tags).next().is_some() {
+            totals.tagged += billed.amount;
         }
         for supply in [row(&mut totals.called, closed.model.index()), row(&mut totals.deployments, closed.deployment.index())] {
             supply.calls += 1;
@@ -292,12 +311,12 @@ impl Fold {
             totals.latency.add(now.since(about.arrived));
         }
         totals.other_model += other_model;
-        for demand in demands(totals, &self.directory, about) {
+        demand(totals, &self.directory, about, |demand| {
             demand.answered += answered;
             demand.other_model += other_model;
             demand.refused += refused;
             demand.failed += failed;
-        }
+        });
     }
 
     #[cold]
@@ -312,14 +331,25 @@ impl Fold {
     }
 }
 
-/// The rows that a request counts in: its model's, its key's, its team's. A key that nobody made has no row.
+/// Counts a request in its rows: its model's, its key's, its team's, those of its tags. A key that nobody made has no row.
 #[inline]
-fn demands<'a>(totals: &'a mut Totals, directory: &Directory, about: &About) -> impl Iterator<Item = &'a mut Demand> {
-    let model = row(&mut totals.asked, about.model.index());
-    let team = directory.team_of.get(about.key.index());
-    let key = team.map(|_| row(&mut totals.keys, about.key.index()));
-    let team = team.copied().flatten().map(|team| row(&mut totals.teams, team.index()));
-    [Some(model), key, team].into_iter().flatten()
+fn demand(totals: &mut Totals, directory: &Directory, about: &About, count: impl Fn(&mut Demand)) {
+    count(row(&mut totals.asked, about.model.index()));
+    if let Some(team) = directory.team_of.get(about.key.index()) {
+        count(row(&mut totals.keys, about.key.index()));
+        if let Some(team) = team {
+            count(row(&mut totals.teams, team.index()));
+        }
+    }
+    if directory.tags.is_used() {
+        by_tag(&mut totals.tags, directory, about, &count);
+    }
+}
+
+/// Apart from what every request counts in: most runs have no tags.
+#[inline(never)]
+fn by_tag(rows: &mut Vec<Demand>, directory: &Directory, about: &About, count: &dyn Fn(&mut Demand)) {
+    directory.tags.of(about.key, about.tags).for_each(|tag| count(row(rows, tag)));
 }
 
 #[cfg(test)]

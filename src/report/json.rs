@@ -1,7 +1,9 @@
 //! The shape of `report.json`, in both directions: twins of the report's types that may be written and read. What a field means is told at its
 //! original; what a reader of the file can't know without is said here too, and becomes `docs/report.schema.json`.
 
+mod budgets;
 pub(super) mod change;
+mod counters;
 mod replay;
 mod run;
 #[cfg(test)]
@@ -149,6 +151,15 @@ struct VariantJson<'a> {
     bill_at_ends_of_token_counts: Option<EndsJson>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     answered_by_other_model: Vec<CrossingJson<'a>>,
+    /// Missing at the reference, and where the traffic has too many rows to tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unserved: Option<budgets::UnservedJson>,
+    /// Its budgets over everything.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    budgets: Vec<budgets::BudgetJson>,
+    /// The capacity that it pays for by the hour, called or not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    reserved: Vec<budgets::ReservedJson<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stability: Option<stability::StabilityJson>,
     /// One for each seed.
@@ -250,7 +261,12 @@ impl<'a> ReportJson<'a> {
             precision: report.precision,
             seeds: report.variants.first().map_or_else(Vec::new, |variant| variant.runs.iter().map(|run| run.seed).collect()),
             reference: report.reference,
-            variants: report.variants.iter().zip(changes(report)).map(|(variant, change)| VariantJson::of(variant, change.as_ref())).collect(),
+            variants: report
+                .variants
+                .iter()
+                .zip(changes(report))
+                .map(|(variant, change)| VariantJson::of(variant, change.as_ref(), &report.traffic))
+                .collect(),
             baseline: report.baseline.as_ref().map(replay::BaselineJson::of),
             coverage: report.coverage.as_ref().map(replay::coverage),
             imputed: report.imputed.as_ref().map(replay::ImputedJson::of),
@@ -348,7 +364,7 @@ impl<'a> VerdictJson<'a> {
 }
 
 impl<'a> VariantJson<'a> {
-    fn of(variant: &'a Variant, change: Option<&Change>) -> Self {
+    fn of(variant: &'a Variant, change: Option<&Change>, traffic: &Traffic) -> Self {
         let worst_case_of_a_request = variant.worst_case.as_ref().map(|worst| WorstCaseJson {
             model: (&worst.model).into(),
             input_tokens: worst.input_tokens,
@@ -362,6 +378,9 @@ impl<'a> VariantJson<'a> {
             worst_case_of_a_request,
             bill_at_ends_of_token_counts: variant.token_ends.as_ref().map(EndsJson::of),
             answered_by_other_model: variant.crossings.iter().map(CrossingJson::of).collect(),
+            unserved: variant.unserved.as_ref().map(budgets::UnservedJson::of),
+            budgets: variant.budgets.iter().map(|budget| budgets::BudgetJson::of(budget, traffic)).collect(),
+            reserved: variant.reserved.iter().map(budgets::ReservedJson::of).collect(),
             stability: variant.stability.as_ref().map(stability::StabilityJson::of),
             runs: variant.runs.iter().map(|run| run::RunJson::of(run, &variant.names)).collect(),
         }
@@ -382,8 +401,10 @@ impl<'a> VariantJson<'a> {
         let crossings = self.answered_by_other_model.into_iter().map(CrossingJson::read).collect();
         let token_ends = self.bill_at_ends_of_token_counts.map(EndsJson::read);
         let stability = self.stability.map(stability::StabilityJson::read).transpose()?;
-        // Only the page of the run itself shows what was not served, and budgets: they are not kept.
-        Ok(Variant { name, names, worst_case, crossings, token_ends, stability, unserved: None, budgets: Vec::new(), runs })
+        let unserved = self.unserved.map(budgets::UnservedJson::read).transpose()?;
+        let budgets = self.budgets.into_iter().map(budgets::BudgetJson::read).collect::<Result<_, _>>()?;
+        let reserved = self.reserved.into_iter().map(budgets::ReservedJson::read).collect();
+        Ok(Variant { name, names, worst_case, crossings, token_ends, stability, unserved, budgets, reserved, runs })
     }
 }
 

@@ -24,11 +24,13 @@ pub mod period;
 pub mod read;
 pub mod recorded;
 pub mod requests;
+pub mod reserved;
 pub mod series;
 pub mod stability;
 pub mod statistics;
 pub mod sweep;
 pub mod table;
+pub mod tags;
 pub mod threshold;
 pub mod totals;
 pub mod trust;
@@ -43,6 +45,7 @@ use std::borrow::Cow;
 use crate::gateway::money::Money;
 use crate::gateway::plan::{Plan, WorstCase};
 use crate::gateway::time::{Span, Time};
+use fold::Directory;
 use series::Series;
 use totals::Totals;
 
@@ -180,6 +183,8 @@ pub struct Variant {
     pub unserved: Option<unserved::Unserved>,
     /// Its budgets over everything.
     pub budgets: Vec<budget_line::BudgetLine>,
+    /// The capacity that it pays for by the hour.
+    pub reserved: Vec<reserved::ReservedCapacity>,
     /// Whether it stands its load, where that was looked at.
     pub stability: Option<stability::Stability>,
     /// One run for each seed, in the order of seeds. Never empty.
@@ -219,14 +224,17 @@ pub struct Names {
     pub keys: Vec<String>,
     /// Teams.
     pub teams: Vec<String>,
+    /// Tags.
+    pub tags: Vec<String>,
 }
 
 impl Names {
-    /// The names of a plan's models and deployments. Keys and teams are the directory's.
-    pub fn of(plan: &Plan, keys: Vec<String>, teams: Vec<String>) -> Self {
+    /// The names of a plan's models and deployments. Keys, teams and tags are the directory's.
+    pub fn of(plan: &Plan, directory: &Directory) -> Self {
         let models = plan.models.iter().map(|model| model.name.clone()).collect();
         let deployments = plan.deployments.iter().map(|deployment| deployment.name.clone()).collect();
-        Self { models, deployments, keys, teams }
+        let [keys, teams, tags] = [directory.keys.names(), directory.teams.names(), directory.tags.names()].map(<[String]>::to_vec);
+        Self { models, deployments, keys, teams, tags }
     }
 }
 
@@ -280,7 +288,7 @@ fn same_counts(a: &Totals, b: &Totals) -> bool {
     for totals in [&mut a, &mut b] {
         // Told by what was called already; and each plan numbers its pairs of models itself.
         totals.crossed.clear();
-        for rows in [&mut totals.asked, &mut totals.keys, &mut totals.teams] {
+        for rows in [&mut totals.asked, &mut totals.keys, &mut totals.teams, &mut totals.tags] {
             while rows.pop_if(|row| *row == totals::Demand::default()).is_some() {}
         }
         for rows in [&mut totals.called, &mut totals.deployments] {

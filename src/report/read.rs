@@ -83,18 +83,66 @@ impl std::error::Error for ReadError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gateway::money::Money;
+    use crate::gateway::policy::{Anchor, BudgetWindow};
+    use crate::gateway::time::{Calendar, Span, Time};
+    use crate::report::budget_line::BudgetLine;
     use crate::report::sample;
+    use crate::report::totals::Demand;
+    use crate::report::unserved::Unserved;
+
+    /// The sample beside a variant that answers less, with every kind of budget, and with tags.
+    fn report() -> Report {
+        let mut report = sample::report();
+        let days = |days: u64| Time(report.traffic.first.0 - 5 * 86_400_000_000_000 + days * 86_400_000_000_000);
+        let windows = [
+            BudgetWindow::Total,
+            BudgetWindow::Fixed(Span::from_secs(3_600), Anchor::FirstUse),
+            BudgetWindow::Calendar(Calendar::new((0..40).map(days).collect())),
+            BudgetWindow::Rolling { length: Span::from_secs(300), slices: 5 },
+        ];
+        let variant = &mut report.variants[0];
+        variant.budgets = windows.into_iter().map(|window| BudgetLine { limit: Money(3), window, is_enforced: false }).collect();
+        variant.names.tags = vec!["cost_centre=4711".into(), "never".into(), "beta".into()];
+        let totals = &mut variant.runs[0].totals;
+        totals.tags = vec![totals.asked[0], Demand::default(), totals.asked[0]];
+        totals.tagged = totals.bill;
+        let mut less = variant.clone();
+        less.name = "less".into();
+        less.unserved = Some(Unserved::of(2, [Money(1_000), Money(-30), Money(7)], [Money(2), Money(3), Money(5), Money(11)], Money(13)));
+        report.variants.push(less);
+        report
+    }
 
     #[test]
     fn a_report_that_is_read_and_written_again_has_the_same_bytes() {
         let home = tempfile::tempdir().unwrap();
         let (first, second) = (home.path().join("first"), home.path().join("second"));
-        let kept = write::write(&sample::report(), &first).unwrap();
-        let again = write::write(&read(&kept).unwrap(), &second).unwrap();
-        for name in ["report.json", "series.csv", "series.parquet"] {
+        let report = report();
+        let kept = write::write(&report, &first).unwrap();
+        let read_again = read(&kept).unwrap();
+        let again = write::write(&read_again, &second).unwrap();
+        for name in ["report.json", "index.html", "report.md", "series.csv", "series.parquet"] {
             assert!(fs::read(kept.join(name)).unwrap() == fs::read(again.join(name)).unwrap(), "{name}");
         }
-        assert_eq!(read(&kept.join("report.json")).unwrap().variants[0].bill(), sample::report().variants[0].bill());
+        assert_eq!(read(&kept.join("report.json")).unwrap().variants[0].bill(), report.variants[0].bill());
+        assert_eq!(read_again.variants[1].unserved, report.variants[1].unserved);
+        assert_eq!(read_again.variants[0].budgets[0], report.variants[0].budgets[0]);
+        let page = fs::read_to_string(again.join("index.html")).unwrap();
+        assert!(page.contains("Dollars by tag") && page.contains("cost_centre=4711") && !page.contains("never"));
+    }
+
+    #[test]
+    fn what_is_no_longer_answered_has_to_add_up() {
+        let home = tempfile::tempdir().unwrap();
+        let kept = write::write(&report(), home.path()).unwrap().join("report.json");
+        let mut json: serde_json::Value = serde_json::from_str(&fs::read_to_string(&kept).unwrap()).unwrap();
+        let unserved = &mut json["variants"][1]["unserved"];
+        // 1,000 - 30 + 7 + 2 + 3 + 5 + 11 + 13 picodollars.
+        assert_eq!((&unserved["bill"], &unserved["rows"]), (&"0.000000001011".into(), &2.into()));
+        unserved["base"] = "0.000000001001".into();
+        fs::write(&kept, json.to_string()).unwrap();
+        assert!(read(&kept).unwrap_err().to_string().ends_with("what is not answered does not add up"));
     }
 
     #[test]

@@ -96,7 +96,7 @@ file::rows! {
         key: String,
         /// The key's team; empty without one.
         team: String,
-        /// Tags of key and team, separated by semicolons.
+        /// Tags of team and key and its own, each once, separated by semicolons; a semicolon in one is a comma here.
         tags: String,
         /// The model asked for.
         model_asked: String,

@@ -70,7 +70,7 @@ pub(crate) fn report() -> Report {
     fold.fact(Time(0), None, &Fact::Commanded(everyone));
     let second = |n: u64| Time(1_700_000_000_000_000_000 + n * 1_000_000_000);
     for (n, refused) in [(0, false), (60, false), (120, true)] {
-        let about = About { arrived: second(n), key: KeyId(0), model: MINI };
+        let about = About { arrived: second(n), key: KeyId(0), model: MINI, tags: None };
         fold.arrived(second(n), &about);
         if refused {
             fold.fact(second(n), Some(&about), &Fact::Answered { outcome: Outcome::Refused(Denial::Budget(AccountId(0))) });
@@ -83,7 +83,7 @@ pub(crate) fn report() -> Report {
         fold.fact(second(n + 2), Some(&about), &Fact::Answered { outcome: Outcome::Served { model: ModelId(u32::from(n == 60)) } });
     }
     let run = Run { seed: 1, totals: fold.totals, series: fold.series };
-    let names = Names::of(&plan, fold.directory.keys.names().to_vec(), vec![]);
+    let names = Names::of(&plan, &fold.directory);
     Report {
         name: "Fallback escalation!".into(),
         inputs: vec![Input { role: "trace".into(), file: "three.csv".into(), sha256: "00".repeat(32), bytes: 99 }],
@@ -106,6 +106,7 @@ pub(crate) fn report() -> Report {
             token_ends: None,
             unserved: None,
             budgets: vec![],
+            reserved: vec![],
             stability: None,
             runs: vec![run],
         }],

@@ -93,7 +93,7 @@ fn heading(report: &Report) -> String {
 }
 
 /// What was replayed, in one line.
-pub(super) fn facts(report: &Report) -> String {
+pub fn facts(report: &Report) -> String {
     let traffic = &report.traffic;
     let origin = match traffic.origin {
         Origin::Recorded => "recorded",

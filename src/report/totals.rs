@@ -334,6 +334,10 @@ pub struct Totals {
     pub keys: Vec<Demand>,
     /// By team.
     pub teams: Vec<Demand>,
+    /// By tag. A request with several counts under each: they add up to no total.
+    pub tags: Vec<Demand>,
+    /// Of the bill, the calls for requests with any tag, each once.
+    pub tagged: Money,
     /// By group called.
     pub called: Vec<Supply>,
     /// By deployment.
@@ -381,6 +385,8 @@ impl Default for Totals {
             asked: Vec::new(),
             keys: Vec::new(),
             teams: Vec::new(),
+            tags: Vec::new(),
+            tagged: Money::ZERO,
             called: Vec::new(),
             deployments: Vec::new(),
             tokens: Tokens::default(),
@@ -432,6 +438,8 @@ impl Totals {
         add_rows(&mut self.asked, &other.asked);
         add_rows(&mut self.keys, &other.keys);
         add_rows(&mut self.teams, &other.teams);
+        add_rows(&mut self.tags, &other.tags);
+        self.tagged += other.tagged;
         add_rows(&mut self.called, &other.called);
         add_rows(&mut self.deployments, &other.deployments);
         self.tokens += &other.tokens;

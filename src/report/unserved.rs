@@ -41,6 +41,20 @@ pub struct Unserved {
     pub cost: [Money; 9],
 }
 
+impl Unserved {
+    /// So many rows and what they had cost: base, premium of place and prompt cache, what was wasted in the order of [`Waste::ALL`], and what was
+    /// undelivered.
+    pub fn of(rows: u64, [base, premium, prompt_cache]: [Money; 3], wasted: [Money; 4], undelivered: Money) -> Self {
+        let [timed_out, failed, cancelled, discarded] = wasted;
+        Self { rows, cost: [base, premium, prompt_cache, timed_out, failed, cancelled, discarded, undelivered, Money::ZERO] }
+    }
+
+    /// Of the cost, what calls were wasted that ended so.
+    pub fn wasted(&self, waste: Waste) -> Money {
+        self.cost[WASTED + waste as usize]
+    }
+}
+
 impl Add for Unserved {
     type Output = Self;
 
@@ -64,6 +78,12 @@ pub struct Rows {
 impl Rows {
     /// Bytes that a row takes whose costs are kept.
     pub const BYTES_OF_A_ROW: usize = size_of::<[i64; OF_CALLS]>();
+
+    /// Bytes that so many rows take, of a run whose costs are kept or are not.
+    pub const fn bytes(rows: u64, keeps_costs: bool) -> u64 {
+        let costs = if keeps_costs { rows * Self::BYTES_OF_A_ROW as u64 } else { 0 };
+        costs + rows.div_ceil(64) * size_of::<u64>() as u64
+    }
 
     /// Keeps up to `rows_max` rows; beyond that, nothing of any row.
     pub fn new(keeps_costs: bool, rows_max: usize) -> Self {
@@ -187,6 +207,28 @@ mod tests {
         let mut dear = Rows::new(true, 10);
         dear.call(0, Parts::Wasted(Waste::Failed, Position::First, Money(i128::from(i64::MAX) + 1)));
         assert_eq!(dear.unserved_by(&other), None);
+    }
+
+    /// A table grows by doubling, so it has asked for up to twice of what it holds; what is not written to takes no memory.
+    #[test]
+    fn rows_take_as_many_bytes_as_is_said() {
+        let parts = Parts::Wasted(Waste::Failed, Position::First, Money(1));
+        for (rows, keeps_costs) in [(1, true), (63, true), (64, false), (65, true), (100_000, true), (100_000, false)] {
+            let mut kept = Rows::new(keeps_costs, rows);
+            for row in 0..rows as u64 {
+                kept.call(row, parts);
+                kept.answered(row, true);
+            }
+            let costs = kept.costs.as_ref().map_or([0, 0], |costs| [costs.len(), costs.capacity()]);
+            let [held, asked_for] =
+                [0, 1].map(|at| size_of::<[i64; OF_CALLS]>() * costs[at] + 8 * [kept.answered.len(), kept.answered.capacity()][at]);
+            assert_eq!(Rows::bytes(rows as u64, keeps_costs), held as u64, "{rows}");
+            // The least that a Vec asks for is room for four.
+            assert!(asked_for <= 2 * held + 4 * (size_of::<[i64; OF_CALLS]>() + 8), "{rows}: {asked_for} of {held}");
+        }
+        let mut full = Rows::new(true, 10);
+        (0..=10).for_each(|row| full.call(row, parts));
+        assert_eq!((full.answered.capacity(), full.costs.map(|costs| costs.capacity())), (0, Some(0)), "beyond the most it keeps nothing");
     }
 
     proptest! {

@@ -6,12 +6,22 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::gateway::in_flight::CacheKey;
+use crate::wire::Inbound;
 
-/// An answer as it is kept: whole, in the caller's dialect, with its usage.
+/// An answer as it is kept: in the caller's dialect, with its usage.
 #[derive(Debug)]
 pub struct Kept {
-    /// The body.
-    pub whole: Bytes,
+    /// The body, as it came.
+    pub body: Bytes,
+    /// It came as a stream.
+    pub streamed: bool,
+}
+
+impl Kept {
+    /// The answer in the form that a request asked for: whole, or as a stream.
+    pub fn form(&self, inbound: &Inbound) -> Option<Bytes> {
+        (inbound.stream == self.streamed).then(|| self.body.clone())
+    }
 }
 
 /// The bodies of the answers in the index.
@@ -44,7 +54,7 @@ impl Bodies {
     pub fn insert(&mut self, key: CacheKey, body: Arc<Kept>, mut forget: impl FnMut(CacheKey)) {
         self.remove(key);
         let size = size(&body);
-        if body.whole.len() as u64 > self.body_max || size > self.bytes_max {
+        if body.body.len() as u64 > self.body_max || size > self.bytes_max {
             forget(key);
             return;
         }
@@ -83,5 +93,5 @@ impl Bodies {
 }
 
 fn size(body: &Kept) -> u64 {
-    body.whole.len() as u64 + ENTRY_BYTES
+    body.body.len() as u64 + ENTRY_BYTES
 }

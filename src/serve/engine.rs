@@ -11,7 +11,7 @@ use std::task::Waker;
 
 use slab::Slab;
 
-pub use self::ticket::Ticket;
+pub use self::ticket::{Passed, Ticket};
 use super::bodies::{Bodies, Kept};
 use super::clock::Clock;
 use super::observe::{Observer, Recorder};
@@ -265,6 +265,15 @@ impl Engine {
             let _ = self.log.commit(turn, |bytes| self.ignoring_panics().buffer.give(bytes));
             (self.broken)();
         }
+    }
+
+    /// Writes what nobody has waited for.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub fn close(&self) -> io::Result<()> {
+        let turn = self.lock().buffer.turn();
+        self.commit(turn)
     }
 
     /// One change of the state that is no request's, as a turn of its own.

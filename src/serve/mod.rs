@@ -1,6 +1,18 @@
 //! Driver 2: the gateway, live. The only room that knows tokio, axum, HTTP and stores; holds no policy.
 
+pub mod answers;
+pub mod app;
 pub mod bodies;
-pub mod clock;
 pub mod engine;
+pub mod exchange;
+pub mod headers;
+pub mod keyring;
+pub mod listener;
+pub mod models;
 pub mod observe;
+pub mod restart;
+pub mod routes;
+pub mod shutdown;
+pub mod upstream;
+
+pub use crate::clock;

@@ -5,6 +5,7 @@
 
 pub(super) mod callers;
 mod session;
+mod tags;
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -12,6 +13,7 @@ use std::num::NonZeroU32;
 pub use self::callers::RETRIES_MAX;
 pub use self::session::OnFailure;
 
+use self::tags::TagLists;
 use super::fate::Fate;
 use super::observe::Context;
 use crate::gateway::Gateway;
@@ -153,6 +155,7 @@ pub(super) struct Directory {
     keys: Vec<KeyId>,
     end_users: Vec<EndUserId>,
     tags: Vec<TagId>,
+    tag_lists: TagLists,
     teams: Vec<String>,
     teams_known: Vec<String>,
 }
@@ -225,6 +228,11 @@ impl Directory {
         if unknown.is_empty() { Ok(()) } else { Err(ClientError::UnknownKeys(unknown)) }
     }
 
+    /// Learns the tags of the rows of `batch`, and tells of each list of them that is new.
+    pub(super) fn learn_tags(&mut self, batch: &Batch, tell: impl FnMut(NameId, &[&str])) {
+        self.tag_lists.learn(batch, tell);
+    }
+
     /// The commands that add the unknown keys of a batch and their teams.
     fn additions(&mut self, batch: &Batch, clients: &Clients, gateway: &Gateway) -> Vec<Command> {
         let UnknownKey::Add(template) = &clients.unknown_key else { return Vec::new() };
@@ -290,7 +298,7 @@ impl Directory {
             arrived_at: now,
             first_token_at: None,
             called: None,
-            team: row.team,
+            tags: self.tag_lists.of(row),
             session: row.session,
             output_tokens: row.output_tokens.unwrap_or(clients.output_tokens_unrecorded),
             output_is_recorded: row.output_tokens.is_some(),

@@ -168,6 +168,7 @@ impl<O: Observer> Driver<O> {
             self.command(command)?;
         }
         self.directory.learn_keys(batch, &clients, &self.gateway)?;
+        self.directory.learn_tags(batch, |list, tags| self.observer.tagged(list, tags));
         if let Some(outcomes) = &mut self.outcomes {
             outcomes.learn(batch, &self.variant.plan);
         }

@@ -18,6 +18,19 @@ pub(super) struct Limits {
     corrections: BinaryHeap<Reverse<Correction>>,
 }
 
+/// One limit as a provider tells of it in its headers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allowance {
+    /// What is counted.
+    pub counts: Counted,
+    /// How many in its period.
+    pub amount: u64,
+    /// How many more fit now.
+    pub left: u64,
+    /// How long until all of them fit again, if nobody calls.
+    pub full_after: Span,
+}
+
 /// What a call counts.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Counts {
@@ -95,6 +108,15 @@ impl Limits {
             RetryAfter::UntilItFits if wait == Span::MAX => None,
             RetryAfter::UntilItFits => Some(Span::from_secs(wait.0.div_ceil(Span::SECOND.0))),
         })
+    }
+
+    /// What is left of each limit at `now`.
+    pub(super) fn allowances(&self, now: Time) -> Vec<Allowance> {
+        let allowance = |Metered { limit, meter, clock }: &Metered| {
+            let at = clock.as_ref().map_or(now, |clock| clock.at(now).0);
+            Allowance { counts: limit.counts, amount: limit.amount, left: meter.left(at), full_after: meter.wait(at, limit.amount) }
+        };
+        self.meters.iter().map(allowance).collect()
     }
 
     /// Says how many output tokens a call that was admitted at `now` will really have made when it ends.

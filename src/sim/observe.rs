@@ -17,6 +17,10 @@ pub trait Observer {
         true
     }
 
+    /// Requests may come with these tags from now on: the number of their list, and the tags.
+    #[inline]
+    fn tagged(&mut self, _list: NameId, _tags: &[&str]) {}
+
     /// A request is about to arrive.
     #[inline]
     fn arrived(&mut self, _now: Time, _context: &Context) {}
@@ -62,8 +66,8 @@ pub struct Context {
     pub first_token_at: Option<Time>,
     /// The deployment called last.
     pub called: Option<DeploymentId>,
-    /// The team that the traffic names.
-    pub team: Option<NameId>,
+    /// The tags that the traffic gives it, by the number that [`Observer::tagged`] was told.
+    pub tags: Option<NameId>,
     /// The session that the traffic names.
     pub session: Option<NameId>,
     /// Output tokens of the whole answer, before any max_tokens.

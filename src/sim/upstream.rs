@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::fate::{Ending, Fate, times};
+pub use super::limiter::Allowance;
 use super::limiter::{Counts, Limits};
 use super::places::{Door, Queue, Waits};
 use super::prompt_cache::Blocks;
@@ -119,9 +120,19 @@ impl Upstream {
         self.deployments[deployment.index()].call(now, nth, max_tokens, prompt)
     }
 
-    /// Closes a call before its end. If others begin earlier for it, they are in `moved`.
+    /// What is left of the limits of a deployment, in the order of its configuration.
+    pub fn allowances(&self, now: Time, deployment: DeploymentId) -> Vec<Allowance> {
+        self.deployments[deployment.index()].limits.as_ref().map(|limits| limits.allowances(now)).unwrap_or_default()
+    }
+
+    /// Takes out whoever has been given an earlier place since, because somebody left, with their new fates.
+    pub fn take_moved(&mut self) -> Vec<(Slot, Fate)> {
+        std::mem::take(&mut self.moved)
+    }
+
+    /// Closes a call before its end. If others begin earlier for it, [`Self::take_moved`] has them.
     #[inline]
-    pub(super) fn close(&mut self, now: Time, deployment: DeploymentId, slot: Slot, fate: &Fate) {
+    pub fn close(&mut self, now: Time, deployment: DeploymentId, slot: Slot, fate: &Fate) {
         let Provider { places, world, .. } = &mut self.deployments[deployment.index()];
         if let Some(places) = places {
             places.close(now, slot, fate, &world.billing, &mut self.moved);

@@ -22,11 +22,17 @@ pub struct World {
 }
 
 impl World {
-    /// From when until when something happens that is scripted, counted from the first arrival: from the first beginning to the last end.
+    /// From when until when something happens that is scripted, counted from the first arrival. What begins before the last has been over for
+    /// [`APART`] times its own length is one with it; of several that stand apart, as one outage a week, it is the last.
     pub fn trigger(&self) -> Option<(Span, Span)> {
         let incidents = self.deployments.iter().flat_map(|deployment| &deployment.incidents);
-        let scripted = incidents.filter_map(|incident| incident.when.scripted()).filter(|(from, until)| from < until);
-        scripted.reduce(|(from, until), other| (from.min(other.0), until.max(other.1)))
+        let mut scripted: Vec<(Span, Span)> =
+            incidents.filter_map(|incident| incident.when.scripted()).filter(|(from, until)| from < until).collect();
+        scripted.sort_unstable();
+        scripted.into_iter().reduce(|(from, until), next| {
+            let is_over = until + Span((until.0 - from.0).saturating_mul(APART));
+            if next.0 < is_over { (from, until.max(next.1)) } else { next }
+        })
     }
 
     /// The same world in which nothing that is scripted happens. What is drawn is drawn alike.
@@ -41,6 +47,9 @@ impl World {
         world
     }
 }
+
+/// How many of its own lengths after a trigger something else is a trigger of its own: as long as it takes to see whether the first is got over.
+pub const APART: u64 = 3;
 
 /// What one deployment is like.
 #[derive(Debug, Clone, PartialEq)]
@@ -325,5 +334,31 @@ impl DeploymentWorld {
     /// The default: [`Pace::REALISTIC`] and [`Billing::REALISTIC`], no limiter, no cache, no failures.
     pub fn realistic(name: impl Into<String>) -> Self {
         Self { pace: Pace::REALISTIC, billing: Billing::REALISTIC, ..Self::ledger(name) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is scripted at these hours, each on a deployment of its own.
+    fn trigger(hours: &[(u64, u64)]) -> Option<(Span, Span)> {
+        let hour = |hours: u64| Span::from_secs(3_600 * hours);
+        let outage = |(from, lasts): &(u64, u64)| Incident::outage(hour(*from), hour(*lasts), Step::status(429));
+        let deployment = |at| DeploymentWorld { incidents: vec![outage(at)], ..DeploymentWorld::ledger("a") };
+        World { deployments: hours.iter().map(deployment).collect() }.trigger()
+    }
+
+    #[test]
+    fn what_follows_closely_is_one_trigger_and_of_those_apart_the_last_counts() {
+        let hours = |from: u64, until: u64| Some((Span::from_secs(3_600 * from), Span::from_secs(3_600 * until)));
+        assert_eq!(trigger(&[]), None);
+        assert_eq!(trigger(&[(10, 0)]), None, "what takes no time does not happen");
+        assert_eq!(trigger(&[(10, 6)]), hours(10, 16));
+        assert_eq!(trigger(&[(12, 6), (10, 6)]), hours(10, 18), "two at a time");
+        assert_eq!(trigger(&[(10, 6), (11, 1)]), hours(10, 16), "one within the other");
+        assert_eq!(trigger(&[(10, 6), (16 + 17, 1)]), hours(10, 34), "too soon to see what became of the first");
+        assert_eq!(trigger(&[(16 + 18, 1), (10, 6)]), hours(34, 35));
+        assert_eq!(trigger(&[(9, 6), (9 + 168, 6), (9 + 336, 6)]), hours(345, 351), "one a week");
     }
 }

@@ -1,61 +1,8 @@
-//! `gwsim run --requests`, and what is made of it: stories of requests, the dearest of them, and a bill in FOCUS.
-
-use std::collections::BTreeMap;
+//! `gwsim run --requests`, and what is told from it: stories of requests, the dearest of them; and what helps at the command line.
 
 use insta::assert_snapshot;
 
 use crate::cli::Home;
-
-/// A key with a budget, a fallback, prompt caches, reserved capacity, clients that leave and clients that retry.
-const RICH: &str = "\
-name = \"rich\"
-seeds = 2
-[traffic]
-trace = \"quickstart.csv.gz\"
-synthetic = true
-unknown_keys = \"add\"
-window = { from = \"0s\", for = \"20m\" }
-[traffic.overlay]
-stream = 0.8
-abandon = 0.2
-[clients]
-sdk = \"openai\"
-[world]
-ttft = \"300ms\"
-tokens_per_second = 80
-[world.providers.openai]
-prompt_cache = { kind = \"openai\", ttl = \"5m\" }
-[world.models.gpt-4o-mini]
-limits = { rpm = 30, tpm = 100_000 }
-[gateway.models.gpt-4o-mini]
-deployments = [{ id = \"mini\", provider = \"openai\", model = \"gpt-4o-mini\" }]
-fallbacks = [\"gpt-4o\"]
-[gateway.models.gpt-4o]
-deployments = [{ id = \"large\", provider = \"openai\", model = \"gpt-4o\" }]
-[gateway.models.claude-3-haiku]
-deployments = [{ id = \"haiku\", provider = \"anthropic\", model = \"claude-3-haiku\" }]
-[gateway.models.claude-3-5-sonnet]
-deployments = [{ id = \"sonnet\", provider = \"anthropic\", model = \"claude-3-5-sonnet\" }]
-[gateway.cache]
-ttl = \"1h\"
-[gateway.prices]
-deployments.large = { reserved = { per_hour = \"3 USD\" } }
-[[variant]]
-name = \"as configured\"
-[[variant]]
-name = \"patient\"
-set = { 'models.gpt-4o-mini.fallbacks' = [], attempts.per_request = 6, attempts.per_deployment = 6 }
-";
-
-fn rich() -> Home {
-    let home = Home::new();
-    let trace = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("traces/quickstart.csv.gz");
-    home.write("quickstart.csv.gz", std::fs::read(trace).unwrap());
-    home.write("rich.toml", RICH);
-    let text = home.gwsim(&["run", "rich.toml", "--requests"]);
-    assert!(text.starts_with("exit 0\n"), "{text}");
-    home
-}
 
 #[test]
 fn a_request_is_explained_in_every_variant() {
@@ -117,59 +64,6 @@ fn a_request_is_explained_in_every_variant() {
     hint: run its scenario again with `gwsim run SCENARIO --requests`
     ");
 }
-
-#[test]
-fn a_focus_export_sums_to_the_bill_of_the_variant() {
-    let home = rich();
-    let report: serde_json::Value = serde_json::from_slice(&std::fs::read(home.path().join("reports/rich/report.json")).unwrap()).unwrap();
-    for (index, (variant, period)) in [("as configured", "hour"), ("patient", "day")].into_iter().enumerate() {
-        let csv = home.output(&["export", "focus", "reports/rich", "--variant", variant, "--period", period]).stdout;
-        let mut reader = csv::Reader::from_reader(csv.as_slice());
-        let header = reader.headers().unwrap().clone();
-        let rows: Vec<BTreeMap<String, String>> = reader.deserialize().map(Result::unwrap).collect();
-        // Integers of 10^-12 dollars.
-        let picodollars = |text: &str| text.replace('.', "").parse::<i128>().unwrap();
-        let sum: i128 = rows.iter().map(|row| picodollars(&row["BilledCost"])).sum();
-        let run = &report["variants"][index]["runs"][0];
-        assert_eq!(sum, picodollars(run["bill"].as_str().unwrap()), "{variant}");
-        let by_cause = |cause: &str| rows.iter().filter(|row| row["x_Cause"] == cause).map(|row| picodollars(&row["BilledCost"])).sum::<i128>();
-        for (cause, part) in [("undelivered", "undelivered"), ("wasted", "wasted"), ("reserved", "reserved")] {
-            assert_eq!(by_cause(cause), picodollars(run["cause"][part].as_str().unwrap()), "{variant}: {cause}");
-        }
-        assert!(by_cause("undelivered") > 0 && by_cause("reserved") > 0, "{variant}: a test of something");
-        for column in MANDATORY {
-            assert!(header.iter().any(|name| name == column), "{column} is mandatory");
-            let may_be_null = column == "ChargeClass";
-            assert!(may_be_null || rows.iter().all(|row| !row[column].is_empty()), "{column} is empty");
-        }
-        assert!(header.iter().skip_while(|name| !name.starts_with("x_")).all(|name| name.starts_with("x_")), "{header:?}");
-    }
-}
-
-/// What FOCUS 1.2 wants every dataset to have.
-const MANDATORY: [&str; 21] = [
-    "BilledCost",
-    "BillingAccountId",
-    "BillingAccountName",
-    "BillingCurrency",
-    "BillingPeriodEnd",
-    "BillingPeriodStart",
-    "ChargeCategory",
-    "ChargeClass",
-    "ChargeDescription",
-    "ChargePeriodEnd",
-    "ChargePeriodStart",
-    "ContractedCost",
-    "EffectiveCost",
-    "InvoiceIssuerName",
-    "ListCost",
-    "PricingQuantity",
-    "PricingUnit",
-    "ProviderName",
-    "PublisherName",
-    "ServiceCategory",
-    "ServiceName",
-];
 
 #[test]
 fn every_shell_gets_its_completions() {

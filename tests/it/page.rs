@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
-use tempfile::TempDir;
 
 use super::cli;
+use super::pages::checkout;
 
 const BROWSERS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
@@ -118,19 +118,6 @@ fn check(scenario: &str, figures_min: u64, home: &Path) {
         papers.push(seen[0]["paper"].clone());
     }
     assert_ne!(papers[0], papers[1], "dark is dark");
-}
-
-/// A checkout without sources.
-fn checkout() -> TempDir {
-    let home = tempfile::tempdir().unwrap();
-    for directory in ["scenarios", "traces"] {
-        fs::create_dir(home.path().join(directory)).unwrap();
-        for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(directory)).unwrap() {
-            let entry = entry.unwrap();
-            fs::copy(entry.path(), home.path().join(directory).join(entry.file_name())).unwrap();
-        }
-    }
-    home
 }
 
 /// The rows of the table under a figure.

@@ -165,3 +165,101 @@ fn two_lists_are_compared_as_they_are_charged() {
     let output = home.output(&["prices", "diff", "built-in", "built-in"]);
     assert!(String::from_utf8_lossy(&output.stdout).starts_with("0 changed, 0 new, 0 gone;"));
 }
+
+/// Two models that anyone may answer by, the cheaper one first choice; a day with two requests of a million tokens.
+fn two_sellers(home: &Home) {
+    let list = |a: &str, b: &str| {
+        format!("# date: 2026-12-01\nmodel,provider,input_usd_per_mtok,output_usd_per_mtok\na,openai,{a},10\nb,anthropic,{b},10\n")
+    };
+    home.write("old.csv", list("1", "2"));
+    home.write("new.csv", list("3", "2"));
+    home.write("day.csv", "at_s,model,input_tokens,output_tokens\n0,m,1000000,0\n86400,m,1000000,0\n");
+    let deployment =
+        |id: &str, provider: &str| format!("{{ id = \"{id}\", provider = \"{provider}\", model = \"{id}\", max_input_tokens = 2_000_000 }}");
+    let deployments = [deployment("a", "openai"), deployment("b", "anthropic")].join(", ");
+    let gateway = format!("[gateway.models.m]\nstrategy = \"lowest-cost\"\ndeployments = [{deployments}]\n");
+    let variants = "[[variant]]\nname = \"cheapest\"\n[[variant]]\nname = \"only b\"\nset = { 'models.m.deployments' = [{ id = \"b\", provider = \"anthropic\", model = \"b\", max_input_tokens = 2_000_000 }] }\n";
+    home.write("month.toml", format!("name = \"a month\"\n[traffic]\ntrace = \"day.csv\"\n[world]\npreset = \"ledger\"\n{gateway}{variants}"));
+}
+
+#[test]
+fn a_new_list_is_run_and_not_merely_priced() {
+    let home = Home::new();
+    two_sellers(&home);
+    // $1 a request, 60 a month; at the new prices the picks go to the other model, at $2, where a re-pricing would have said 3.
+    insta::assert_snapshot!(home.gwsim(&["prices", "diff", "old.csv", "new.csv", "--scenario", "month.toml"]), @r"
+    exit 0
+    ----- stdout
+    a month: day.csv, 2 requests in 24 h, recorded
+    Prices: old.csv of 2026-12-01 against new.csv of 2026-12-01; every variant is run under both, as
+        prices also decide picks, max_price_ratio and budgets
+
+    $/month      old     new  difference     change  answered, old      new
+    cheapest   60.00  120.00       60.00   +100.0 %        100.0 %  100.0 %
+    only b    120.00  120.00        0.00  identical        100.0 %  100.0 %
+    cheapest: +100.0 %: luck none, day to day unknown (trace too short: 0 blocks of 25 min, 20 needed)
+    $/day: the trace is taken for a day; $/month: 30 of them.
+
+    $/month: cheapest    old     new  difference  calls, old  new
+    b (anthropic)       0.00  120.00      120.00           0    2
+    a (openai)         60.00    0.00      -60.00           2    0
+
+    USD per Mtok as these deployments pay them:
+    a (openai): input 1 -> 3, cache read 1 -> 3, cache write 1 -> 3, write 1h 1 -> 3
+    In the whole list: 1 changed, 0 new, 0 gone; 2 prices now
+    ");
+    let output = home.output(&["prices", "diff", "old.csv", "new.csv", "--scenario", "month.toml", "--format", "json"]);
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&json["prices"][0]["model"], &json["prices"][0]["old"]["input"], &json["prices"][0]["new"]["input"]),
+        (&"a".into(), &"1".into(), &"3".into())
+    );
+    let effect = &json["effect"];
+    assert_eq!(effect["dollars"], "a month");
+    let [cheapest, only_b] = [0, 1].map(|variant| &effect["variants"][variant]);
+    assert_eq!([&cheapest["old"], &cheapest["new"], &cheapest["difference"]].map(picodollars), [60, 120, 60].map(|usd| usd * 1_000_000_000_000));
+    let models: Vec<_> = cheapest["models"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|model| {
+            (
+                model["model"].as_str().unwrap(),
+                picodollars(&model["difference"]) / 1_000_000_000_000,
+                model["calls_old"].as_u64().unwrap(),
+                model["calls_new"].as_u64().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(models, [("b", 120, 0, 2), ("a", -60, 2, 0)]);
+    assert_eq!((picodollars(&only_b["difference"]), only_b["models"].as_array().unwrap().len()), (0, 0));
+    assert_eq!(effect["comparison"]["comparisons"][0]["variants"][0]["change"]["relative"], 1.0);
+}
+
+#[test]
+fn a_new_list_is_held_to_thresholds_as_a_comparison_is() {
+    let home = Home::new();
+    two_sellers(&home);
+    let told = |more: &[&str]| {
+        let output = home.output(&[&["prices", "diff", "old.csv", "new.csv"], more].concat());
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let scenario = ["--scenario", "month.toml"];
+    let with = |more: &[&str]| told(&[&scenario[..], more].concat());
+    assert_eq!(with(&["--max-increase", "100%", "--max-cost", "120", "--per", "month"]).0, 0);
+    let (code, verdict) = with(&["--max-increase", "99%"]);
+    assert_eq!(code, 3, "{verdict}");
+    assert!(verdict.contains("error: above: new.csv#cheapest: +100.0 %") && verdict.contains("pass: within: new.csv#only b: identical"), "{verdict}");
+    assert_eq!(with(&["--max-cost", "119.99", "--per", "month", "--warn-only"]).0, 0);
+    assert_eq!(with(&["--max-increase", "99%", "--seeds", "1"]).0, 4, "one seed says nothing about luck");
+    let (code, error) = told(&["--max-increase", "5%"]);
+    assert!(code == 2 && error.contains("hint: --scenario scenario.toml says whose"), "{error}");
+    assert_eq!(told(&["--seeds", "3"]).0, 2);
+    // A list that lacks a model is an error at its place, not a price of nothing.
+    home.write("new.csv", "# date: 2026-12-01\nmodel,provider,input_usd_per_mtok,output_usd_per_mtok\nb,anthropic,2,10\n");
+    let (code, error) = with(&[]);
+    assert!(code == 2 && error.contains("no price for `a`"), "{error}");
+    // The word for gwsim's own list means it here too, whatever the gateway names.
+    let same = home.gwsim(&["prices", "diff", "built-in", "built-in", "--scenario", "scenario.toml", "--set", "prices.list=old.csv", "--seeds", "1"]);
+    assert!(same.starts_with("exit 0\n") && same.contains("No price that these deployments pay differs."), "{same}");
+}

@@ -7,17 +7,18 @@ use std::path::{Path, PathBuf};
 const ARROWS: &[(&str, &[&str])] = &[
     ("gateway", &[]),
     ("price", &["gateway"]),
+    ("clock", &["gateway"]),
     ("journal", &["gateway"]),
     ("wire", &["gateway"]),
     ("traffic", &["gateway", "journal"]),
     ("sim", &["traffic", "price", "gateway"]),
     ("config/gateway", &["gateway", "price"]),
     ("config/scenario", &["config/gateway", "traffic", "sim", "report", "gateway", "price"]),
-    ("serve", &["config/gateway", "wire", "journal", "price", "gateway"]),
+    ("serve", &["config/gateway", "wire", "journal", "price", "clock", "gateway"]),
     ("report", &["journal", "price", "gateway"]),
-    ("twin", &["sim", "traffic", "wire", "gateway"]),
+    ("twin", &["sim", "traffic", "wire", "price", "clock", "gateway"]),
     ("advise", &["config", "report", "sim", "journal", "traffic", "gateway"]),
-    ("cli", &["advise", "config", "gateway", "journal", "price", "report", "serve", "sim", "traffic", "twin", "wire"]),
+    ("cli", &["advise", "clock", "config", "gateway", "journal", "price", "report", "serve", "sim", "traffic", "twin", "wire"]),
 ];
 
 const FILE_LINES_MAX: usize = 600;

@@ -76,6 +76,17 @@ pub struct CompareArguments {
     /// A price list in place of the built-in one: gwsim's CSV or LiteLLM's JSON
     #[arg(long, value_name = "FILE")]
     pub prices: Option<PathBuf>,
+    /// What bills may become.
+    #[command(flatten)]
+    pub thresholds: ThresholdArguments,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: CompareFormat,
+}
+
+/// How much dearer bills may be, or how dear.
+#[derive(Debug, Args)]
+pub struct ThresholdArguments {
     /// The most that a bill may be above the reference's: 5%; with -10% it must be so much lower
     #[arg(long, value_name = "PERCENT", allow_hyphen_values = true)]
     pub max_increase: Option<String>,
@@ -88,9 +99,6 @@ pub struct CompareArguments {
     /// Say that a threshold is not kept, or not decided, but exit with 0
     #[arg(long)]
     pub warn_only: bool,
-    /// How the result is printed
-    #[arg(long, value_enum, default_value = "text")]
-    pub format: CompareFormat,
 }
 
 /// `gwsim explain`.

@@ -8,6 +8,7 @@ use super::super::problem;
 use super::super::read::{Item, Section};
 use super::budgets::BudgetDefaults;
 use super::models::Models;
+use super::providers::{self, Secret};
 use super::{budgets, limits, policies};
 
 /// The most budgets on a key's path. Of the places in a hold, `gateway::directory` keeps four free: two for the model and its deployment, one each
@@ -28,8 +29,9 @@ pub struct Context<'a> {
     pub global_budgets: usize,
 }
 
-/// Reads `[teams]`, `[keys]`, `[tags]` and `[end_users]` into commands, in an order in which they can be carried out.
-pub fn read(root: &Section<'_>, context: &Context<'_>) -> Vec<Command> {
+/// Reads `[teams]`, `[keys]`, `[tags]` and `[end_users]` into commands, in an order in which they can be carried out, and says where
+/// the secrets of keys are.
+pub fn read(root: &Section<'_>, context: &Context<'_>) -> (Vec<Command>, Vec<(String, Secret)>) {
     let budget = |item: Item<'_>| budgets::at_most_one(item, context.budgets);
     let mut commands = Vec::new();
     let mut tag_budgets = Vec::new();
@@ -55,7 +57,7 @@ pub fn read(root: &Section<'_>, context: &Context<'_>) -> Vec<Command> {
         }
         teams.push((item.key, spec));
     }
-    let mut keys = Vec::new();
+    let (mut keys, mut secrets) = (Vec::new(), Vec::new());
     for item in root.section("keys").iter().flat_map(Section::entries) {
         let Some(section) = item.section() else { continue };
         if section.read("blocked", Item::boolean) == Some(true) {
@@ -68,6 +70,7 @@ pub fn read(root: &Section<'_>, context: &Context<'_>) -> Vec<Command> {
         if count > KEY_BUDGETS_MAX {
             section.report(problem::too_many_budgets(item.key_place, item.key, count, KEY_BUDGETS_MAX));
         }
+        secrets.extend(section.read("secret", providers::secret).map(|secret| (item.key.to_owned(), secret)));
         keys.push(Command::PutKey { name: item.key.into(), spec });
     }
     commands.extend(teams.into_iter().map(|(name, spec)| Command::PutTeam { name: name.into(), spec }));
@@ -79,7 +82,7 @@ pub fn read(root: &Section<'_>, context: &Context<'_>) -> Vec<Command> {
         commands.push(Command::PutEndUser { name: item.key.into(), budgets });
     }
     commands.extend(blocked);
-    commands
+    (commands, secrets)
 }
 
 fn team(section: &Section<'_>, context: &Context<'_>) -> TeamSpec {

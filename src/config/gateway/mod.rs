@@ -49,6 +49,8 @@ pub struct GatewayConfig {
     pub plan: Plan,
     /// What creates teams, keys, tags and end users, in order. To be carried out before the first request.
     pub commands: Vec<Command>,
+    /// Where the secrets of its virtual keys are, by name. A simulation needs none.
+    pub key_secrets: Vec<(String, Secret)>,
     /// Where deployments are and what they speak.
     pub providers: Vec<Provider>,
     /// How `gwsim serve` listens.
@@ -109,7 +111,7 @@ fn read(root: &Section<'_>, lists: &price_lists::Lists) -> GatewayConfig {
     }
     let models = models::read(root.section("deployments").as_ref(), models_section.as_ref(), &context);
     prices.check_deployments(models.declared_deployments(), root.diagnostics());
-    let commands = identities::read(
+    let (commands, key_secrets) = identities::read(
         root,
         &identities::Context {
             models: &models,
@@ -120,6 +122,7 @@ fn read(root: &Section<'_>, lists: &price_lists::Lists) -> GatewayConfig {
     );
     GatewayConfig {
         commands,
+        key_secrets,
         server: root.section("server").as_ref().map(server::read).unwrap_or_default(),
         alerts: alerts(root),
         price_list: lists.to_string(),
@@ -152,7 +155,7 @@ fn providers(root: &Section<'_>) -> Vec<Provider> {
     let mut providers = root.section("providers").as_ref().map(providers::read).unwrap_or_default();
     for api in [Api::OpenAi, Api::Azure, Api::Anthropic, Api::Gemini, Api::Bedrock] {
         if !providers.iter().any(|provider| provider.name == api.name()) {
-            providers.push(Provider { name: api.name().into(), api, base_url: None, key: None, billing: api.billing() });
+            providers.push(Provider::own(api));
         }
     }
     providers

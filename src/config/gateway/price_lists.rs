@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::path::Path;
 
-use crate::price::{PriceError, PriceList};
+use crate::price::{BUILT_IN, PriceError, PriceList};
 
 use super::super::diagnostic::{Diagnostics, Place, Problem};
 use super::super::tree::{Node, Table, Value};
@@ -25,6 +25,7 @@ pub fn read(root: &Node, directory: &Path, on_command_line: Option<&Path>, diagn
     let built_in = || Cow::Borrowed(PriceList::built_in());
     let prices = table(Some(root)).and_then(|root| table(Some(&root.find("prices")?.node)));
     let first = match on_command_line {
+        Some(path) if path == Path::new(BUILT_IN) => None,
         Some(path) => from_file(path, None, diagnostics),
         None => prices.and_then(|prices| stated(prices, directory, diagnostics)),
     };

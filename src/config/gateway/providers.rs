@@ -3,6 +3,8 @@
 //! Whether closing a stream stops the bill is as the providers and OpenRouter's page on streaming state it; how many tokens may still be generated
 //! is nobody's promise, so the default is a guess on the safe side and stands in the file where it matters.
 
+use std::fmt;
+
 use crate::gateway::plan::{BillingRule, Presume};
 
 use super::super::problem;
@@ -19,8 +21,29 @@ pub struct Provider {
     pub base_url: Option<String>,
     /// Where the credential is.
     pub key: Option<Secret>,
+    /// Azure's `api-version`; `None` for the one that gwsim knows.
+    pub api_version: Option<String>,
+    /// Headers that go along with every call, beside those of the dialect.
+    pub headers: Vec<(String, HeaderText)>,
     /// What it bills for calls that do not end well.
     pub billing: BillingRule,
+}
+
+impl Provider {
+    /// A provider of the dialect's own name that needs no entry.
+    pub fn own(api: Api) -> Self {
+        let name = api.name().into();
+        Self { name, api, base_url: None, key: None, api_version: None, headers: Vec::new(), billing: api.billing() }
+    }
+}
+
+/// What a header says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HeaderText {
+    /// This.
+    Plain(String),
+    /// What is kept there.
+    Secret(Secret),
 }
 
 /// A provider's dialect.
@@ -71,6 +94,30 @@ pub enum Secret {
     File(String),
 }
 
+impl Secret {
+    /// The secret itself, without the white space around it.
+    ///
+    /// # Errors
+    /// If it is not there, in words that name the place and not the secret.
+    pub fn read(&self) -> Result<String, String> {
+        let found = match self {
+            Self::Environment(name) => std::env::var(name).map_err(|_| format!("the environment variable {name} is not set"))?,
+            Self::File(path) => std::fs::read_to_string(path).map_err(|error| format!("can't read {path}: {error}"))?,
+        };
+        let found = found.trim();
+        if found.is_empty() { Err(format!("{self} is empty")) } else { Ok(found.to_owned()) }
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Environment(name) => write!(f, "env:{name}"),
+            Self::File(path) => write!(f, "file:{path}"),
+        }
+    }
+}
+
 /// Reads `[providers]`.
 pub fn read(section: &Section<'_>) -> Vec<Provider> {
     section.entries().into_iter().filter_map(|item| Some(one(item.key, &item.section()?))).collect()
@@ -86,7 +133,43 @@ fn one(name: &str, section: &Section<'_>) -> Provider {
     let api = stated.or(named).unwrap_or(Api::OpenAi);
     let mut billing = api.billing();
     read_billing(section, &mut billing);
-    Provider { name: name.into(), api, base_url: section.read("base_url", base_url), key: section.read("key", secret), billing }
+    Provider {
+        name: name.into(),
+        api,
+        base_url: section.read("base_url", base_url),
+        key: section.read("key", secret),
+        api_version: section.read("api_version", Item::name),
+        headers: section.section("headers").map(|headers| read_headers(&headers)).unwrap_or_default(),
+        billing,
+    }
+}
+
+/// Headers that say where a request goes and how long it is: they are made, not stated.
+const OWN_HEADERS: [&str; 5] = ["host", "content-length", "content-type", "transfer-encoding", "connection"];
+
+fn read_headers(section: &Section<'_>) -> Vec<(String, HeaderText)> {
+    section.entries().into_iter().filter_map(header).collect()
+}
+
+fn header(item: Item<'_>) -> Option<(String, HeaderText)> {
+    let name = item.key.to_ascii_lowercase();
+    let is_token = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte));
+    if !is_token || OWN_HEADERS.contains(&name.as_str()) {
+        let why = if is_token { "gwsim sets it itself" } else { "it has characters that a header's name can't have" };
+        item.report(problem::malformed(item.key_place, item.key, "the name of a header", why, "\"...\""));
+        return None;
+    }
+    let text = item.text()?;
+    let secret = match text.split_once(':') {
+        Some(("env", name)) if !name.is_empty() => Some(Secret::Environment(name.into())),
+        Some(("file", path)) if !path.is_empty() => Some(Secret::File(path.into())),
+        _ => None,
+    };
+    if text.is_empty() || text.bytes().any(|byte| byte < b' ' && byte != b'\t' || byte == 127) {
+        item.report(problem::malformed(item.place(), item.key, "the text of a header", "it is empty or has control characters", "\"org-4711\""));
+        return None;
+    }
+    Some((name, secret.map_or_else(|| HeaderText::Plain(text.into()), HeaderText::Secret)))
 }
 
 /// Reads the billing rule's keys on top of what there is.

@@ -1,7 +1,8 @@
 //! A driver at a desk: a few words in, the rendered decisions out. For tests that read as sentences of the domain.
 //!
 //! Words, separated by `;`: `ask [MODEL] [key=K] [stream] [max=N] [in=N] [choices=N] [same] [wait=SECS] [user=U] [tag=T] [no_cache] [no_store]
-//! [needs=N]` (a feature by its number), `N fail CLASS [after=SECS] [got=N]`, `N ok [OUTPUT]` (usage is the input and so much output), `N ok CALL OUTPUT` for late usage, `N opens`,
+//! [needs=N]` (a feature by its number), `N fail CLASS [after=SECS] [got=N]`, `N ok [OUTPUT]` (usage is the input and so much output),
+//! `N ok CALL OUTPUT` for late usage, `N opens`,
 //! `N wakes` (at its deadline), `N late SECS` (that much after it), `N leaves [RECEIVED DELIVERED]`, `N misses`, `N looked`, `+SECS`, `tick`.
 //! Every request has its own fingerprint, unless it is the `same`.
 

@@ -59,8 +59,11 @@ fn renamed(dice: &mut Dice, plan: &Plan) -> Plan {
     renamed
 }
 
+/// A group without numbers, its deployments, and the names on its three lists of fallbacks.
+type Words<'a> = (Model, Vec<Deployment>, [Vec<&'a str>; 3]);
+
 /// A plan in words: what each group is and where it leads to, by names, whatever the numbers. Retired groups are known to nobody.
-fn words(plan: &Plan) -> Vec<(Model, Vec<Deployment>, [Vec<&str>; 3])> {
+fn words(plan: &Plan) -> Vec<Words<'_>> {
     let names = |ids: Option<&Vec<ModelId>>| ids.into_iter().flatten().map(|id| plan.model(*id).name.as_str()).collect();
     let mut words: Vec<_> = plan
         .models

@@ -7,7 +7,7 @@ use crate::gateway::id::DeploymentId;
 use crate::gateway::journal::{Called, Denial};
 use crate::report::sample::{self, MINI, OPENAI};
 
-const ABOUT: About = About { arrived: Time(1_000_000_000), key: KeyId(2), model: MINI };
+const ABOUT: About = About { arrived: Time(1_000_000_000), key: KeyId(2), model: MINI, tags: None };
 
 fn called(call: u32, position: Position, deployment: DeploymentId) -> Fact {
     let worst_case = Money(9_000 * i128::from(call));
@@ -128,7 +128,7 @@ proptest! {
         let mut now = Time(0);
         for (outcome, key, model, gap, calls) in requests {
             now = Time(now.0 + gap);
-            let about = About { arrived: now, key: KeyId(key), model: ModelId(model) };
+            let about = About { arrived: now, key: KeyId(key), model: ModelId(model), tags: None };
             fold.arrived(now, &about);
             for (number, (deployment, position, input, output, delivered)) in (1..).zip(calls) {
                 let (position, deployment) = (cause::POSITIONS[position], DeploymentId(deployment));
@@ -165,4 +165,33 @@ fn a_key_that_nobody_made_has_no_row_and_takes_no_memory() {
     let mut fold = fold();
     fold.arrived(Time(1), &About { key: KeyId(u32::MAX), ..ABOUT });
     assert_eq!((fold.totals.requests, fold.totals.asked[0].requests, fold.totals.keys.len()), (1, 1, 0));
+}
+
+#[test]
+fn spend_counts_under_each_tag_of_team_key_and_request() {
+    let mut fold = fold();
+    let tags = |tags: &[&str]| tags.iter().map(|tag| (*tag).to_owned()).collect::<Vec<_>>();
+    fall_back(&mut fold, Time(1_000_000_000));
+    assert!(fold.totals.tags.is_empty(), "nothing has a tag yet");
+    let before = fold.totals.bill;
+    let team = TeamSpec { tags: tags(&["cost_centre=4711"]), ..TeamSpec::default() };
+    fold.fact(Time(0), None, &Fact::Commanded(Command::PutTeam { name: "team 2".into(), spec: team }));
+    fold.tagged(0, &["beta", "cost_centre=4711"]);
+    fall_back(&mut fold, Time(2_000_000_000));
+    let of_request = About { tags: Some(0), key: KeyId(0), ..ABOUT };
+    let usage = Usage::plain(10, 10);
+    fold.arrived(Time(3), &of_request);
+    fold.call(
+        Time(5),
+        &of_request,
+        &closed(1, Position::First, OPENAI, Ended::Delivered, usage, Money(300)),
+        Billed { usage, amount: Money(300), shared: false },
+    );
+    fold.fact(Time(5), Some(&of_request), &Fact::Answered { outcome: Outcome::Served { model: MINI } });
+    let totals = &fold.totals;
+    let rows: Vec<_> =
+        fold.directory.tags.names().iter().zip(&totals.tags).map(|(name, row)| (name.as_str(), row.requests, row.answered, row.bill)).collect();
+    assert_eq!(rows, [("cost_centre=4711", 2, 2, before + Money(300)), ("beta", 1, 1, Money(300))]);
+    assert_eq!(totals.tagged, before + Money(300), "each call once");
+    assert_eq!(totals.bill - totals.tagged, before, "what came before there were tags has none");
 }

@@ -62,26 +62,39 @@ pub(super) struct CoverageJson<'a> {
     hanging: Usd,
 }
 
-#[derive(Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub(super) struct ImputedJson {
-    requests: u64,
-    output_tokens: u64,
-    of_output_tokens: u64,
-    dollars: Usd,
-    dollars_if_all_are_short: Usd,
-    dollars_if_all_are_long: Usd,
+/// Twins of tokens that were drawn, which say in their names of what kind.
+macro_rules! imputed {
+    ($($(#[$doc:meta])* $twin:ident { $tokens:ident, $of_tokens:ident })*) => {$(
+        $(#[$doc])*
+        #[derive(Serialize, Deserialize)]
+        #[cfg_attr(test, derive(schemars::JsonSchema))]
+        pub(super) struct $twin {
+            requests: u64,
+            $tokens: u64,
+            $of_tokens: u64,
+            dollars: Usd,
+            dollars_if_all_are_short: Usd,
+            dollars_if_all_are_long: Usd,
+        }
+
+        impl $twin {
+            pub(super) fn of(imputed: &Imputed) -> Self {
+                let Imputed { requests, tokens: $tokens, of_tokens: $of_tokens, dollars, low, high } = *imputed;
+                let [dollars, dollars_if_all_are_short, dollars_if_all_are_long] = [dollars, low, high].map(Usd);
+                Self { requests, $tokens, $of_tokens, dollars, dollars_if_all_are_short, dollars_if_all_are_long }
+            }
+
+            pub(super) fn read(self) -> Imputed {
+                let [dollars, low, high] = [self.dollars, self.dollars_if_all_are_short, self.dollars_if_all_are_long].map(|amount| amount.0);
+                Imputed { requests: self.requests, tokens: self.$tokens, of_tokens: self.$of_tokens, dollars, low, high }
+            }
+        }
+    )*};
 }
 
-#[derive(Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub(super) struct ImputedInputsJson {
-    requests: u64,
-    input_tokens: u64,
-    of_input_tokens: u64,
-    dollars: Usd,
-    dollars_if_all_are_short: Usd,
-    dollars_if_all_are_long: Usd,
+imputed! {
+    ImputedJson { output_tokens, of_output_tokens }
+    ImputedInputsJson { input_tokens, of_input_tokens }
 }
 
 impl<'a> BaselineJson<'a> {
@@ -165,54 +178,4 @@ pub(super) fn read_coverage(fields: Vec<CoverageJson<'_>>) -> Coverage {
         Field { name: Cow::Owned(name.into_owned()), instead: instead.into_owned(), rows, hanging: hanging.0 }
     };
     Coverage { rows, fields: fields.into_iter().map(field).collect() }
-}
-
-impl ImputedJson {
-    pub(super) fn of(imputed: &Imputed) -> Self {
-        let Imputed { requests, tokens, of_tokens, dollars, low, high } = *imputed;
-        Self {
-            requests,
-            output_tokens: tokens,
-            of_output_tokens: of_tokens,
-            dollars: Usd(dollars),
-            dollars_if_all_are_short: Usd(low),
-            dollars_if_all_are_long: Usd(high),
-        }
-    }
-
-    pub(super) fn read(self) -> Imputed {
-        Imputed {
-            requests: self.requests,
-            tokens: self.output_tokens,
-            of_tokens: self.of_output_tokens,
-            dollars: self.dollars.0,
-            low: self.dollars_if_all_are_short.0,
-            high: self.dollars_if_all_are_long.0,
-        }
-    }
-}
-
-impl ImputedInputsJson {
-    pub(super) fn of(imputed: &Imputed) -> Self {
-        let Imputed { requests, tokens, of_tokens, dollars, low, high } = *imputed;
-        Self {
-            requests,
-            input_tokens: tokens,
-            of_input_tokens: of_tokens,
-            dollars: Usd(dollars),
-            dollars_if_all_are_short: Usd(low),
-            dollars_if_all_are_long: Usd(high),
-        }
-    }
-
-    pub(super) fn read(self) -> Imputed {
-        Imputed {
-            requests: self.requests,
-            tokens: self.input_tokens,
-            of_tokens: self.of_input_tokens,
-            dollars: self.dollars.0,
-            low: self.dollars_if_all_are_short.0,
-            high: self.dollars_if_all_are_long.0,
-        }
-    }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::counters::{IncidentsJson, LedgerJson, TokensJson};
 use super::{Name, Text, Usd};
 use crate::gateway::failure::FailureClass;
 use crate::gateway::money::Money;
@@ -12,7 +13,7 @@ use crate::gateway::time::Time;
 use crate::report::cause::{Causes, POSITIONS, Waste, position_name};
 use crate::report::histogram::Histogram;
 use crate::report::series::Series;
-use crate::report::totals::{DENIAL_NAMES, Demand, Ends, Incidents, Ledger, Outcomes, Supply, Tokens, Totals, Users};
+use crate::report::totals::{DENIAL_NAMES, Demand, Ends, Outcomes, Supply, Totals, Users};
 use crate::report::{Names, Run};
 
 /// One variant under one seed.
@@ -46,6 +47,12 @@ pub(super) struct RunJson<'a> {
     by_model_asked: Vec<DemandJson<'a>>,
     by_team: Vec<DemandJson<'a>>,
     by_key: Vec<DemandJson<'a>>,
+    /// A request with several tags, of its team, of its key and its own, counts under each: the rows add up to no total.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    by_tag: Vec<DemandJson<'a>>,
+    /// Of the bill, what has no tag, reserved capacity included. Missing where nothing has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bill_without_tag: Option<Usd>,
     by_model_called: Vec<SupplyJson<'a>>,
     by_deployment: Vec<SupplyJson<'a>>,
     /// How wide a row of series.csv is.
@@ -127,29 +134,6 @@ struct CauseJson {
     reserved: Option<Usd>,
 }
 
-/// The gateway's own books: what it saw, and what it presumed where it saw no usage.
-#[derive(Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-struct LedgerJson {
-    confirmed: Usd,
-    presumed: Usd,
-    confirmed_calls: u64,
-    presumed_calls: u64,
-    corrected_calls: u64,
-}
-
-/// Tokens as billed by the world; input holds the cached ones, output the reasoning.
-#[derive(Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-struct TokensJson {
-    input: u64,
-    cache_read: u64,
-    cache_write: u64,
-    output: u64,
-    reasoning: u64,
-    output_delivered: u64,
-}
-
 /// Quantiles in microseconds.
 #[derive(Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -162,34 +146,6 @@ struct LatencyJson {
     /// What the quantiles are of: the longest in nanoseconds, then pairs of a bucket's number and its count, 64 buckets to a doubling.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     histogram: String,
-}
-
-#[derive(Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-struct IncidentsJson {
-    /// Requests that would have been refused, had their budget been enforced.
-    observed_refusals: u64,
-    /// Requests that waited for an identical one.
-    followed: u64,
-    /// Requests that waited before a concurrency limit.
-    queued: u64,
-    /// Groups and deployments that were passed over.
-    skipped: u64,
-    cooldowns: u64,
-    breakers_opened: u64,
-    budget_alerts: u64,
-    fallback_alerts: u64,
-    loop_alerts: u64,
-    recoveries: u64,
-    /// Times that a budget window was closed above its limit, and by how much in all.
-    breaches: u64,
-    breached: Usd,
-    /// What the answers given from the cache had cost when they were made.
-    cache_saved: Usd,
-    /// Calls that waited for a place of their provider, and how long in all.
-    calls_queued: u64,
-    calls_queued_ms: u64,
-    calls_turned_away: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -253,6 +209,8 @@ impl<'a> RunJson<'a> {
             by_model_asked: demands(&totals.asked, &names.models),
             by_team: demands(&totals.teams, &names.teams),
             by_key: demands(&totals.keys, &names.keys),
+            bill_without_tag: totals.tags.iter().any(|tag| *tag != Demand::default()).then_some(Usd(totals.bill - totals.tagged)),
+            by_tag: demands(&totals.tags, &names.tags),
             by_model_called: supplies(&totals.called, &names.models),
             by_deployment: supplies(&totals.deployments, &names.deployments),
             series_width_s: run.series.width().0 / 1_000_000_000,
@@ -274,6 +232,7 @@ impl<'a> RunJson<'a> {
             calls: counts(&self.calls.by_position, POSITIONS.map(position_name))?,
             ends: self.calls.ends(),
             call_failures: counts(&self.calls.failed_by, class_names())?,
+            tagged: self.bill_without_tag.map_or(Money::ZERO, |without| self.bill.0 - without.0),
             bill: self.bill.0,
             ledger: self.ledger.read(),
             causes: self.cause.read()?,
@@ -293,6 +252,7 @@ impl<'a> RunJson<'a> {
         self.by_model_asked.into_iter().for_each(|row| row.read(&mut totals.asked, &mut names.models));
         self.by_team.into_iter().for_each(|row| row.read(&mut totals.teams, &mut names.teams));
         self.by_key.into_iter().for_each(|row| row.read(&mut totals.keys, &mut names.keys));
+        self.by_tag.into_iter().for_each(|row| row.read(&mut totals.tags, &mut names.tags));
         self.by_model_called.into_iter().for_each(|row| row.read(&mut totals.called, &mut names.models));
         self.by_deployment.into_iter().for_each(|row| row.read(&mut totals.deployments, &mut names.deployments));
         Ok(Run { seed: self.seed, totals, series })
@@ -401,30 +361,6 @@ impl CauseJson {
     }
 }
 
-impl LedgerJson {
-    fn of(ledger: &Ledger) -> Self {
-        let Ledger { confirmed, presumed, confirmed_calls, presumed_calls, corrected_calls } = *ledger;
-        Self { confirmed: Usd(confirmed), presumed: Usd(presumed), confirmed_calls, presumed_calls, corrected_calls }
-    }
-
-    fn read(self) -> Ledger {
-        let Self { confirmed, presumed, confirmed_calls, presumed_calls, corrected_calls } = self;
-        Ledger { confirmed: confirmed.0, presumed: presumed.0, confirmed_calls, presumed_calls, corrected_calls }
-    }
-}
-
-impl TokensJson {
-    fn of(tokens: &Tokens) -> Self {
-        let Tokens { input, cache_read, cache_write, output, reasoning, output_delivered } = *tokens;
-        Self { input, cache_read, cache_write, output, reasoning, output_delivered }
-    }
-
-    fn read(self) -> Tokens {
-        let Self { input, cache_read, cache_write, output, reasoning, output_delivered } = self;
-        Tokens { input, cache_read, cache_write, output, reasoning, output_delivered }
-    }
-}
-
 impl LatencyJson {
     fn of(histogram: &Histogram) -> Self {
         let at = |per_mille| histogram.quantile(per_mille).map(|span| span.0 / 1_000);
@@ -442,51 +378,6 @@ impl LatencyJson {
         Histogram::parse(&self.histogram)
             .filter(|histogram| histogram.seen() == self.seen)
             .ok_or_else(|| "a histogram is not what was counted".to_owned())
-    }
-}
-
-impl IncidentsJson {
-    fn of(incidents: &Incidents) -> Self {
-        let it = incidents;
-        Self {
-            observed_refusals: it.observed_refusals,
-            followed: it.followed,
-            queued: it.queued,
-            skipped: it.skipped,
-            cooldowns: it.cooldowns,
-            breakers_opened: it.breakers_opened,
-            budget_alerts: it.budget_alerts,
-            fallback_alerts: it.fallback_alerts,
-            loop_alerts: it.loop_alerts,
-            recoveries: it.recoveries,
-            breaches: it.breaches,
-            breached: Usd(it.breached),
-            cache_saved: Usd(it.cache_saved),
-            calls_queued: it.calls_queued,
-            calls_queued_ms: it.calls_queued_ms,
-            calls_turned_away: it.calls_turned_away,
-        }
-    }
-
-    fn read(self) -> Incidents {
-        Incidents {
-            observed_refusals: self.observed_refusals,
-            followed: self.followed,
-            queued: self.queued,
-            skipped: self.skipped,
-            cooldowns: self.cooldowns,
-            breakers_opened: self.breakers_opened,
-            budget_alerts: self.budget_alerts,
-            fallback_alerts: self.fallback_alerts,
-            loop_alerts: self.loop_alerts,
-            recoveries: self.recoveries,
-            breaches: self.breaches,
-            breached: self.breached.0,
-            cache_saved: self.cache_saved.0,
-            calls_queued: self.calls_queued,
-            calls_queued_ms: self.calls_queued_ms,
-            calls_turned_away: self.calls_turned_away,
-        }
     }
 }
 

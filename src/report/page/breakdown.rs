@@ -1,4 +1,4 @@
-//! Where the money goes: by cause, model, deployment, team and key, largest first, the rest in one row. Decides what is one row; knows names only as
+//! Where the money goes: by cause, model, deployment, team, key and tag, largest first, the rest in one row. Decides what is one row; knows names only as
 //! the report has them.
 
 use std::collections::BTreeMap;
@@ -26,6 +26,7 @@ pub(super) fn tables(page: &Page) -> String {
     html.push_str(&by("Dollars by deployment", "no deployment", page, deployment));
     html.push_str(&by("Dollars by team", "no team", page, team));
     html.push_str(&by("Dollars by key", "no key", page, key));
+    html.push_str(&by_tag(page));
     html
 }
 
@@ -76,6 +77,38 @@ fn by(title: &str, without: &str, page: &Page, amounts: impl Fn(&Entry) -> Amoun
         sums.iter_mut().zip(rests).for_each(|(column, rest)| column.push(rest));
     }
     of_money(title, page, &rows, &sums)
+}
+
+/// Dollars by tag; nothing where nothing has one. The rows add up to no total, as a call may have several.
+fn by_tag(page: &Page) -> String {
+    let columns: Vec<Amounts> = page.entries.iter().map(|entry| demands(&entry.totals.tags, &entry.variant.names.tags)).collect();
+    let mut largest: BTreeMap<&str, Money> = BTreeMap::new();
+    for (name, amount) in columns.iter().flatten().filter(|(_, amount)| **amount != Money::ZERO) {
+        let known = largest.entry(name).or_default();
+        *known = (*known).max(*amount);
+    }
+    if largest.is_empty() {
+        return String::new();
+    }
+    let mut names: Vec<(&str, Money)> = largest.into_iter().collect();
+    names.sort_by_key(|(name, amount)| (std::cmp::Reverse(*amount), *name));
+    let bills = page.entries.iter().map(|entry| entry.variant.bill().mean);
+    let decimals = decimals(bills.max().unwrap_or_default());
+    let shown = |amount: Money| if amount == Money::ZERO { "0".to_owned() } else { dollars(rounded(amount, decimals), decimals) };
+    let mut table = Table::new("Dollars by tag", page.columns(""));
+    for (name, _) in names.iter().take(ROWS_MAX) {
+        let of = |(column, entry): (&Amounts, &Entry)| shown(entry.mean(column.get(*name).copied().unwrap_or_default()));
+        table.row(name, columns.iter().zip(&page.entries).map(of));
+    }
+    table.row("no tag", page.entries.iter().map(|entry| shown(entry.mean(entry.totals.bill - entry.totals.tagged))));
+    table.sum("the bill", page.entries.iter().map(|entry| shown(entry.variant.bill().mean)));
+    let several = "A call counts under each of its tags: those of its team, of its key and its own. Where calls have several, the rows add up to more \
+        than the bill.";
+    let more = match names.len().saturating_sub(ROWS_MAX) {
+        0 => String::new(),
+        more => format!(" The largest {ROWS_MAX} of them; report.json has {} more.", count(more as u64)),
+    };
+    table.render() + &note(&format!("{several}{more}"))
 }
 
 /// A table of amounts by variant, whose columns add up as shown.

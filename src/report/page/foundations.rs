@@ -45,7 +45,7 @@ fn of_baseline(Baseline { variant, recorded, repriced, simulated, .. }: &Baselin
 
 /// How sure each change is, and of what kind the doubt is.
 pub(super) fn certainty(page: &Page) -> String {
-    let mut table = Table::new("95 % interval of each change, and its parts in points of a per cent", ["", "change", "parts"]).texts(&[2]);
+    let mut table = Table::new("How sure each change is: the 95 % interval, and its parts in percentage points", ["", "change", "parts"]).texts(&[2]);
     let bill = |entry: &Entry| entry.variant.bill().mean;
     let Some(reference) = page.entries.get(page.report.reference) else { return String::new() };
     for (entry, change) in page.entries.iter().zip(&page.changes) {
@@ -56,8 +56,8 @@ pub(super) fn certainty(page: &Page) -> String {
     if table.is_empty() {
         return String::new();
     }
-    let told = "Luck: the same traffic with other dice. Day to day: other traffic like this. Assumptions: the stated ranges. A part that says \
-        unknown is not in the interval.";
+    let told = "Luck: the same traffic, where other calls happen to fail or to be slow. Day to day: other traffic like this. Assumptions: the \
+        stated ranges. A part that says unknown is not in the interval: that is then too narrow.";
     let periods = period::note(page.report.traffic.span).map(|told| note(&told)).unwrap_or_default();
     format!("{}{}{periods}", table.render(), note(told))
 }
@@ -78,17 +78,35 @@ pub(super) fn stability(page: &Page) -> String {
         all if all == page.entries.len() && all > 1 => format!("all variants: {words}"),
         _ => format!("{}: {words}", names.join(", ")),
     });
-    list(&told.collect::<Vec<_>>())
+    let told: Vec<String> = told.collect();
+    let has = |text: &str| told.iter().any(|line| line.contains(text));
+    let words = [
+        ("trigger", "Trigger: the outage, slowdown or rush that the scenario makes happen; each variant was also run without it."),
+        ("SATURATED", "SATURATED: more was asked of the providers than they take."),
+        ("METASTABLE", "METASTABLE: it stays down after what brought it down is over."),
+    ];
+    let glossary: Vec<&str> = words.into_iter().filter(|(text, _)| has(text)).map(|(_, meaning)| meaning).collect();
+    let glossary = if glossary.is_empty() { String::new() } else { note(&glossary.join(" ")) };
+    list(&told) + &glossary
 }
 
-/// What was expected, and whether it came out so.
+/// What was expected, and whether it came out so: folded up where all of it did.
 pub(super) fn expectations(page: &Page) -> String {
     let mut table = Table::new("What the scenario expects", ["", "expected", "found", "verdict"]).texts(&[1, 2, 3]);
     for verdict in &page.report.expectations {
         let holds = if verdict.holds { "holds" } else { "FAILED" };
         table.row(&verdict.variant, [verdict.expected.clone(), verdict.found.clone(), holds.to_owned()]);
     }
-    if table.is_empty() { String::new() } else { table.render() }
+    if table.is_empty() {
+        return String::new();
+    }
+    let failed = page.report.expectations.iter().filter(|verdict| !verdict.holds).count();
+    let all = page.report.expectations.len();
+    let (open, summary) = match failed {
+        0 => ("", format!("What the scenario expects: all {all} hold")),
+        some => (" open", format!("What the scenario expects: {some} of {all} FAILED")),
+    };
+    format!("<details{open}><summary>{summary}</summary>\n{}</details>\n", table.render())
 }
 
 /// What was assumed, and the most dollars of any variant that depend on it.

@@ -154,8 +154,9 @@ fn variants(page: &Page) -> String {
     if let Some(best) = page.headline.variant {
         table.mark(best, "cheapest at equal success");
     }
-    let told = "change: against the reference, with its 95 % interval where one is known. answered: of all that was asked for. other model: of \
-        the answers, those by another model than asked.";
+    let told = "$ trace: what the traffic that was run costs. change: against the reference, with its 95 % interval where one is known. answered: \
+        of all that was asked for. p95: the time that 95 in 100 of the answered did not wait longer than. other model: of the answers, those by \
+        another model than asked. retries: calls that the gateway made again. 429s: calls turned away because a limit was reached.";
     let parts = [table.render(), note(told), foundations::certainty(page), foundations::stability(page), foundations::expectations(page)];
     let single = if page.entries.len() == 1 { paragraph("One variant: nothing to compare it with.") } else { String::new() };
     parts.concat() + &single

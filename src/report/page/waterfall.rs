@@ -45,10 +45,11 @@ impl Waterfall {
     }
 }
 
-/// One waterfall for each variant that differs from the reference.
+/// One waterfall for each variant that differs from the reference; the one that the headline is about is the first.
 pub(super) fn figures(page: &Page) -> String {
     let Some(reference) = page.entries.get(page.report.reference) else { return String::new() };
-    let others = page.entries.iter().filter(|entry| entry.index != reference.index);
+    let mut others: Vec<&Entry> = page.entries.iter().filter(|entry| entry.index != reference.index).collect();
+    others.sort_by_key(|entry| page.headline.variant != Some(entry.index));
     let mut html = String::new();
     for entry in others {
         if entry.variant.is_identical(reference.variant) {

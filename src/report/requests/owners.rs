@@ -35,13 +35,6 @@ impl Owners {
         let _ = self.gateway.apply(&self.plan, now, command.clone(), &mut ());
     }
 
-    /// Tags of a key and its team.
-    pub fn tags(&self, key: &str) -> String {
-        let Some(spec) = self.keys.get(key) else { return String::new() };
-        let team = spec.team.as_ref().and_then(|team| self.teams.get(team)).map(|team| team.tags.as_slice()).unwrap_or_default();
-        team.iter().chain(&spec.tags).map(String::as_str).collect::<Vec<_>>().join(";")
-    }
-
     /// `the budget of key intern, $50.00 a day`.
     pub fn budget(&self, key: KeyId, account: AccountId) -> String {
         // End users get accounts as they come, which are not followed: from there on the numbers are others.

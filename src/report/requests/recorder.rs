@@ -77,6 +77,11 @@ impl Recorder {
         !matches!(fact, Fact::Decided(_) | Fact::CallClosed(_) | Fact::PlanAdopted(_) | Fact::Ticked)
     }
 
+    /// Requests may come with these tags of their own from now on: the number of their list, and the tags.
+    pub fn tagged(&mut self, list: u32, tags: &[&str]) {
+        self.directory.tags.put_list(list, tags);
+    }
+
     /// Takes down a fact, about a request if it is about one.
     pub fn fact(&mut self, now: Time, request: Option<RequestId>, fact: &Fact) {
         if let Fact::Commanded(command) = fact {
@@ -119,8 +124,8 @@ impl Recorder {
         }
     }
 
-    /// Takes down a closed call of a request with the world's bill for it.
-    pub fn call(&mut self, now: Time, RequestId(id): RequestId, closed: &CallClosed, billed: Billed) {
+    /// Takes down a closed call of a request, which carries the list of tags of that number, with the world's bill for it.
+    pub fn call(&mut self, now: Time, (RequestId(id), tags): (RequestId, Option<u32>), closed: &CallClosed, billed: Billed) {
         let Some(open) = self.open.get_mut(&id) else { return };
         let (plan, tokens) = (&self.plan, &self.tokens);
         let deployment = plan.deployment(closed.deployment);
@@ -139,7 +144,7 @@ impl Recorder {
             why: why(closed.position, open.last_end.as_deref(), &mem::take(&mut open.passed_over)),
             key: open.row.key.clone(),
             team: open.row.team.clone(),
-            tags: self.owners.tags(&open.row.key),
+            tags: self.directory.tags_of(open.request.key, tags),
             model_asked: open.row.model.clone(),
             model: plan.model(closed.model).name.clone(),
             deployment: deployment.name.clone(),

@@ -13,7 +13,7 @@ use crate::report::statistics::{ALPHA, t_quantile};
 /// More attempts than this share are a difference.
 const MORE: f64 = 0.05;
 
-/// How many times its own length the run must go on after a trigger.
+/// How many times its own length the run must go on after a trigger. After as long `sim::world` takes the next for a trigger of its own.
 const TRIGGERS_AFTER: u64 = 3;
 
 /// Batches of the last third; and the least of them, where buckets are wide.

@@ -4,7 +4,8 @@
 //! The standard error comes from the slowest waves of the paired difference over the blocks (an equally weighted cosine estimate of its long-run
 //! variance: Müller, Lazarus, Lewis, Stock and Watson), as neighbouring blocks are alike. How many of them make 95 % is the larger of Student's t
 //! and of what a moving-block bootstrap finds for the same statistic: the latter sees when a few bursts decide, the former never runs out of draws.
-//! That this covers what it claims is measured in `tests`.
+//! The two ends are found apart: a day that happens to have few rushes shows a difference that is too small and, at once, one that hardly varies, so
+//! the truth is missed on one side nearly always. That this covers what it claims is measured in `tests`.
 
 use std::f64::consts::PI;
 use std::ops::AddAssign;
@@ -45,8 +46,17 @@ pub struct Blocks {
     of_luck: f64,
     /// More than one in a hundred such days has nearly nothing of what differs: there were fewer than five bursts of it, and `exp(-5)` is that much.
     is_rare: bool,
-    /// How many standard errors the difference of drawn traffic was off, without sign, ascending.
+    /// How many standard errors the difference of drawn traffic was off, ascending.
     drawn: Vec<f64>,
+}
+
+/// How far below and above what was seen the truth may lie; fractions of the reference's bill, at least 0.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Reach {
+    /// Below.
+    pub below: f64,
+    /// Above.
+    pub above: f64,
 }
 
 /// The blocks that there are, and that they are too few.
@@ -96,37 +106,45 @@ impl Blocks {
             if of_draw < NEARLY_NONE * standard_error {
                 without += 1;
             }
+            let off = relative - center;
             // A draw that misses every block in which something differs: by its own lights it is as far off as can be.
-            if of_draw > NEGLIGIBLE { (relative - center).abs() / of_draw } else { f64::INFINITY }
+            if of_draw > NEGLIGIBLE { off / of_draw } else { off.signum() * f64::INFINITY }
         };
         let mut drawn: Vec<f64> = (0..draws).map(off).collect();
         drawn.sort_by(f64::total_cmp);
         Ok(Self { blocks, standard_error, of_luck, is_rare: without * 100 > draws, drawn })
     }
 
-    /// How far the change is known, but for `alpha` of such traffic under such luck; a fraction of the reference's bill. 0 if it never varies,
-    /// infinite if what differs is in so few blocks that the traffic could as well have had none of them.
-    pub fn half_width(&self, alpha: f64) -> f64 {
+    /// How far the change is known, but for `alpha` of such traffic under such luck, half of it on each side. Nothing if it never varies; `None` if
+    /// what differs is in so few blocks that the traffic could as well have had none of them.
+    pub fn reach(&self, alpha: f64) -> Option<Reach> {
         if self.standard_error <= NEGLIGIBLE {
-            return 0.0;
-        }
-        if self.is_rare {
-            return f64::INFINITY;
+            return Some(Reach::NOTHING);
         }
         let student = t_quantile(alpha, waves(self.blocks) as f64);
-        let rank = ((self.drawn.len() + 1) as f64 * (1.0 - alpha)).floor() as usize;
-        let bootstrap = rank.min(self.drawn.len()).checked_sub(1).map_or(0.0, |rank| self.drawn[rank]);
-        student.max(bootstrap) * self.standard_error
+        let rank = ((self.drawn.len() + 1) as f64 * alpha / 2.0).floor() as usize;
+        // So many from the end, and none beyond the last that was drawn. Who drew too much has the truth below.
+        let last = self.drawn.len().checked_sub(1)?;
+        let place = rank.saturating_sub(1).min(last);
+        let [below, above] = [self.drawn[last - place], -self.drawn[place]].map(|off| student.max(off) * self.standard_error);
+        (!self.is_rare && below.is_finite() && above.is_finite()).then_some(Reach { below, above })
     }
 
     /// The same without what luck makes of it, where several seeds tell: what would be left if there were ever more of them.
-    pub fn half_width_of_traffic(&self, alpha: f64) -> f64 {
-        let both = self.half_width(alpha);
-        if both == 0.0 || both.is_infinite() {
-            return both;
-        }
-        let luck = self.of_luck / self.standard_error;
-        both * (1.0 - luck * luck).max(0.0).sqrt()
+    pub fn reach_of_traffic(&self, alpha: f64) -> Option<Reach> {
+        let luck = if self.standard_error > NEGLIGIBLE { self.of_luck / self.standard_error } else { 0.0 };
+        let left = (1.0 - luck * luck).max(0.0).sqrt();
+        self.reach(alpha).map(|Reach { below, above }| Reach { below: below * left, above: above * left })
+    }
+}
+
+impl Reach {
+    /// It never varies.
+    pub const NOTHING: Self = Self { below: 0.0, above: 0.0 };
+
+    /// Half of the whole width.
+    pub fn half_width(self) -> f64 {
+        f64::midpoint(self.below, self.above)
     }
 }
 
@@ -166,7 +184,7 @@ struct Waves {
 /// How many waves are looked at, which is how many degrees of freedom their mean square has: few enough that all are slower than what blocks
 /// remember of each other.
 fn waves(blocks: usize) -> usize {
-    (blocks / 5).max(5)
+    (blocks / 6).max(5)
 }
 
 impl Waves {
@@ -181,7 +199,7 @@ impl Waves {
 
     /// The variance of a sum of such values by their number, if as many followed each other in the same way. A common mean changes nothing.
     fn long_run_variance(&self, values: impl Iterator<Item = f64>) -> f64 {
-        let mut sums = [0.0; ENOUGH / 5];
+        let mut sums = [0.0; ENOUGH / 6];
         for (value, row) in values.zip(&self.rows) {
             for (sum, cosine) in sums.iter_mut().zip(row) {
                 *sum += value * cosine;
@@ -259,8 +277,8 @@ mod tests {
         let wave = |number: usize| move |block: usize| (PI * number as f64 * (block as f64 + 0.5) / blocks as f64).cos();
         let of = |values: &dyn Fn(usize) -> f64| Waves::new(blocks).long_run_variance((0..blocks).map(values));
         assert!(of(&|_| 5.0).abs() < 1e-20);
-        // Its sum of squares is half the blocks; one wave of eight.
-        assert!((of(&wave(3)) - 20.0 / 8.0).abs() < 1e-12);
-        assert!(of(&wave(9)).abs() < 1e-20, "faster than what is looked at");
+        // Its sum of squares is half the blocks; one wave of six.
+        assert!((of(&wave(3)) - 20.0 / 6.0).abs() < 1e-12);
+        assert!(of(&wave(7)).abs() < 1e-20, "faster than what is looked at");
     }
 }

@@ -16,6 +16,10 @@ pub struct Ticket {
     index: usize,
     is_closed: bool,
     calls: u32,
+    /// The client has left.
+    left: bool,
+    /// How much of the answer has come and gone, kept up by its exchange: what is presumed of a call that is closed early is made from it.
+    pub passed: Passed,
     /// The plan that the request was admitted under.
     pub plan: Arc<Plan>,
     /// The request.
@@ -33,7 +37,7 @@ pub struct Passed {
 
 impl Ticket {
     pub(super) fn new(engine: Arc<Engine>, index: usize, plan: Arc<Plan>, request: Request) -> Self {
-        Self { engine, index, is_closed: false, calls: 0, plan, request }
+        Self { engine, index, is_closed: false, calls: 0, left: false, passed: Passed::default(), plan, request }
     }
 
     /// Tells the core an event of this request.
@@ -74,35 +78,36 @@ impl Ticket {
         Poll::Ready(turn)
     }
 
-    /// The client has left. A call of latest turn that its exchange never made (`unsent`), or that waits to be seen, costs nothing: the core is
-    /// told so in the same turn.
-    pub fn leave(&mut self, passed: Passed, unsent: bool) -> Turn {
-        assert!(!self.is_closed, "the request is in flight");
+    /// The client has left. A call that the core wanted and its exchange has not seen costs nothing, and the core is told so in the same turn;
+    /// or it is what comes back, if it is to be made all the same.
+    pub fn leave(&mut self) -> Turn {
+        assert!(!self.is_closed && !self.left, "a client leaves once, and not after the end");
+        self.left = true;
         let mut locked = self.engine.lock();
         let now = locked.read(&self.engine.clock);
         let entry = locked.requests.get_mut(self.index).expect("the request is in flight");
         entry.waker = None;
         let unseen = entry.released.take();
-        if let Some(turn) = unseen.filter(|turn| turn.is_closed) {
+        if let Some(turn) = unseen.as_ref().filter(|turn| turn.is_closed) {
             locked.requests.remove(self.index);
             drop(locked);
-            self.saw(&turn);
-            return turn;
+            self.saw(turn);
+            return turn.clone();
         }
-        let calls = entry.in_flight.calls();
-        let unsent = unsent || calls > self.calls;
-        let Passed { received, delivered } = passed;
+        let Passed { received, delivered } = self.passed;
         let mut turn = locked.step_one(self.index, now, Event::ClientLeft { received, delivered }, None);
-        let nothing = Usage::default();
-        match turn.action {
-            Action::Finish(_) if unsent => {
-                locked.step_one(self.index, now, Event::Finished { call: calls, usage: nothing }, None);
+        if let Some(Action::Call(made)) = unseen.map(|turn| turn.action) {
+            let (call, nothing) = (made.call, Usage::default());
+            match turn.action {
+                Action::Finish(_) => {
+                    locked.step_one(self.index, now, Event::Finished { call, usage: nothing }, None);
+                }
+                Action::Drain { .. } => {
+                    let failure = Failure::new(FailureClass::Connect);
+                    turn = locked.step_one(self.index, now, Event::Failed { call, failure, received: 0, usage: Some(nothing) }, None);
+                }
+                _ => turn.action = Action::Call(made),
             }
-            Action::Drain { .. } if unsent => {
-                let failure = Failure::new(FailureClass::Connect);
-                turn = locked.step_one(self.index, now, Event::Failed { call: calls, failure, received: 0, usage: Some(nothing) }, None);
-            }
-            _ => {}
         }
         locked.release(now, None);
         turn.number = locked.end_turn();
@@ -111,7 +116,6 @@ impl Ticket {
         }
         drop(locked);
         self.saw(&turn);
-        self.calls = calls;
         turn
     }
 
@@ -143,10 +147,12 @@ impl Drop for Ticket {
         if self.is_closed || self.engine.locked.is_poisoned() {
             return;
         }
-        // Only where no exchange could take care: the process ends. What stays open even so is closed by the next one's recovery.
-        if let Action::Drain { .. } = self.leave(Passed::default(), false).action {
+        // Only where no exchange could take care: the process ends, or a handler has panicked. What it costs is presumed; what stays open even so
+        // (others wait for its answer) is closed by the recovery of the next process.
+        let goes_on = self.left || !self.leave().is_closed;
+        if goes_on && !self.is_closed {
             let failure = Failure::new(FailureClass::Cut);
-            self.step(Event::Failed { call: self.calls, failure, received: 0, usage: None });
+            self.step(Event::Failed { call: self.calls, failure, received: self.passed.received, usage: None });
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::gateway::draw::Purpose;
 use crate::gateway::id::ModelId;
 use crate::gateway::journal::{CallClosed, Fact};
 use crate::report::statistics::ALPHA;
-use crate::report::statistics::blocks::{Blocks, Pair};
+use crate::report::statistics::blocks::{Blocks, DRAWS, Pair};
 use crate::sim::driver::{Driver, Variant};
 use crate::sim::observe::{Bill, Context, Observer};
 use crate::sim::world::{Counted, ProviderLimit};
@@ -73,7 +73,8 @@ fn costs(variant: &Variant, day: &Arc<Batch>) -> Vec<i128> {
     driver.finish().0.0
 }
 
-/// The bounds are four standard deviations of a binomial count (2.2 at 95 in 100); the truth is taken from all hundred together.
+/// The bound is four standard deviations of a binomial count beyond 5 in 100; the truth is taken from all hundred together. Some of these days have
+/// so few bursts that they have no interval; not more than two in five.
 #[test]
 fn the_interval_of_one_day_holds_what_a_hundred_days_cost() {
     let [with, without] = [true, false].map(limited);
@@ -89,11 +90,14 @@ fn the_interval_of_one_day_holds_what_a_hundred_days_cost() {
         sum.difference / sum.reference
     };
     let truth = relative(&mut days.iter().flatten());
-    let is_covered = |day: &&Vec<Pair>| {
-        let half_width = Blocks::of(std::slice::from_ref(*day), Pair::default(), MEMORY_S as usize, 199).unwrap().half_width(ALPHA);
-        (relative(&mut day.iter()) - truth).abs() <= half_width
+    let is_covered = |day: &Vec<Pair>| {
+        let reach = Blocks::of(std::slice::from_ref(day), Pair::default(), MEMORY_S as usize, DRAWS).unwrap().reach(ALPHA)?;
+        let off = relative(&mut day.iter()) - truth;
+        Some((-reach.above..=reach.below).contains(&off))
     };
-    let covered = days.iter().filter(is_covered).count();
-    println!("no fallback saves {:.1} %; held by the interval of {covered} of 100 days", -100.0 * truth);
-    assert!(covered >= 86, "{covered}");
+    let held: Vec<bool> = days.iter().filter_map(is_covered).collect();
+    let missed = held.iter().filter(|holds| !**holds).count();
+    println!("no fallback saves {:.1} %; missed by the interval of {missed} of {} days", -100.0 * truth, held.len());
+    let days = held.len() as f64;
+    assert!(days >= 60.0 && missed as f64 <= 0.05 * days + 4.0 * (0.05 * 0.95 * days).sqrt(), "{missed} of {days}");
 }

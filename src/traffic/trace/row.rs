@@ -222,6 +222,11 @@ impl Batch {
         &self.blocks[row.prefix.range()]
     }
 
+    /// Whether any row may have tags.
+    pub fn has_tags(&self) -> bool {
+        !self.tags.is_empty()
+    }
+
     /// The tags of a row of this batch.
     #[inline]
     pub fn tags(&self, row: &Row) -> &[NameId] {

@@ -1,10 +1,11 @@
-//! The time of a live gateway: the wall at start, and from then on what a monotonic clock adds. Can run faster than life, for a twin.
+//! The time of whatever runs live: the wall at start, and from then on what a monotonic clock adds. Can run faster than life, so that a gateway, its
+//! twin and the traffic are tried in less time than they stand for; then all of them at the same speed.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::gateway::time::{Span, Time};
 
-/// Where a live gateway's time comes from.
+/// Where live time comes from.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
     began: Instant,

@@ -1,0 +1,77 @@
+//! `gwsim serve`: the gateway itself. Starts it, says where it is, and lets it down gently.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::args::ServeArguments;
+use super::check::loaded;
+use super::{Exit, Failure, Printer};
+use crate::config;
+use crate::gateway::time::Span;
+use crate::serve::app::{App, Start};
+use crate::serve::{listener, restart};
+
+/// Serves until it is told to stop.
+///
+/// # Errors
+/// If the configuration is wrong, a secret is missing, or the address is taken.
+pub fn serve(arguments: &ServeArguments, printer: &mut Printer) -> Result<Exit, Failure> {
+    let mut config = loaded(config::load_gateway(&arguments.config, &arguments.reading.options()), printer)?;
+    if let Some(address) = arguments.listen {
+        config.server.listen = address.to_string();
+    }
+    let journal = arguments.journal.clone().or_else(|| arguments.record.clone()).or_else(|| config.server.journal.clone().map(Into::into));
+    let address: SocketAddr = config.server.listen.parse().map_err(|_| Failure::usage(format!("{} is no address", config.server.listen)))?;
+    let drain = config.server.drain;
+    let seed = arguments.seed.map_or_else(getrandom::u64, Ok).map_err(|error| Failure::internal(format!("no random seed: {error}")))?;
+    let start = Start { per_mille: arguments.speed, seed, journal, observers: Vec::new(), broken: Box::new(restart::restart) };
+    let runtime = Builder::new_multi_thread().enable_all().build().map_err(|error| Failure::internal(format!("no threads: {error}")))?;
+    let (app, notes) = runtime.block_on(async { App::new(*Box::new(config), start) }).map_err(|faults| Failure::usage(faults.join("\nerror: ")))?;
+    for note in notes {
+        printer.note(format!("note: {note}"));
+    }
+    let listener = runtime.block_on(TcpListener::bind(address)).map_err(|error| Failure::usage(format!("can't listen on {address}: {error}")))?;
+    let address = listener.local_addr().map_err(|error| Failure::internal(format!("no address: {error}")))?;
+    printer.result(&format!("listening on http://{address}\n"))?;
+    let app = Arc::new(app);
+    let drained = run(&runtime, &app, listener, drain)?;
+    // Who is not done by now is dropped: the core presumes what it cost.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    app.engine.close().map_err(|error| Failure::internal(format!("can't write the journal: {error}")))?;
+    Ok(if drained { Exit::Pass } else { Exit::Incomplete })
+}
+
+/// Serves, and says whether every request had its end.
+fn run(runtime: &Runtime, app: &Arc<App>, listener: TcpListener, drain: Span) -> Result<bool, Failure> {
+    let clock = app.engine.clock();
+    runtime.spawn(tick(app.clone(), clock.in_life(Span::SECOND)));
+    runtime.block_on(async {
+        let serving = tokio::spawn(listener::serve(app.clone(), listener));
+        told_to_stop().await.map_err(|error| Failure::internal(format!("can't wait for signals: {error}")))?;
+        app.shutdown.begin();
+        let _ = serving.await;
+        Ok(app.shutdown.drained(clock.in_life(drain)).await)
+    })
+}
+
+async fn tick(app: Arc<App>, every: Duration) {
+    let mut interval = tokio::time::interval(every.max(Duration::from_millis(1)));
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    loop {
+        interval.tick().await;
+        app.engine.tick();
+    }
+}
+
+async fn told_to_stop() -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        interrupted = tokio::signal::ctrl_c() => interrupted,
+    }
+}

@@ -1,0 +1,231 @@
+//! A live gateway as a whole, put together from its configuration. Knows every part of the room and what they are started with; handles no request.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use axum::http::{HeaderName, HeaderValue};
+
+use super::clock::Clock;
+use super::engine::{Engine, Parts};
+use super::keyring::KeyRing;
+use super::observe::Observer;
+use super::shutdown::Shutdown;
+use super::upstream::{self, Destination, NotServable};
+use crate::config::gateway::GatewayConfig;
+use crate::config::gateway::providers::{HeaderText, Provider};
+use crate::config::gateway::server::Server;
+use crate::gateway::Gateway;
+use crate::gateway::command::{Command, KeySpec};
+use crate::gateway::features::Features;
+use crate::gateway::id::RequestId;
+use crate::gateway::plan::Plan;
+use crate::gateway::time::Time;
+use crate::journal::{Buffer, Log};
+
+/// The one key of a gateway that has none.
+pub const EVERYBODY: &str = "everybody";
+
+/// A live gateway. One `Arc` of it is the state of every route.
+pub struct App {
+    /// The core.
+    pub engine: Arc<Engine>,
+    /// What of the configuration is not the plan; swapped when it is loaded again.
+    settings: RwLock<Arc<Settings>>,
+    /// Who a secret is.
+    pub keys: KeyRing,
+    /// Calls providers.
+    pub upstream: upstream::Client,
+    /// Whether it is going down.
+    pub shutdown: Shutdown,
+    /// The first half of the trace ids that it makes.
+    pub trace_seed: u64,
+}
+
+/// What of the configuration is not the plan.
+#[derive(Debug)]
+pub struct Settings {
+    /// How it serves.
+    pub server: Server,
+    /// Where deployments are, by number; those that can't be reached have none, and offer nothing.
+    pub destinations: Vec<Result<Destination, NotServable>>,
+}
+
+/// What a gateway is started with beside its configuration.
+pub struct Start {
+    /// How fast its time goes, in thousandths of life.
+    pub per_mille: u64,
+    /// Keys its draws.
+    pub seed: u64,
+    /// The folder of its journal, if it keeps one.
+    pub journal: Option<PathBuf>,
+    /// Who is told of every fact.
+    pub observers: Vec<Box<dyn Observer>>,
+    /// Starts the process again after a panic in the core.
+    pub broken: Box<dyn Fn() + Send + Sync>,
+}
+
+impl App {
+    /// Puts a gateway together. Returns what its operator should know with it.
+    ///
+    /// # Errors
+    /// Everything that keeps it from starting, in words: secrets that are not there, keys that nobody could use.
+    pub fn new(config: GatewayConfig, start: Start) -> Result<(Self, Vec<String>), Vec<String>> {
+        let GatewayConfig { mut plan, mut commands, key_secrets, providers, server, .. } = config;
+        let mut faults = Vec::new();
+        let settings = Settings::new(server, &plan, &providers).map_err(|found| faults.extend(found)).ok();
+        let (keys, mut notes) = keys(&mut commands, &key_secrets, settings.as_ref().map(|settings| &settings.server), &mut faults);
+        let Some(settings) = settings.filter(|_| faults.is_empty()) else { return Err(faults) };
+        settings.offer(&mut plan);
+        notes.extend(settings.not_servable(&plan));
+        let connect = settings.server.connect;
+        let clock = Clock::start(Time(0), start.per_mille);
+        let engine = engine(plan, commands, clock, &settings.server, start).map_err(|fault| vec![fault])?;
+        let app = Self {
+            engine: Arc::new(engine),
+            settings: RwLock::new(Arc::new(settings)),
+            keys,
+            upstream: upstream::Client::new(clock.in_life(connect)),
+            shutdown: Shutdown::new(),
+            trace_seed: getrandom::u64().unwrap_or(1),
+        };
+        Ok((app, notes))
+    }
+
+    /// The settings of now. To be asked after a request has arrived: they are never older than its plan.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Goes over to other settings, before the plan that goes with them is adopted. They know the deployments of today's plan, too, retired or not.
+    pub fn adopt_settings(&self, settings: Settings) {
+        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+    }
+}
+
+impl Settings {
+    /// The settings for a plan; reads the secrets.
+    ///
+    /// # Errors
+    /// Every secret that is not there, in words.
+    pub fn new(server: Server, plan: &Plan, providers: &[Provider]) -> Result<Self, Vec<String>> {
+        let mut faults = Vec::new();
+        let mut credentials = Vec::new();
+        for provider in providers.iter().filter(|provider| plan.deployments.iter().any(|deployment| deployment.provider == provider.name)) {
+            match Credentials::read(provider) {
+                Ok(read) => credentials.push((provider, read)),
+                Err(fault) => faults.push(fault),
+            }
+        }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let destinations = plan.deployments.iter().map(|deployment| {
+            let Some((provider, own)) = credentials.iter().find(|(provider, _)| provider.name == deployment.provider) else {
+                return Err(NotServable { why: format!("provider `{}` is no longer configured", deployment.provider) });
+            };
+            Destination::new(deployment, provider, own.key.as_deref(), &own.headers)
+        });
+        Ok(Self { destinations: destinations.collect(), server })
+    }
+
+    /// Notes in a plan what its deployments can be asked for.
+    pub fn offer(&self, plan: &mut Plan) {
+        for (deployment, destination) in plan.deployments.iter_mut().zip(&self.destinations) {
+            deployment.offers = destination.as_ref().map_or(Features::NONE, |destination| destination.service.offers());
+        }
+    }
+
+    /// The deployments that can be priced but not called, in words.
+    pub fn not_servable(&self, plan: &Plan) -> Vec<String> {
+        let found = plan.deployments.iter().zip(&self.destinations);
+        found
+            .filter_map(|(deployment, destination)| {
+                Some(format!("`{}` is priced, not servable: {}", deployment.name, destination.as_ref().err()?.why))
+            })
+            .collect()
+    }
+}
+
+/// What goes along with calls to a provider, read from where it is kept.
+struct Credentials {
+    key: Option<String>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Credentials {
+    fn read(provider: &Provider) -> Result<Self, String> {
+        let of = |what: String| format!("provider `{}`: {what}", provider.name);
+        let key = provider.key.as_ref().map(|key| key.read()).transpose().map_err(of)?;
+        let mut headers = Vec::new();
+        for (name, text) in &provider.headers {
+            let text = match text {
+                HeaderText::Plain(text) => text.clone(),
+                HeaderText::Secret(secret) => secret.read().map_err(of)?,
+            };
+            let unfit = || of(format!("the header {name} can't be sent as it is"));
+            let mut value = HeaderValue::from_str(&text).map_err(|_| unfit())?;
+            value.set_sensitive(true);
+            headers.push((name.parse().map_err(|_| unfit())?, value));
+        }
+        Ok(Self { key, headers })
+    }
+}
+
+/// The key ring of the configuration. Without keys and without an administrator who could make some, everybody may come who is on this machine.
+fn keys(
+    commands: &mut Vec<Command>,
+    secrets: &[(String, crate::config::gateway::providers::Secret)],
+    server: Option<&Server>,
+    faults: &mut Vec<String>,
+) -> (KeyRing, Vec<String>) {
+    let names: Vec<String> =
+        commands.iter().filter_map(|command| if let Command::PutKey { name, .. } = command { Some(name.clone()) } else { None }).collect();
+    let has_master = server.is_some_and(|server| server.master_key.is_some());
+    if names.is_empty() && !has_master {
+        let is_local = server.is_some_and(|server| server.listen.parse::<SocketAddr>().is_ok_and(|address| address.ip().is_loopback()));
+        if !is_local {
+            faults.push(
+                "there are no keys, so everybody who reaches this address could spend your money: add [keys] with secrets, or \
+                         [server] master_key, or listen on 127.0.0.1"
+                    .into(),
+            );
+        }
+        commands.push(Command::PutKey { name: EVERYBODY.into(), spec: KeySpec::default() });
+        let note = format!("there are no keys: every request from this machine is answered, as key `{EVERYBODY}`");
+        return (KeyRing::open_as(EVERYBODY), vec![note]);
+    }
+    let ring = KeyRing::new();
+    let mut notes = Vec::new();
+    for name in names {
+        let Some((_, secret)) = secrets.iter().find(|(known, _)| *known == name) else {
+            notes.push(format!("key `{name}` has no secret, so nobody can use it: add secret = \"env:NAME\" to [keys.{name}]"));
+            continue;
+        };
+        match secret.read() {
+            Ok(secret) => ring.put(&name, &secret),
+            Err(fault) => faults.push(format!("key `{name}`: {fault}")),
+        }
+    }
+    (ring, notes)
+}
+
+fn engine(plan: Plan, commands: Vec<Command>, clock: Clock, server: &Server, start: Start) -> Result<Engine, String> {
+    let plan = Arc::new(plan);
+    let mut gateway = Gateway::new(&plan, start.seed);
+    let (log, mut buffer) = match &start.journal {
+        None => (Log::none(), Buffer::new(0, false)),
+        Some(folder) => {
+            let failed = |error: io::Error| format!("can't keep the journal in {}: {error}", folder.display());
+            (Log::create(folder).map_err(failed)?, Buffer::new(0, true))
+        }
+    };
+    for command in commands {
+        gateway.apply(&plan, clock.now(), command, &mut buffer).map_err(|error| format!("the configuration can't be carried out: {error:?}"))?;
+        buffer.end_turn();
+    }
+    let Start { observers, broken, .. } = start;
+    let cached_body_max = server.cached_body_max;
+    Ok(Engine::new(Parts { gateway, plan, clock, log, buffer, next: RequestId(1), cached_body_max, observers, broken }))
+}

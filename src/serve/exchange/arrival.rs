@@ -1,0 +1,121 @@
+//! From bytes on a connection to a request that the core has seen. Refuses what is none; decides nothing about what is one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::HeaderMap;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+
+use super::life::Life;
+use crate::gateway::id::{KeyId, ModelId};
+use crate::gateway::request::Request;
+use crate::serve::answers::Problem;
+use crate::serve::app::App;
+use crate::serve::engine::Arriving;
+use crate::wire::{Endpoint, ErrorKind, Inbound};
+
+/// How long a client may take for the body of a request.
+const BODY_TIME_MAX: Duration = Duration::from_secs(120);
+/// How much of a body that is too large is read and thrown away, so that its sender gets to read why.
+const DISCARD_MAX: u64 = 256 << 20;
+/// The longest name of an end user or a tag that gets an account of its own, in bytes. Names are kept for ever.
+const NAME_MAX: usize = 256;
+/// How many of them get one.
+const NAMES_MAX: usize = 1_000_000;
+
+/// Reads a request.
+///
+/// # Errors
+/// If it is too large, too slow, or not a request.
+pub async fn read(endpoint: Endpoint, headers: &HeaderMap, body: Incoming, body_max: u64) -> Result<Inbound, Problem> {
+    if let Some(kind) = headers.get(CONTENT_TYPE) {
+        let kind = kind.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+        if !kind.eq_ignore_ascii_case("application/json") {
+            return Err(Problem::new(415, ErrorKind::BadRequest, format!("the body must be application/json, not `{kind}`")));
+        }
+    }
+    let stated = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let read = tokio::time::timeout(BODY_TIME_MAX, collect(body, stated, body_max)).await;
+    let body = read.map_err(|_| Problem::new(408, ErrorKind::Timeout, "the body of the request took too long to come"))??;
+    Inbound::read(endpoint, body).map_err(|malformed| Problem::new(400, ErrorKind::BadRequest, malformed.message).param(malformed.param))
+}
+
+async fn collect(mut body: Incoming, stated: Option<u64>, most: u64) -> Result<Bytes, Problem> {
+    let mut first = Bytes::new();
+    let mut rest = BytesMut::new();
+    let mut length = 0;
+    let mut is_too_large = stated.is_some_and(|stated| stated > most);
+    while let Some(frame) = body.frame().await {
+        let broken = |_| Problem::new(400, ErrorKind::BadRequest, "the body of the request broke off");
+        let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
+        length += data.len() as u64;
+        is_too_large |= length > most;
+        if is_too_large {
+            (first, rest) = (Bytes::new(), BytesMut::new());
+            if length > DISCARD_MAX {
+                break;
+            }
+        } else if first.is_empty() {
+            // Most bodies come in one piece, which is kept as it is.
+            first = data;
+        } else {
+            if rest.is_empty() {
+                rest.reserve(usize::try_from(stated.unwrap_or(0).min(most)).unwrap_or(0));
+                rest.extend_from_slice(&first);
+            }
+            rest.extend_from_slice(&data);
+        }
+    }
+    if is_too_large {
+        return Err(Problem::new(413, ErrorKind::TooLarge, format!("the body is larger than the {most} bytes that this gateway takes")));
+    }
+    Ok(if rest.is_empty() { first } else { rest.freeze() })
+}
+
+/// Tells the core of a request.
+pub fn arrive(app: Arc<App>, key: &str, asked: HeaderMap, inbound: Inbound) -> Life {
+    let (ticket, turn) = app.engine.arrive(|arriving| request(arriving, key, &inbound));
+    // Settings are asked for after the plan, so that they are never older.
+    let settings = app.settings();
+    Life::new(app, settings, asked, inbound, ticket, turn)
+}
+
+fn request(arriving: &mut Arriving<'_>, key: &str, inbound: &Inbound) -> Request {
+    // Numbers that nobody has: the core says what is wrong with them.
+    let key = arriving.gateway().key(key).unwrap_or(KeyId(u32::MAX));
+    let model = arriving.plan().find_model(&inbound.model).unwrap_or(ModelId(u32::MAX));
+    let is_name = |name: &&str| !name.is_empty() && name.len() <= NAME_MAX;
+    let end_user = inbound.end_user.as_deref().filter(is_name).and_then(|name| {
+        let directory = arriving.gateway().directory();
+        let known = directory.known_end_user(name);
+        let is_full = directory.end_user_names().len() >= NAMES_MAX;
+        known.or_else(|| (!is_full).then(|| arriving.end_user(name)))
+    });
+    let tag = inbound.tags.first().map(String::as_str).filter(is_name).and_then(|name| {
+        let directory = arriving.gateway().directory();
+        let known = directory.known_tag(name);
+        let is_full = directory.tag_names().len() >= NAMES_MAX;
+        known.or_else(|| (!is_full).then(|| arriving.tag(name)))
+    });
+    Request {
+        id: arriving.id,
+        slot: arriving.slot,
+        key,
+        model,
+        end_user,
+        tag,
+        input_tokens: inbound.input_tokens,
+        input_tokens_max: inbound.input_tokens_max,
+        max_tokens: inbound.max_tokens,
+        choices: inbound.choices,
+        stream: inbound.stream,
+        no_cache: inbound.no_cache,
+        no_store: inbound.no_store,
+        fingerprint: inbound.fingerprint,
+        requires: inbound.requires,
+        deadline: None,
+    }
+}

@@ -1,0 +1,82 @@
+//! Which address is what. The endpoints of the data plane are told apart first; everything else goes through the router.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Method, Request};
+use axum::response::Response;
+use axum::routing::get;
+use hyper::body::Incoming;
+use hyper::service::Service;
+use hyper_util::service::TowerToHyperService;
+
+use super::app::App;
+use super::{answers, models};
+use crate::wire::Endpoint;
+
+/// Everything that is not the data plane: administration, metrics, health.
+pub fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/v1/models", get(models::list))
+        .route("/models", get(models::list))
+        .route("/v1/models/{model}", get(models::one))
+        .route("/models/{model}", get(models::one))
+        .fallback(answers::no_such_route)
+        .method_not_allowed_fallback(answers::no_such_method)
+        .with_state(app)
+}
+
+/// Answers the requests of one connection after the other.
+#[derive(Clone)]
+pub struct Routes {
+    app: Arc<App>,
+    others: TowerToHyperService<Router>,
+}
+
+impl Routes {
+    /// The routes of a gateway.
+    pub fn new(app: Arc<App>) -> Self {
+        Self { others: TowerToHyperService::new(router(app.clone())), app }
+    }
+}
+
+impl Service<Request<Incoming>> for Routes {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Guarded;
+
+    fn call(&self, request: Request<Incoming>) -> Guarded {
+        let path = request.uri().path();
+        let path = path.strip_prefix("/v1").unwrap_or(path);
+        let endpoint = Endpoint::ALL.into_iter().find(|endpoint| endpoint.path() == path);
+        match endpoint.filter(|_| request.method() == Method::POST) {
+            Some(endpoint) => Guarded(Box::pin(super::exchange::answer(self.app.clone(), endpoint, request))),
+            None => {
+                let others = self.others.call(request.map(Body::new));
+                Guarded(Box::pin(async move { others.await.unwrap_or_else(|never| match never {}) }))
+            }
+        }
+    }
+}
+
+/// A handler whose panic fails its own request only.
+pub struct Guarded(Pin<Box<dyn Future<Output = Response> + Send>>);
+
+impl Future for Guarded {
+    type Output = Result<Response, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        // What a panic leaves behind is the handler's own, and dropped; what it shares is behind locks that know.
+        let polled = std::panic::catch_unwind(AssertUnwindSafe(|| pin!(&mut self.0).poll(context)));
+        match polled {
+            Ok(polled) => polled.map(Ok),
+            Err(_) => Poll::Ready(Ok(answers::panicked())),
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! An answer that came whole: what of it goes to the client, what it cost, and whether it is one at all. Decides nothing about calls.
+
+use bytes::Bytes;
+
+use super::json::{Document, Kind, Value};
+use super::usage::{self, UsageFault};
+use super::{Dialect, Endpoint, Inbound, errors, translate};
+use crate::gateway::failure::FailureClass;
+use crate::gateway::rate_card::Usage;
+
+/// An answer.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// What the client gets.
+    pub body: Bytes,
+    /// What the provider says it bills; `None` if it does not say, or can't be believed.
+    pub usage: Option<Usage>,
+    /// Why it is not believed.
+    pub usage_fault: Option<UsageFault>,
+}
+
+/// Why what came is no answer, although its status was good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broken {
+    /// The class that it would have had as a status.
+    pub class: FailureClass,
+    /// In words; the provider's, if it was the provider that said so.
+    pub message: String,
+}
+
+impl Answer {
+    /// Reads the answer to `inbound` of an upstream that speaks `dialect`.
+    ///
+    /// # Errors
+    /// If it is not JSON, or is an error.
+    pub fn read(inbound: &Inbound, dialect: Dialect, body: Bytes) -> Result<Self, Broken> {
+        let garbled =
+            |what: &str| Broken { class: FailureClass::BadGateway, message: format!("the provider's answer is not what it should be: {what}") };
+        let document = Document::parse(&body).map_err(|fault| garbled(fault.what))?;
+        let root = document.root(&body);
+        if root.kind() != Kind::Object {
+            return Err(garbled(&format!("it is {}", root.kind().name())));
+        }
+        if root.some("error").is_some() || root.get("type").is_some_and(|kind| kind.is("error")) {
+            let (class, message) = errors::of_value(root);
+            return Err(Broken { class, message });
+        }
+        let usage = read_usage(inbound.endpoint, dialect, root);
+        let same = dialect == inbound.endpoint.dialect();
+        let for_client = if same { body.clone() } else { translate::answer(inbound, &body)? };
+        let usage_fault = usage.err();
+        Ok(Self { body: for_client, usage: usage.unwrap_or(None), usage_fault })
+    }
+}
+
+fn read_usage(endpoint: Endpoint, dialect: Dialect, root: Value<'_>) -> Result<Option<Usage>, UsageFault> {
+    // Counting is free (P, Anthropic's page on it).
+    if endpoint == Endpoint::CountTokens {
+        return Ok(Some(Usage::default()));
+    }
+    root.some("usage").map(|value| usage::read(dialect, value)).transpose()
+}
+
+#[cfg(test)]
+mod tests;
