@@ -1,11 +1,12 @@
 //! How a process goes on with a journal that another one has left: the newest checkpoint, the turns since, told to the core again, and then
 //! whatever was open closed as presumed. Knows no policy: the core decides, and what it decides is what was recorded.
 
+use std::fmt;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::buffer::Buffer;
+use super::buffer::{Buffer, Reach};
 use super::checkpoint;
 use super::error::JournalError;
 use super::log::{self, Log, Settings};
@@ -32,6 +33,14 @@ pub struct Recovered {
     next_number: u32,
 }
 
+/// A journal that no other process can write, and the state that it ends in.
+#[derive(Debug)]
+pub struct Taken {
+    folder: PathBuf,
+    lock: File,
+    recovered: Option<Recovered>,
+}
+
 /// A journal that is open for writing, and the gateway that goes on with it.
 #[derive(Debug)]
 pub struct Opened {
@@ -49,6 +58,13 @@ pub struct Opened {
     pub at: Time,
     /// What was found; `None` where the journal begins.
     pub found: Option<Found>,
+}
+
+impl Opened {
+    /// A gateway that keeps no journal.
+    pub fn kept_nowhere((gateway, plan): (Gateway, Arc<Plan>)) -> Self {
+        Self { log: Log::none(), buffer: Buffer::none(), gateway, plan, next: RequestId(1), at: Time(0), found: None }
+    }
 }
 
 /// What was found when a journal was opened.
@@ -80,22 +96,47 @@ pub fn recover(folder: &Path) -> Result<Option<Recovered>, JournalError> {
     Ok(Some(Recovered { state, turns, torn: reader.torn().cloned(), passed_over, next_number: reader.next_number() }))
 }
 
-/// Opens the journal in `folder` for this process alone, at `now` or at its last turn, whichever is later. Where there is none it begins with the
-/// gateway that `first` makes.
+/// Takes the journal in `folder` for this process alone, and reads the state that it ends in. Nothing of it is changed yet.
 ///
 /// # Errors
-/// As [`recover`]; if another process has it; if it can't be written.
-pub fn open(folder: &Path, settings: Settings, now: Time, first: impl FnOnce() -> (Gateway, Arc<Plan>)) -> Result<Opened, JournalError> {
+/// As [`recover`]; if another process has it, or the folder can't be made.
+pub fn take(folder: &Path) -> Result<Taken, JournalError> {
     let lock = log::lock(folder)?;
+    Ok(Taken { folder: folder.to_owned(), lock, recovered: recover(folder)? })
+}
+
+impl Taken {
+    /// The plan that the journal ends with; `None` where it has not begun. The plan of today has to follow it ([`Plan::following`]).
+    pub fn plan(&self) -> Option<&Plan> {
+        self.recovered.as_ref().map(|recovered| &*recovered.state.plan)
+    }
+
+    /// Goes on with the journal, at `now` or at its last turn, whichever is later. Where it has not begun, it begins with the gateway that `first`
+    /// makes.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub fn open(self, settings: Settings, now: Time, first: impl FnOnce() -> (Gateway, Arc<Plan>)) -> Result<Opened, JournalError> {
+        let Self { folder, lock, recovered } = self;
+        match recovered {
+            Some(recovered) => go_on(&folder, lock, settings, now, recovered),
+            None => begin(&folder, lock, settings, now, first()),
+        }
+    }
+}
+
+fn begin(folder: &Path, lock: File, settings: Settings, now: Time, first: (Gateway, Arc<Plan>)) -> Result<Opened, JournalError> {
     let unwritable = || JournalError::io(folder, "write the journal");
-    let Some(Recovered { state, turns, torn, passed_over, next_number }) = recover(folder)? else {
-        let (gateway, plan) = first();
-        let state = Redriven::first(gateway, plan, super::Reach { turn: 0, at: now });
-        checkpoint::write(folder, 0, &state.draft()).map_err(unwritable())?;
-        let log = Log::begin(folder, lock, settings, 0, state.reach, true).map_err(unwritable())?;
-        let Redriven { gateway, plan, next, reach, .. } = state;
-        return Ok(Opened { log, buffer: Buffer::after(0, now), gateway, plan, next, at: reach.at, found: None });
-    };
+    let state = Redriven::first(first.0, first.1, Reach { turn: 0, at: now });
+    checkpoint::write(folder, 0, &state.draft()).map_err(unwritable())?;
+    let log = Log::begin(folder, lock, settings, 0, state.reach, true).map_err(unwritable())?;
+    let Redriven { gateway, plan, next, reach, .. } = state;
+    Ok(Opened { log, buffer: Buffer::after(0, now), gateway, plan, next, at: reach.at, found: None })
+}
+
+fn go_on(folder: &Path, lock: File, settings: Settings, now: Time, recovered: Recovered) -> Result<Opened, JournalError> {
+    let unwritable = || JournalError::io(folder, "write the journal");
+    let Recovered { state, turns, torn, passed_over, next_number } = recovered;
     if let Some(torn) = torn.as_ref().filter(|torn| torn.offset > 0) {
         let cut = File::options().write(true).open(&torn.file).and_then(|file| {
             file.set_len(torn.offset)?;
@@ -111,4 +152,20 @@ pub fn open(folder: &Path, settings: Settings, now: Time, first: impl FnOnce() -
     let log = Log::begin(folder, lock, settings, next_number, reach, false).map_err(unwritable())?;
     log.commit(turn, |bytes| buffer.give(bytes)).map_err(unwritable())?;
     Ok(Opened { log, buffer, gateway, plan, next, at, found: Some(Found { turns, calls, torn, passed_over }) })
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the journal goes on: {} turns read since its newest checkpoint", self.turns)?;
+        if self.calls > 0 {
+            write!(f, "; {} calls were open, and are presumed to have cost all that was held for them", self.calls)?;
+        }
+        if let Some(Torn { file, offset, bytes }) = &self.torn {
+            write!(f, "; {} ended within a turn: {bytes} bytes after byte {offset} are cut off", file.display())?;
+        }
+        for passed_over in &self.passed_over {
+            write!(f, "; passed over: {passed_over}")?;
+        }
+        Ok(())
+    }
 }

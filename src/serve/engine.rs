@@ -202,14 +202,6 @@ impl Engine {
         })
     }
 
-    /// Writes what there is of the journal, for an end in good order.
-    ///
-    /// # Errors
-    /// If it can't be written.
-    pub fn close_journal(&self) -> io::Result<()> {
-        self.log.close(|bytes| self.ignoring_panics().buffer.give(bytes))
-    }
-
     /// Whether the journal could not be written the last time: no call leaves before it can.
     pub fn journal_fails(&self) -> bool {
         self.log.fails()
@@ -272,8 +264,7 @@ impl Engine {
     /// # Errors
     /// If it can't be written.
     pub fn close(&self) -> io::Result<()> {
-        let turn = self.lock().buffer.turn();
-        self.commit(turn)
+        self.log.close(|bytes| self.ignoring_panics().buffer.give(bytes))
     }
 
     /// One change of the state that is no request's, as a turn of its own.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::sync::Arc;
 
-use super::script::{Script, books, put, rotate};
+use super::script::{Script, books, open, put, rotate};
 use crate::gateway::Outstanding;
 use crate::gateway::draw::philox;
 use crate::gateway::id::RequestId;
@@ -12,7 +12,7 @@ use crate::gateway::journal::{Bodies, Fact};
 use crate::gateway::rate_card::Usage;
 use crate::gateway::time::{Span, Time};
 use crate::journal::segment::{checkpoint_path, turns_path};
-use crate::journal::{Reader, Redriven, Settings, Turn, open, recover};
+use crate::journal::{Reader, Redriven, Settings, Turn, recover};
 
 /// What the books of a run are after each of its turns, before the first one too.
 fn books_after_each(script: &Script) -> Vec<super::script::Books> {

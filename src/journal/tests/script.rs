@@ -8,10 +8,11 @@ use crate::gateway::budget::{Settled, Window};
 use crate::gateway::id::RequestId;
 use crate::gateway::in_flight::Event;
 use crate::gateway::journal::{Fact, Journal, Record};
+use crate::gateway::plan::Plan;
 use crate::gateway::tests::RandomRun;
 use crate::gateway::time::Time;
 use crate::gateway::{Gateway, Outstanding};
-use crate::journal::{Log, Reach, Redriven, Settings, Turn, open};
+use crate::journal::{JournalError, Log, Opened, Reach, Redriven, Settings, Turn, take};
 
 /// The turns of a run, and the gateway that it began with.
 pub(super) struct Script {
@@ -82,6 +83,16 @@ impl Script {
         }
         open
     }
+}
+
+/// Opens a journal, or begins one.
+pub(super) fn open(
+    folder: &Path,
+    settings: Settings,
+    now: Time,
+    first: impl FnOnce() -> (Gateway, Arc<Plan>),
+) -> Result<Opened, JournalError> {
+    take(folder)?.open(settings, now, first)
 }
 
 pub(super) fn rotate(log: &Log, buffer: &mut crate::journal::Buffer, state: &Redriven) {

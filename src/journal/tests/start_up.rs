@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::script::open;
 use crate::gateway::Gateway;
 use crate::gateway::command::{Command, KeySpec};
 use crate::gateway::features::Features;
@@ -17,7 +18,7 @@ use crate::gateway::rate_card::Usage;
 use crate::gateway::request::{Fingerprint, Request};
 use crate::gateway::tests::plain_plan;
 use crate::gateway::time::{Span, Time};
-use crate::journal::{Draft, Opened, Settings, list, open, recover};
+use crate::journal::{Draft, Opened, Settings, list, recover};
 
 const BUSY: usize = 64;
 

@@ -4,11 +4,11 @@ use std::fs;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::script::{Script, put, rotate};
+use super::script::{Script, open, put, rotate};
 use crate::gateway::journal::{Fact, Journal};
 use crate::gateway::time::{Span, Time};
 use crate::journal::segment::turns_path;
-use crate::journal::{Buffer, Durability, JournalError, Log, Reader, Settings, open, recover};
+use crate::journal::{Buffer, Durability, JournalError, Log, Reader, Settings, recover};
 
 #[test]
 fn many_who_commit_at_once_find_their_turns_in_order() {

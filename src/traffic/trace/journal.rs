@@ -228,7 +228,7 @@ impl Open {
     fn fill(&self, target: Target<'_>, plan: &Plan, gateway: &Gateway) {
         let Target { row, recorded, fingerprint, names, tags } = target;
         let (request, directory) = (&self.request, gateway.directory());
-        let mut name = |registry: &mut Registry, name: Option<&String>| name.map(|name| NameId::new(registry.intern(name)));
+        let name = |registry: &mut Registry, name: Option<&String>| name.map(|name| NameId::new(registry.intern(name)));
         row.at = self.at;
         row.model = name(&mut names.models, plan.models.get(request.model.index()).map(|model| &model.name));
         row.key = name(&mut names.keys, directory.key_names().get(request.key.index()));
