@@ -26,6 +26,11 @@ impl Clock {
         Self { began: Instant::now(), at: wall.max(least), per_mille }
     }
 
+    /// When it started.
+    pub fn began_at(&self) -> Time {
+        self.at
+    }
+
     /// Now.
     pub fn now(&self) -> Time {
         let passed = u128::from(nanos(self.began.elapsed())) * u128::from(self.per_mille) / 1000;

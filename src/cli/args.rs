@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::Options;
 
-pub use self::live::{MockArguments, Speed};
+pub use self::live::{LoadArguments, MockArguments};
 pub use self::reports::{
     CompareArguments, CompareFormat, CompletionsArguments, ExplainArguments, ExportCommand, FocusArguments, FocusPeriod, Per, ThresholdArguments,
     VerifyArguments,
@@ -65,6 +65,8 @@ pub enum Command {
     Verify(VerifyArguments),
     /// Be the providers of a scenario, over real HTTP: try a gateway without an account
     Mock(MockArguments),
+    /// Send a scenario's traffic, or a trace, to a live gateway
+    Load(LoadArguments),
     /// Print what a shell needs to complete commands and options
     Completions(CompletionsArguments),
 }
@@ -149,7 +151,8 @@ impl ReadingArguments {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Prints nothing but one line if all is well. A file with [traffic] is a scenario, any other a
-gateway.toml. Errors show the line with a caret, why it matters and what to write instead.
+gateway.toml. Errors show the line with a caret, why it matters and what to write instead. Deployments
+that `gwsim run` can price but `gwsim serve` has no way to call are named, with what is missing.
 
 Example:
   gwsim check gateway.toml && gwsim run scenario.toml")]

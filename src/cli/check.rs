@@ -1,18 +1,23 @@
 //! `gwsim check`: whether a scenario or a gateway.toml is valid, with all that is wrong in it at once.
 
+use std::fmt::Write;
+
 use super::args::CheckArguments;
 use super::{Exit, Failure, Printer};
 use crate::config::diagnostic::Diagnostics;
+use crate::config::gateway::GatewayConfig;
 use crate::config::{self, Checked, Loaded};
 use crate::report::numbers::counted;
+use crate::serve::upstream::{self, NotServable};
 
-/// Checks a file and prints one line about it if it is valid.
+/// Checks a file and prints one line about it if it is valid, and one for each reason that a part of it can't be served.
 ///
 /// # Errors
 /// If it is not: all of its errors.
 pub fn check(arguments: &CheckArguments, printer: &mut Printer) -> Result<Exit, Failure> {
     let options = arguments.reading.options();
     let path = &arguments.file;
+    let mut unreached = String::new();
     let facts = match loaded(config::load_either(path, &options), printer)? {
         Checked::Scenario(scenario) => {
             let (variants, seeds) = (scenario.variants.len() as u64, scenario.seeds.len() as u64);
@@ -21,11 +26,25 @@ pub fn check(arguments: &CheckArguments, printer: &mut Printer) -> Result<Exit, 
         }
         Checked::Gateway(gateway) => {
             let (models, deployments) = (gateway.plan.models.len() as u64, gateway.plan.deployments.len() as u64);
+            unreached = not_servable(&gateway);
             format!("a gateway of {} on {}", counted(models, "model"), counted(deployments, "deployment"))
         }
     };
-    printer.result(&format!("{}: valid, {facts}\n", path.display()))?;
+    printer.result(&format!("{}: valid, {facts}\n{unreached}", path.display()))?;
     Ok(Exit::Pass)
+}
+
+/// The deployments that can be priced but that `gwsim serve` has no way to call: a line for each reason.
+fn not_servable(gateway: &GatewayConfig) -> String {
+    let mut lines = String::new();
+    for provider in &gateway.providers {
+        let own = gateway.plan.deployments.iter().filter(|deployment| deployment.provider == provider.name);
+        let names: Vec<String> = own.map(|deployment| format!("`{}`", deployment.name)).collect();
+        if let (false, Some(NotServable { why })) = (names.is_empty(), upstream::not_servable(provider)) {
+            let _ = writeln!(lines, "priced, not servable: {}: {why}", names.join(", "));
+        }
+    }
+    lines
 }
 
 /// The value, its warnings printed; or all errors as a failure.

@@ -1,5 +1,7 @@
 //! `gwsim mock`: the providers of a scenario over real HTTP, until it is told to stop.
 
+mod gateway_file;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -8,12 +10,14 @@ use tokio::runtime::Runtime;
 
 use super::args::MockArguments;
 use super::check::loaded;
+use super::serve::told_to_stop;
 use super::{Exit, Failure, Printer, feed};
 use crate::clock::Clock;
+use crate::config;
 use crate::config::gateway::GatewayConfig;
 use crate::config::gateway::providers::Api;
 use crate::config::scenario::{Scenario, ScenarioVariant, TrafficSpec};
-use crate::config::{self};
+use crate::gateway::plan::Deployment;
 use crate::gateway::time::Time;
 use crate::report::numbers::count;
 use crate::sim::upstream::Upstream;
@@ -40,15 +44,19 @@ pub fn mock(arguments: &MockArguments, printer: &mut Printer) -> Result<Exit, Fa
     let listener =
         bound.map_err(|error| Failure::usage(format!("can't listen on {}: {error}\nhint: choose another with --listen", arguments.listen)))?;
     let address = listener.local_addr().map_err(Failure::internal)?;
-    let are_anthropic = gateway.plan.deployments.iter().map(|each| is_anthropic(&gateway, &each.provider)).collect();
-    printer.result(&greeting(&gateway, &are_anthropic, address, arguments, seed, &lengths))?;
-    let clock = Clock::start(Time(0), arguments.speed.per_mille);
+    let sites = sites(&gateway, address);
+    if let Some(file) = &arguments.write_gateway {
+        gateway_file::write(file, arguments, &sites)?;
+    }
+    printer.result(&greeting(&sites, address, arguments, seed, &lengths))?;
+    let are_anthropic = sites.iter().map(|site| site.api == Api::Anthropic).collect();
+    let clock = Clock::start(Time(0), arguments.speed);
     let providers = Providers::new(Arc::new(gateway.plan), upstream, seed, lengths.distribution, clock, bills);
     let mock = Arc::new(Mock { providers: Arc::new(providers), are_anthropic });
     runtime.block_on(async {
         tokio::select! {
             () = mock::serve(Arc::clone(&mock), listener) => {}
-            () = super::live::told_to_stop() => {}
+            _ = told_to_stop() => {}
         }
     });
     // Calls that are open are closed with their connections, and billed.
@@ -88,27 +96,43 @@ pub(super) fn variant(scenario: Scenario, name: Option<&str>) -> Result<Scenario
     found.ok_or_else(|| Failure::usage(format!("no variant is called `{}`: there are {}", name.unwrap_or_default(), names.join(", "))))
 }
 
-fn is_anthropic(gateway: &GatewayConfig, provider: &str) -> bool {
-    gateway.providers.iter().any(|each| each.name == provider && each.api == Api::Anthropic)
+/// A deployment as a gateway is told of it.
+struct Site {
+    deployment: String,
+    provider: String,
+    api: Api,
+    base_url: String,
 }
 
-/// The address that a gateway finds a deployment at: OpenAI's have the version in it, Anthropic's don't.
-fn base_url(address: SocketAddr, deployment: &str, is_anthropic: bool) -> String {
-    format!("http://{address}{}{}", mock::path_of(deployment), if is_anthropic { "" } else { "/v1" })
+fn sites(gateway: &GatewayConfig, address: SocketAddr) -> Vec<Site> {
+    let site = |each: &Deployment| {
+        let provider = gateway.providers.iter().find(|provider| provider.name == each.provider);
+        let api = provider.map_or(Api::OpenAi, |provider| provider.api);
+        Site { deployment: each.name.clone(), provider: each.provider.clone(), api, base_url: base_url(address, &each.name, api) }
+    };
+    gateway.plan.deployments.iter().map(site).collect()
 }
 
-fn greeting(
-    gateway: &GatewayConfig,
-    are_anthropic: &Vec<bool>,
-    address: SocketAddr,
-    arguments: &MockArguments,
-    seed: u64,
-    lengths: &Lengths,
-) -> String {
-    let mut text = format!("providers at http://{address}, speed {}, seed {seed}\n", arguments.speed);
-    let width = gateway.plan.deployments.iter().map(|each| each.name.len()).max().unwrap_or(0);
-    for (deployment, is_anthropic) in gateway.plan.deployments.iter().zip(are_anthropic) {
-        text += &format!("  {:width$}  base_url = \"{}\"\n", deployment.name, base_url(address, &deployment.name, *is_anthropic));
+/// The address that a gateway finds a deployment at: with the version in it, where the provider's own has one.
+fn base_url(address: SocketAddr, deployment: &str, api: Api) -> String {
+    let version = match api {
+        Api::OpenAi | Api::Anthropic | Api::Bedrock => "/v1",
+        Api::Azure | Api::Gemini => "",
+    };
+    format!("http://{address}{}{version}", mock::path_of(deployment))
+}
+
+/// A speed in thousandths as it is written.
+pub(super) fn factor(per_mille: u64) -> String {
+    let text = format!("{}.{:03}", per_mille / 1000, per_mille % 1000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+fn greeting(sites: &[Site], address: SocketAddr, arguments: &MockArguments, seed: u64, lengths: &Lengths) -> String {
+    let mut text = format!("providers at http://{address}, speed {}, seed {seed}\n", factor(arguments.speed));
+    let width = sites.iter().map(|site| site.deployment.len()).max().unwrap_or(0);
+    for Site { deployment, base_url, .. } in sites {
+        text += &format!("  {deployment:width$}  base_url = \"{base_url}\"\n");
     }
     text + &format!("lengths of answers without a marker: {}\n", lengths.from)
 }

@@ -9,6 +9,7 @@ pub mod compare;
 pub mod completions;
 pub mod explain;
 pub mod export;
+pub mod load;
 pub mod mock;
 pub mod prices;
 pub mod run;
@@ -22,7 +23,6 @@ mod capacity;
 mod digest;
 mod feed;
 mod lanes;
-mod live;
 mod memory;
 mod progress;
 mod replay;
@@ -169,6 +169,7 @@ fn dispatch(command: Command, printer: &mut Printer) -> Result<Exit, Failure> {
         Command::Trace(TraceCommand::Convert(arguments)) => trace::convert(&arguments, printer),
         Command::Trace(TraceCommand::Synth(arguments)) => trace::synth(&arguments, printer),
         Command::Verify(arguments) => verify::verify(&arguments, printer),
+        Command::Load(arguments) => load::load(&arguments, printer),
         Command::Mock(arguments) => mock::mock(&arguments, printer),
         Command::Completions(arguments) => completions::completions(&arguments, printer),
     }

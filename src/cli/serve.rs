@@ -82,7 +82,8 @@ async fn keep_journal(app: Arc<App>) {
     }
 }
 
-async fn told_to_stop() -> std::io::Result<()> {
+/// Ready when the process is asked to end: Ctrl-C, or SIGTERM.
+pub(super) async fn told_to_stop() -> std::io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
         _ = terminate.recv() => Ok(()),

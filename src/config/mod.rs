@@ -89,6 +89,25 @@ pub fn load_scenario_text(path: &Path, text: &str, options: &Options) -> Result<
     finished(loaded, diagnostics)
 }
 
+/// The gateway.toml of one variant of a scenario, the first if none is named, as it is once all changes to it have been carried out; and the folder
+/// that its paths are relative to. `None` if there is no such variant.
+///
+/// # Errors
+/// If a file can't be read or is no TOML; what else is wrong with the scenario, [`load_scenario`] says.
+pub fn gateway_of_scenario(path: &Path, options: &Options, variant: Option<&str>) -> Result<Option<(toml::Table, PathBuf)>, Diagnostics> {
+    let mut diagnostics = Diagnostics::new();
+    let (root, sets) = parse(path, options, &mut diagnostics);
+    let found = root.and_then(|mut root| {
+        let (own, for_gateway): (Vec<_>, Vec<_>) = sets.into_iter().partition(scenario::is_own);
+        own.iter().for_each(|assignment| set::apply(&mut root, assignment, &diagnostics));
+        scenario::gateway_of(root, path, &for_gateway, variant, &mut diagnostics)
+    });
+    if diagnostics.has_errors() {
+        return Err(diagnostics);
+    }
+    Ok(found.map(|(node, directory)| (tree::plain_table(&node), directory)))
+}
+
 /// Loads a file of either kind: a scenario if it has a key that only scenarios have.
 ///
 /// # Errors

@@ -96,6 +96,27 @@ pub fn parse(diagnostics: &Diagnostics, source: SourceId) -> Option<Node> {
     None
 }
 
+/// The tables of a tree without places and comments, to be written out again.
+pub fn plain_table(node: &Node) -> toml::Table {
+    match plain(node) {
+        toml::Value::Table(table) => table,
+        _ => toml::Table::new(),
+    }
+}
+
+fn plain(node: &Node) -> toml::Value {
+    match &node.value {
+        Value::Text(text) => toml::Value::String(text.clone()),
+        // What has more bits than TOML's numbers was refused when the tree was read.
+        Value::Whole(number) => toml::Value::Integer(number.and_then(|number| i64::try_from(number).ok()).unwrap_or(i64::MAX)),
+        Value::Decimal(text) => toml::Value::Float(text.replace('_', "").parse().unwrap_or(f64::NAN)),
+        Value::Boolean(value) => toml::Value::Boolean(*value),
+        Value::Datetime(text) => text.parse().map_or_else(|_| toml::Value::String(text.clone()), toml::Value::Datetime),
+        Value::List(nodes) => toml::Value::Array(nodes.iter().map(plain).collect()),
+        Value::Table(table) => toml::Value::Table(table.entries.iter().map(|entry| (entry.key.clone(), plain(&entry.node))).collect()),
+    }
+}
+
 /// Tells every table within `node` its path. Done last, as changes by `set` put tables into other places.
 pub fn name_tables(node: &mut Node, path: &str) {
     match &mut node.value {

@@ -10,6 +10,7 @@ use axum::http::{HeaderName, HeaderValue};
 use super::clock::Clock;
 use super::engine::{Engine, Parts};
 use super::keyring::KeyRing;
+use super::metrics::Metrics;
 use super::observe::Observer;
 use super::shutdown::Shutdown;
 use super::upstream::{self, Destination, NotServable};
@@ -36,6 +37,8 @@ pub struct App {
     pub keys: KeyRing,
     /// Calls providers.
     pub upstream: upstream::Client,
+    /// What has been counted since the start.
+    pub metrics: Metrics,
     /// Whether it is going down.
     pub shutdown: Shutdown,
     /// The first half of the trace ids that it makes.
@@ -70,7 +73,7 @@ impl App {
     ///
     /// # Errors
     /// Everything that keeps it from starting, in words: secrets that are not there, keys that nobody could use.
-    pub fn new(config: GatewayConfig, start: Start) -> Result<(Self, Vec<String>), Vec<String>> {
+    pub fn new(config: GatewayConfig, mut start: Start) -> Result<(Self, Vec<String>), Vec<String>> {
         let GatewayConfig { mut plan, mut commands, key_secrets, providers, server, .. } = config;
         let mut faults = Vec::new();
         let taken = start.journal.as_deref().map(journal::take).transpose().map_err(|error| vec![error.to_string()])?;
@@ -85,6 +88,8 @@ impl App {
         settings.offer(&mut plan);
         notes.extend(settings.not_servable(&plan));
         let connect = settings.server.connect;
+        let metrics = Metrics::default();
+        start.observers.push(metrics.observer());
         let engine = engine((plan, commands), taken, &settings.server, start, &mut notes).map_err(|fault| vec![fault])?;
         let clock = engine.clock();
         let app = Self {
@@ -92,6 +97,7 @@ impl App {
             settings: RwLock::new(Arc::new(settings)),
             keys,
             upstream: upstream::Client::new(clock.in_life(connect)),
+            metrics,
             shutdown: Shutdown::new(),
             trace_seed: getrandom::u64().unwrap_or(1),
         };

@@ -3,10 +3,10 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::gateway::in_flight::CacheKey;
-use crate::wire::Inbound;
+use crate::wire::{Inbound, Relay, replay};
 
 /// An answer as it is kept: in the caller's dialect, with its usage.
 #[derive(Debug)]
@@ -18,9 +18,24 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// The answer in the form that a request asked for: whole, or as a stream.
+    /// The answer in the form that a request asked for: whole, or as a stream, with usage or without.
     pub fn form(&self, inbound: &Inbound) -> Option<Bytes> {
-        (inbound.stream == self.streamed).then(|| self.body.clone())
+        match (self.streamed, inbound.stream) {
+            (false, false) => Some(self.body.clone()),
+            (false, true) => replay::as_stream(inbound.endpoint, &self.body, inbound.include_usage),
+            (true, false) => replay::as_whole(inbound.endpoint, &self.body),
+            (true, true) => {
+                // As it came, but for what this client did not ask for.
+                let mut relay = Relay::new(inbound, inbound.endpoint.dialect());
+                relay.push(self.body.clone());
+                relay.finish();
+                let mut out = BytesMut::with_capacity(self.body.len());
+                while let Some(bytes) = relay.take() {
+                    out.extend_from_slice(&bytes);
+                }
+                Some(out.freeze())
+            }
+        }
     }
 }
 
@@ -94,4 +109,48 @@ impl Bodies {
 
 fn size(body: &Kept) -> u64 {
     body.body.len() as u64 + ENTRY_BYTES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gateway::request::Fingerprint;
+
+    fn key(number: u64) -> CacheKey {
+        CacheKey(Fingerprint(number, number))
+    }
+
+    fn body(length: usize) -> Arc<Kept> {
+        Arc::new(Kept { body: Bytes::from(vec![b'x'; length]), streamed: false })
+    }
+
+    #[test]
+    fn what_is_kept_stays_within_its_bounds_and_the_index_is_told() {
+        let mut bodies = Bodies::new(10_000, 4_000);
+        let mut forgotten = Vec::new();
+        bodies.insert(key(0), body(4_001), |key| forgotten.push(key));
+        assert_eq!(forgotten, [key(0)], "too large to be kept");
+        for number in 1..=4 {
+            bodies.insert(key(number), body(3_000), |key| forgotten.push(key));
+            assert!(bodies.bytes() <= 10_000);
+        }
+        assert_eq!(forgotten, [key(0), key(1)], "the oldest goes");
+        assert!(bodies.get(key(1)).is_none() && bodies.get(key(2)).is_some() && bodies.get(key(4)).is_some());
+        bodies.remove(key(2));
+        bodies.insert(key(2), body(3_000), |key| forgotten.push(key));
+        bodies.insert(key(5), body(3_000), |key| forgotten.push(key));
+        assert_eq!(forgotten, [key(0), key(1), key(3)], "what was put back is young again");
+    }
+
+    #[test]
+    fn answers_that_come_and_go_leave_nothing_behind() {
+        let mut bodies = Bodies::new(10_000, 4_000);
+        for number in 0..10_000 {
+            bodies.insert(key(number % 7), body(10), |_| panic!("there is room"));
+            bodies.remove(key((number + 3) % 7));
+        }
+        assert!(bodies.order.len() < 200, "{}", bodies.order.len());
+        (0..7).for_each(|number| bodies.remove(key(number)));
+        assert_eq!(bodies.bytes(), 0);
+    }
 }

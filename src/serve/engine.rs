@@ -207,6 +207,15 @@ impl Engine {
         self.log.fails()
     }
 
+    /// Whether the journal can be written: writes what there is.
+    ///
+    /// # Errors
+    /// If it can't.
+    pub fn check_journal(&self) -> io::Result<()> {
+        let turn = self.lock().buffer.turn();
+        self.commit(turn)
+    }
+
     /// Carries out a command, and waits until it is in the journal.
     ///
     /// # Errors
@@ -247,6 +256,11 @@ impl Engine {
         locked.buffer.plan(now, &plan);
         locked.plan = plan;
         locked.change(now, |gateway, plan, now, recorder| gateway.adopt(plan, now, recorder));
+    }
+
+    /// Whether the core has panicked: nothing may be decided any more.
+    pub fn is_broken(&self) -> bool {
+        self.locked.is_poisoned()
     }
 
     /// Starts the process again if the core has panicked. What the core had decided by then is written first, so that recovery finds it.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::http::Request;
 use axum::response::Response;
-use hyper::body::Incoming;
+use bytes::Bytes;
 
 pub use self::life::Life;
 use self::life::{End, Step};
@@ -30,7 +30,7 @@ pub struct Exchange {
 }
 
 /// Answers a request of the data plane.
-pub async fn answer(app: Arc<App>, endpoint: Endpoint, request: Request<Incoming>) -> Response {
+pub async fn answer<B: hyper::body::Body<Data = Bytes> + Unpin>(app: Arc<App>, endpoint: Endpoint, request: Request<B>) -> Response {
     let (parts, body) = request.into_parts();
     let dialect = endpoint.dialect();
     let key = match answers::authenticate(&app, &parts.headers) {

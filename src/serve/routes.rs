@@ -17,7 +17,7 @@ use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 
 use super::app::App;
-use super::{answers, models};
+use super::{answers, health, metrics, models};
 use crate::wire::Endpoint;
 
 /// Everything that is not the data plane: administration, metrics, health.
@@ -27,6 +27,12 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/models", get(models::list))
         .route("/v1/models/{model}", get(models::one))
         .route("/models/{model}", get(models::one))
+        .route("/metrics", get(metrics::scrape))
+        .route("/health/live", get(health::live))
+        .route("/health/ready", get(health::ready))
+        // LiteLLM's names for the same.
+        .route("/health/liveliness", get(health::live))
+        .route("/health/readiness", get(health::ready))
         .fallback(answers::no_such_route)
         .method_not_allowed_fallback(answers::no_such_method)
         .with_state(app)

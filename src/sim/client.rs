@@ -10,7 +10,7 @@ mod tags;
 use std::fmt;
 use std::num::NonZeroU32;
 
-pub use self::callers::RETRIES_MAX;
+pub use self::callers::{RETRIES_MAX, id};
 pub use self::session::OnFailure;
 
 use self::tags::TagLists;
@@ -131,7 +131,7 @@ impl Default for Habits {
 impl Habits {
     /// When the client of `request` leaves that a row stands for: as the row says, or drawn.
     #[inline]
-    pub(super) fn left_after(&self, row: &Row, seed: u64, request: &Request, output_tokens: u32) -> Option<LeftAfter> {
+    pub fn left_after(&self, row: &Row, seed: u64, request: &Request, output_tokens: u32) -> Option<LeftAfter> {
         if row.left_after.is_some() || (self.patience.is_none() && self.abandons_per_million == 0) {
             return row.left_after;
         }

@@ -51,14 +51,17 @@ pub fn write(subject: u64, from: u32, to: u32, text: &mut String) {
 pub struct Marker {
     /// Output tokens of the whole answer, if nothing limits it.
     pub output: Option<u32>,
-    /// Tokens in a block of the prompt, for the provider's prompt cache.
+    /// Tokens in a block of the prompt, for the provider's prompt cache; 0 if nothing of it is ever found there.
     pub block: Option<u32>,
+    /// Tells prompts apart that have the same text.
+    pub id: Option<u64>,
     /// The answer is a call of the first tool offered.
     pub tool: bool,
 }
 
 impl Marker {
-    /// The last marker in a text, if there is one: `[[gwsim output=350 block=128 tool]]`, in any order. What is not known there is passed over.
+    /// The last marker in a text, if there is one: `[[gwsim output=350 block=128 id=2a tool]]`, in any order. What
+    /// is not known there is passed over.
     pub fn find(text: &str) -> Option<Self> {
         let (mut found, mut rest) = (None, text);
         while let Some((marker, after)) = next_marker(rest) {
@@ -74,7 +77,8 @@ impl Marker {
         for word in inner.split_ascii_whitespace() {
             match word.split_once('=') {
                 Some(("output", number)) => marker.output = number.parse().ok(),
-                Some(("block", number)) => marker.block = number.parse().ok().filter(|tokens| *tokens > 0),
+                Some(("block", number)) => marker.block = number.parse().ok(),
+                Some(("id", digits)) => marker.id = u64::from_str_radix(digits, 16).ok(),
                 None if word == "tool" => marker.tool = true,
                 _ => {}
             }
@@ -88,6 +92,7 @@ impl std::fmt::Display for Marker {
         f.write_str(OPENS)?;
         self.output.map_or(Ok(()), |tokens| write!(f, " output={tokens}"))?;
         self.block.map_or(Ok(()), |tokens| write!(f, " block={tokens}"))?;
+        self.id.map_or(Ok(()), |id| write!(f, " id={id:016x}"))?;
         f.write_str(if self.tool { " tool" } else { "" })?;
         f.write_str(CLOSES)
     }
@@ -127,13 +132,13 @@ mod tests {
 
     #[test]
     fn a_marker_is_read_wherever_it_stands_and_is_no_text() {
-        let marker = Marker { output: Some(350), block: Some(512), tool: true };
+        let marker = Marker { output: Some(350), block: Some(512), id: Some(0xfe), tool: true };
         let text = format!("cat {marker}dog {marker}sun ");
         let mut plain = String::new();
         append(&text, &mut plain);
         assert_eq!((Marker::find(&text), plain.as_str()), (Some(marker), "cat dog sun "));
         assert_eq!(Marker::find("[[gwsim output=7]] [[gwsim tool]]"), Some(Marker { tool: true, ..Marker::default() }), "the last one counts");
-        assert_eq!(Marker::find("[[gwsim output=many block=0 colour=red]]"), Some(Marker::default()));
+        assert_eq!(Marker::find("[[gwsim output=many block= colour=red]]"), Some(Marker::default()));
         assert_eq!((Marker::find("[[gwsim output=7"), Marker::find("no")), (None, None));
     }
 }

@@ -63,10 +63,13 @@ pub const OPENAI_WORDS: Features = Features::of(26);
 /// Words that only Anthropic's dialect has: no translation of the request says the same.
 pub const ANTHROPIC_WORDS: Features = Features::of(27);
 
+/// A field, role or part that translation does not know, or can't say: see [`super::translate`].
+pub const UNTRANSLATED: Features = Features::of(28);
+
 /// What of a request in `OpenAI`'s dialect can be said in Anthropic's ([`super::translate`]).
 pub const FROM_OPENAI: Features = CHAT.and(TOOLS).and(PARALLEL_TOOLS).and(IMAGES).and(REASONING);
 /// What of a request in Anthropic's dialect can be said in `OpenAI`'s.
-pub const FROM_ANTHROPIC: Features = MESSAGES.and(TOOLS).and(PARALLEL_TOOLS).and(IMAGES).and(REASONING);
+pub const FROM_ANTHROPIC: Features = MESSAGES.and(TOOLS).and(PARALLEL_TOOLS).and(IMAGES).and(REASONING).and(SIGNED_THINKING);
 
 /// What a request in `dialect` requires that uses `used`: that, and a target of its own dialect if translation can't say it all.
 pub const fn required(dialect: Dialect, used: Features) -> Features {

@@ -12,7 +12,7 @@ use bytes::Bytes;
 pub(super) use self::fields::{Field, Fields};
 use super::json::{Document, Fault, Kind, Value};
 use super::size::Weight;
-use super::{Endpoint, features, fingerprint, size};
+use super::{Endpoint, features, fingerprint, size, translate};
 use crate::gateway::features::Features;
 use crate::gateway::request::Fingerprint;
 
@@ -105,7 +105,8 @@ impl Inbound {
         let fields = Fields::read(root)?;
         let wishes = wishes::read(endpoint, &fields)?;
         let weight = size::weigh(endpoint, &fields)?;
-        let used = wishes.used.and(weight.used);
+        let untranslated = if translate::is_untranslated(endpoint, root) { features::UNTRANSLATED } else { Features::NONE };
+        let used = wishes.used.and(weight.used).and(untranslated);
         Ok(Self {
             endpoint,
             model: wishes.model,

@@ -10,6 +10,7 @@ pub mod features;
 pub mod images;
 pub mod inbound;
 pub mod json;
+pub mod marks;
 pub mod outbound;
 pub mod relay;
 pub mod replay;

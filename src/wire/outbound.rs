@@ -103,7 +103,7 @@ impl Inbound {
 const NEW_LIMIT: &str = "max_completion_tokens";
 
 /// The name under which a limit on output tokens goes to a model, where the client has used none.
-fn limit_name(endpoint: Endpoint, model: &str) -> Option<&'static str> {
+pub(super) fn limit_name(endpoint: Endpoint, model: &str) -> Option<&'static str> {
     match endpoint {
         Endpoint::ChatCompletions if reasons(model) => Some(NEW_LIMIT),
         Endpoint::ChatCompletions | Endpoint::Completions | Endpoint::Messages => Some("max_tokens"),
@@ -113,7 +113,7 @@ fn limit_name(endpoint: Endpoint, model: &str) -> Option<&'static str> {
 }
 
 /// Whether the name is one of `OpenAI`'s reasoning models: `o1`, `o3-mini`, `gpt-5` and later. A path before it (`openai/o3`) does not matter.
-fn reasons(model: &str) -> bool {
+pub(super) fn reasons(model: &str) -> bool {
     let name = model.rsplit('/').next().unwrap_or(model);
     let number = |prefix: &str| name.strip_prefix(prefix).and_then(|rest| rest.bytes().next()).filter(u8::is_ascii_digit);
     number("o").is_some() || number("gpt-").is_some_and(|first| first >= b'5')

@@ -9,6 +9,7 @@
 mod watch;
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 
@@ -25,8 +26,12 @@ pub const EVENT_BYTES_MAX: usize = 16 << 20;
 
 /// Writes the events of one dialect as those of the other. What it keeps in memory is bounded by what one answer opens.
 pub trait Rewrite: Send {
-    /// Takes an event of the upstream, and appends what the client gets for it.
-    fn event(&mut self, event: &Event<'_>, out: &mut BytesMut);
+    /// Takes an event of the upstream, and appends what the client gets for it. Says where in `out` the usage stands alone, if it was appended:
+    /// that part stays here unless the client asked for it.
+    fn event(&mut self, event: &Event<'_>, out: &mut BytesMut) -> Option<Range<usize>>;
+
+    /// The upstream has sent all that belongs to the answer, and no more comes: appends what is still missing, as [`Self::event`].
+    fn finish(&mut self, out: &mut BytesMut) -> Option<Range<usize>>;
 }
 
 /// How a stream is ended by its upstream.
@@ -75,7 +80,7 @@ impl Relay {
             held: BytesMut::new(),
             watch: Watch::new(upstream_endpoint(inbound.endpoint, dialect), inbound.choices),
             rewrite: if same { None } else { Some(translate::stream(inbound)) },
-            strips_usage: same && !inbound.include_usage,
+            strips_usage: !inbound.include_usage,
             out: VecDeque::new(),
             delivered: 0,
             record: None,
@@ -133,7 +138,13 @@ impl Relay {
         if self.watch.failure.is_some() || !self.watch.is_whole() {
             return Ended::Cut;
         }
-        if !self.watch.is_over && self.rewrite.is_none() && matches!(self.endpoint, Endpoint::ChatCompletions | Endpoint::Completions) {
+        if let Some(mut rewrite) = self.rewrite.take() {
+            let mut written = BytesMut::new();
+            let usage = rewrite.finish(&mut written);
+            self.watch.is_over = true;
+            self.give_written(written.freeze(), usage);
+        }
+        if !self.watch.is_over && matches!(self.endpoint, Endpoint::ChatCompletions | Endpoint::Completions) {
             self.watch.is_over = true;
             self.keep(sse::DONE);
             self.give(Bytes::from_static(sse::DONE));
@@ -205,14 +216,24 @@ impl Relay {
         }
         if let Some(rewrite) = &mut self.rewrite {
             let mut written = BytesMut::new();
-            rewrite.event(&event, &mut written);
-            let written = written.freeze();
-            self.keep(&written);
-            self.give(written);
+            let usage = rewrite.event(&event, &mut written);
+            self.give_written(written.freeze(), usage);
             return Verdict::Drop;
         }
         self.keep(block);
         if is_usage_alone && self.strips_usage { Verdict::Drop } else { Verdict::Pass }
+    }
+
+    /// Keeps all that was written, and gives it to the client; its usage only if the client asked for it.
+    fn give_written(&mut self, written: Bytes, usage: Option<Range<usize>>) {
+        self.keep(&written);
+        match usage.filter(|_| self.strips_usage) {
+            Some(usage) => {
+                self.give(written.slice(..usage.start));
+                self.give(written.slice(usage.end..));
+            }
+            None => self.give(written),
+        }
     }
 
     fn give(&mut self, bytes: Bytes) {

@@ -181,6 +181,7 @@ fn check_says_one_line_or_all_errors() {
     exit 0
     ----- stdout
     gateway.toml: valid, a gateway of 2 models on 2 deployments
+    priced, not servable: `mini`, `large`: provider `openai` has no key: add key = "env:NAME", or the base_url of a server that needs none
     "#);
     home.write("bad.toml", GATEWAY.replace("gpt-4o\" }", "gpt-9\" }").replace("version", "verison"));
     assert_snapshot!(home.gwsim(&["check", "bad.toml"]), @r#"

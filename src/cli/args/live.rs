@@ -2,11 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use clap::Args;
 
-use super::ReadingArguments;
+use super::serving::speed;
+use super::{Format, ReadingArguments};
 
 /// `gwsim mock`.
 #[derive(Debug, Args)]
@@ -34,58 +34,65 @@ pub struct MockArguments {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9000")]
     pub listen: SocketAddr,
     /// Seconds of the world in a second: the same for the gateway and the load
-    #[arg(long, value_name = "K", default_value = "1")]
-    pub speed: Speed,
+    #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = speed)]
+    pub speed: u64,
     /// Draws the same luck as `gwsim run` with this seed [default: the scenario's first]
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
     /// Write a line for every call that has ended, with its usage and its price (JSON Lines)
     #[arg(long, value_name = "FILE")]
     pub bill: Option<PathBuf>,
+    /// Write the gateway.toml whose deployments are these, for `gwsim serve`; secrets of keys go to FILE.keys
+    #[arg(long, value_name = "FILE")]
+    pub write_gateway: Option<PathBuf>,
 }
 
-/// How much faster than life, in thousandths: 0.001 to 100,000.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Speed {
-    /// Seconds of the core in a thousand seconds of life.
-    pub per_mille: u64,
-}
+/// `gwsim load`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Sends chat completions at the instants of the traffic, whatever became of those before: prompts with
+as many tokens as recorded (a token is four bytes), equal where the traffic repeats itself. Clients
+leave, and their libraries try again, as the scenario says. Times count from the instant that the
+traffic has for a request, not from when it could be sent. With the seed of `gwsim mock`, requests
+have the luck that they have in `gwsim run`.
 
-impl FromStr for Speed {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let refused = || "a number from 0.001 to 100000, such as 20 or 0.5".to_owned();
-        let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
-        let are_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-        if text.is_empty() || decimals.len() > 3 || !are_digits(whole) || !are_digits(decimals) {
-            return Err(refused());
-        }
-        let per_mille: u64 = format!("{whole}{decimals:0<3}").parse().map_err(|_| refused())?;
-        if (1..=100_000_000).contains(&per_mille) { Ok(Self { per_mille }) } else { Err(refused()) }
-    }
-}
-
-impl std::fmt::Display for Speed {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let text = format!("{}.{:03}", self.per_mille / 1000, self.per_mille % 1000);
-        f.write_str(text.trim_end_matches('0').trim_end_matches('.'))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_speed_is_read_in_thousandths_and_shown_as_it_is_written() {
-        for (text, per_mille) in [("1", 1_000), ("20", 20_000), ("0.5", 500), (".25", 250), ("0.001", 1), ("100000", 100_000_000)] {
-            assert_eq!(text.parse::<Speed>(), Ok(Speed { per_mille }));
-        }
-        assert_eq!(Speed { per_mille: 1_500 }.to_string(), "1.5");
-        assert_eq!(Speed { per_mille: 20_000 }.to_string(), "20");
-        for wrong in ["", "0", "-1", "0.0001", "100001", "fast", "1e3"] {
-            assert!(wrong.parse::<Speed>().is_err(), "{wrong}");
-        }
-    }
+Examples:
+  gwsim load scenarios/quickstart.toml --target http://127.0.0.1:4000 --requests 500
+  gwsim load trace.csv --model gpt-4o-mini --target http://127.0.0.1:4000 --key sk-... --speed 10")]
+pub struct LoadArguments {
+    /// A scenario, or a trace
+    pub traffic: PathBuf,
+    /// How a scenario is read.
+    #[command(flatten)]
+    pub reading: ReadingArguments,
+    /// The gateway; without a path, /v1 is added
+    #[arg(long, value_name = "URL")]
+    pub target: String,
+    /// The secret of requests whose key has none of its own
+    #[arg(long, value_name = "SECRET")]
+    pub key: Option<String>,
+    /// The secrets of keys: a file with a line NAME=SECRET for each, or a folder with a file for each
+    #[arg(long, value_name = "PATH")]
+    pub keys: Option<PathBuf>,
+    /// The model of requests that name none, where no scenario says it
+    #[arg(long, value_name = "NAME")]
+    pub model: Option<String>,
+    /// The variant whose clients these are [default: the first]
+    #[arg(long, value_name = "NAME")]
+    pub variant: Option<String>,
+    /// Seconds of the traffic in a second: the same for the gateway and the mock
+    #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = speed)]
+    pub speed: u64,
+    /// No more than so many requests
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub requests: Option<u64>,
+    /// Requests at one time; what would be more is sent late, and said to be
+    #[arg(long, value_name = "N", default_value = "900", value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    pub connections: u32,
+    /// Draws what clients do as `gwsim run` does with this seed [default: the scenario's first]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
 }

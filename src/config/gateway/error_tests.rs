@@ -393,3 +393,60 @@ error: `key` must say where the secret is
 "#,
     );
 }
+
+#[test]
+fn headers_are_checked_before_they_are_sent_and_key_secrets_stay_outside() {
+    check(
+        &[],
+        r#"[models.mini]
+deployments = [{ id = "mini-1", provider = "openai", model = "gpt-4o-mini" }]
+[providers.openai]
+api_version = ""
+headers = { host = "elsewhere", "x y" = "1", "OpenAI-Organization" = "org\u0007", "x-right" = "env:RIGHT" }
+[keys.ci]
+secret = "sk-1234"
+"#,
+        r#"error: `api_version` must be a name
+ --> gateway.toml:4:15
+  |
+4 | api_version = ""
+  |               ^^ it is empty
+  |
+  = help: for example: api_version = "name"
+
+error: `host` must be the name of a header
+ --> gateway.toml:5:13
+  |
+5 | headers = { host = "elsewhere", "x y" = "1", "OpenAI-Organization" = "org\u0007", "x-right" =...
+  |             ^^^^ gwsim sets it itself
+  |
+  = help: for example: host = "..."
+
+error: `x y` must be the name of a header
+ --> gateway.toml:5:33
+  |
+5 | headers = { host = "elsewhere", "x y" = "1", "OpenAI-Organization" = "org\u0007", "x-right" =...
+  |                                 ^^^^^ it has characters that a header's name can't have
+  |
+  = help: for example: x y = "..."
+
+error: `OpenAI-Organization` must be the text of a header
+ --> gateway.toml:5:70
+  |
+5 | ...r = "elsewhere", "x y" = "1", "OpenAI-Organization" = "org\u0007", "x-right" = "env:RIGHT" }
+  |                                                          ^^^^^^^^^^^ it is empty or has control characters
+  |
+  = help: for example: OpenAI-Organization = "org-4711"
+
+error: `secret` must say where the secret is
+ --> gateway.toml:7:10
+  |
+7 | secret = "sk-1234"
+  |          ^^^^^^^^^ secrets don't belong in this file
+  |
+  = help: name an environment variable or a file: secret = "env:NAME" or "file:PATH"
+
+5 errors
+"#,
+    );
+}

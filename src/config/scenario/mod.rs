@@ -123,6 +123,21 @@ pub fn resolve(mut root: Node, path: &Path, options: &Options, sets: &[Assignmen
     scenario.map(|scenario| Scenario { sweep, ..scenario })
 }
 
+/// The tree of one variant's gateway, the first if none is named, with all its changes, and the folder that its paths are relative to.
+pub fn gateway_of(
+    mut root: Node,
+    path: &Path,
+    sets: &[Assignment],
+    variant: Option<&str>,
+    diagnostics: &mut Diagnostics,
+) -> Option<(Node, std::path::PathBuf)> {
+    tree::name_tables(&mut root, "");
+    let (mut gateway, directory) = gateway_tree(&root, path.parent().unwrap_or(Path::new("")), diagnostics)?;
+    let draft = drafts(&root, diagnostics).into_iter().find(|draft| variant.is_none_or(|name| draft.name == name))?;
+    draft.sets.iter().chain(sets).for_each(|assignment| set::apply(&mut gateway, assignment, diagnostics));
+    Some((gateway, directory))
+}
+
 /// The scenario without its sweep.
 fn resolve_one(mut root: Node, path: &Path, options: &Options, sets: &[Assignment], diagnostics: &mut Diagnostics) -> Option<Scenario> {
     let directory = path.parent().unwrap_or(Path::new(""));

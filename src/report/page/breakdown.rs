@@ -1,5 +1,5 @@
-//! Where the money goes: by cause, model, deployment, team, key and tag, largest first, the rest in one row. Decides what is one row; knows names only as
-//! the report has them.
+//! Where the money goes: by cause, model, deployment, team, key and tag, largest first, the rest in one row. Decides what is one row; knows names
+//! only as the report has them.
 
 use std::collections::BTreeMap;
 
@@ -102,8 +102,8 @@ fn by_tag(page: &Page) -> String {
     }
     table.row("no tag", page.entries.iter().map(|entry| shown(entry.mean(entry.totals.bill - entry.totals.tagged))));
     table.sum("the bill", page.entries.iter().map(|entry| shown(entry.variant.bill().mean)));
-    let several = "A call counts under each of its tags: those of its team, of its key and its own. Where calls have several, the rows add up to more \
-        than the bill.";
+    let several = "A call counts under each of its tags: those of its team, of its key and its own. Where calls have several, the rows add up to \
+        more than the bill.";
     let more = match names.len().saturating_sub(ROWS_MAX) {
         0 => String::new(),
         more => format!(" The largest {ROWS_MAX} of them; report.json has {} more.", count(more as u64)),

@@ -7,7 +7,7 @@ use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::body::Body;
 
 use super::life::Life;
 use crate::gateway::id::{KeyId, ModelId};
@@ -30,7 +30,7 @@ const NAMES_MAX: usize = 1_000_000;
 ///
 /// # Errors
 /// If it is too large, too slow, or not a request.
-pub async fn read(endpoint: Endpoint, headers: &HeaderMap, body: Incoming, body_max: u64) -> Result<Inbound, Problem> {
+pub async fn read<B: Body<Data = Bytes> + Unpin>(endpoint: Endpoint, headers: &HeaderMap, body: B, body_max: u64) -> Result<Inbound, Problem> {
     if let Some(kind) = headers.get(CONTENT_TYPE) {
         let kind = kind.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
         if !kind.eq_ignore_ascii_case("application/json") {
@@ -43,7 +43,7 @@ pub async fn read(endpoint: Endpoint, headers: &HeaderMap, body: Incoming, body_
     Inbound::read(endpoint, body).map_err(|malformed| Problem::new(400, ErrorKind::BadRequest, malformed.message).param(malformed.param))
 }
 
-async fn collect(mut body: Incoming, stated: Option<u64>, most: u64) -> Result<Bytes, Problem> {
+async fn collect<B: Body<Data = Bytes> + Unpin>(mut body: B, stated: Option<u64>, most: u64) -> Result<Bytes, Problem> {
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
     let mut length = 0;

@@ -136,7 +136,7 @@ impl Life {
 
     /// The client has left. Says whether the request has to go on without it.
     pub fn leave(&mut self) -> bool {
-        if self.ticket.is_closed() {
+        if self.ticket.is_closed() || self.app.engine.is_broken() {
             return false;
         }
         self.left = true;

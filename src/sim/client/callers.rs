@@ -28,7 +28,10 @@ const ROW_BITS: u32 = 48;
 pub const RETRIES_MAX: u32 = u16::MAX as u32;
 
 /// The id of retry `nth`, from 1, of the request that row `row` stands for; the row itself is retry 0.
-pub(in crate::sim) fn id(row: u64, nth: u32) -> RequestId {
+///
+/// # Panics
+/// If there are 2^48 rows or 2^16 retries.
+pub fn id(row: u64, nth: u32) -> RequestId {
     assert!(row >> ROW_BITS == 0 && nth <= RETRIES_MAX, "fewer than 2^48 rows and 2^16 retries");
     RequestId(row | u64::from(nth) << ROW_BITS)
 }

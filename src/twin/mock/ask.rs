@@ -239,7 +239,7 @@ fn blocks(text: &str, block_bytes: usize, hasher: &FixedState) -> Vec<u64> {
         chained = hasher.hash_one((chained, block));
         chained
     };
-    text.as_bytes().chunks(block_bytes).map(chain).collect()
+    if block_bytes == 0 { Vec::new() } else { text.as_bytes().chunks(block_bytes).map(chain).collect() }
 }
 
 fn max_tokens(root: &Value) -> Result<Option<u32>, Malformed> {

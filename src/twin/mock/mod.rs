@@ -11,6 +11,8 @@ pub mod refusal;
 
 mod socket;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -234,7 +236,7 @@ fn origin(headers: &HeaderMap) -> Origin {
 }
 
 /// A part of a path as it was before it was escaped.
-fn unescaped(text: &str) -> Option<String> {
+pub fn unescaped(text: &str) -> Option<String> {
     let mut bytes = Vec::new();
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
@@ -246,31 +248,4 @@ fn unescaped(text: &str) -> Option<String> {
         bytes.push(u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?);
     }
     String::from_utf8(bytes).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_deployment_of_any_name_has_a_path_of_its_own() {
-        for name in ["openai-mini", "eu/gpt 4", "größe", "%41"] {
-            let path = path_of(name);
-            assert!(path[1..].bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/'), "{path}");
-            assert_eq!(unescaped(&path[1..]).as_deref(), Some(name));
-        }
-        assert_eq!((unescaped("a%4"), unescaped("%zz")), (None, None));
-    }
-
-    #[test]
-    fn whose_call_it_is_stands_in_its_traceparent_or_nowhere() {
-        let of = |value: &'static str| {
-            origin(&HeaderMap::from_iter([(hyper::header::HeaderName::from_static("traceparent"), HeaderValue::from_static(value))]))
-        };
-        let expected = Origin { trace: Some(0x6777_7369_6d00_0000_0000_0000_0000_002a), parent: 7 };
-        assert_eq!(of("00-67777369-0000000000000007-01"), Origin::default(), "no trace has so short an id");
-        assert_eq!(of("00-677773696d000000000000000000002a-0000000000000007-01"), expected);
-        assert_eq!(of("00-00000000000000000000000000000000-0000000000000007-01"), Origin::default(), "no trace");
-        assert_eq!(origin(&HeaderMap::new()), Origin::default());
-    }
 }

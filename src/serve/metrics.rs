@@ -1,0 +1,51 @@
+//! What `/metrics` says, in Prometheus' words: a fold over the facts, and the state at the moment of the scrape. Decides nothing.
+//!
+//! Labels come from the configuration only (models, deployments, teams) or from short closed lists (how something ended), so the number of series is
+//! bounded by the file and not by the traffic. `docs/metrics.md` lists them all; a test holds the list against a scrape.
+
+mod exposition;
+mod tally;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::app::App;
+use super::observe::{Context, Observer};
+use crate::gateway::journal::Fact;
+
+pub use self::tally::Tally;
+
+/// The counters of one live gateway, shared by the fold and the scrape.
+#[derive(Debug, Clone, Default)]
+pub struct Metrics(Arc<Mutex<Tally>>);
+
+impl Metrics {
+    /// The fold that feeds them.
+    pub fn observer(&self) -> Box<dyn Observer> {
+        Box::new(self.clone())
+    }
+
+    /// The counters as they are.
+    pub fn tally(&self) -> MutexGuard<'_, Tally> {
+        // A tally that a panic left behind is at worst short of one fact.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Observer for Metrics {
+    fn observe(&mut self, context: &Context<'_>, fact: &Fact) {
+        self.tally().observe(context, fact);
+    }
+}
+
+/// `GET /metrics`.
+pub async fn scrape(State(app): State<Arc<App>>) -> Response {
+    let tally = app.metrics.tally().clone();
+    match app.engine.read(|gateway, plan, now| exposition::text(&tally, gateway, plan, now)) {
+        Ok(text) => ([(header::CONTENT_TYPE, exposition::CONTENT_TYPE)], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("the metrics can't be written: {error}\n")).into_response(),
+    }
+}

@@ -1,0 +1,120 @@
+//! Clients that leave: what they cost, what is closed, and that nothing is left behind wherever they do.
+
+use std::future::Future;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use gwsim::gateway::Outstanding;
+use gwsim::gateway::money::Money;
+use gwsim::serve::exchange;
+use gwsim::wire::Endpoint;
+use http_body_util::{BodyExt, Full};
+use hyper::Request;
+
+use super::desk::{Desk, chat, config, streamed};
+use super::upstream::{self, Piece, Upstream};
+
+const PATH: &str = "/v1/chat/completions";
+
+#[tokio::test]
+async fn where_closing_stops_the_bill_the_call_is_closed_at_once() {
+    let upstream = Upstream::start(|_, _| vec![upstream::stream_head(), upstream::chunk(&upstream::word("one")), Piece::Hang]).await;
+    let desk = Desk::start(&config(&upstream.address, "")).await;
+    let mut body = desk.client.request(desk.request(PATH, streamed("hi").to_string())).await.unwrap().into_body();
+    body.frame().await.unwrap().unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let left = std::time::Instant::now();
+    drop(body);
+    while upstream.closed().is_empty() {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        assert!(left.elapsed() < Duration::from_millis(100), "the provider goes on at our expense");
+    }
+    assert_eq!(desk.settled().await, Outstanding::default());
+    let (confirmed, presumed) = desk.spent();
+    // One word came and 200 tokens of lag may follow (the provider's rule); the input's bound is in it, too.
+    assert!(confirmed == Money::ZERO && presumed >= Money(10 * 150_000 + 201 * 600_000), "{presumed:?}");
+}
+
+#[tokio::test]
+async fn where_it_does_not_the_answer_is_read_to_its_end() {
+    let upstream = Upstream::start(|_, _| {
+        let mut pieces = upstream::stream(&["one", " two", " three"]);
+        pieces.insert(2, Piece::Wait(Duration::from_millis(150)));
+        pieces
+    })
+    .await;
+    let toml = config(&upstream.address, "").replace("[models", "billing = 0\n[models").replace("billing = 0\n", "cancel_stops_billing = false\n");
+    let desk = Desk::start(&toml).await;
+    let mut body = desk.client.request(desk.request(PATH, streamed("hi").to_string())).await.unwrap().into_body();
+    body.frame().await.unwrap().unwrap();
+    drop(body);
+    assert_eq!(desk.settled().await, Outstanding::default());
+    assert_eq!(desk.spent(), (Money(10 * 150_000 + 3 * 600_000), Money::ZERO), "an exact bill");
+}
+
+/// Polls so often, and not once more.
+async fn at_most<F: Future>(future: F, polls: &mut usize) -> Option<F::Output> {
+    let mut future = pin!(future);
+    std::future::poll_fn(|context| {
+        if *polls == 0 {
+            return Poll::Ready(None);
+        }
+        *polls -= 1;
+        future.as_mut().poll(context).map(Some)
+    })
+    .await
+}
+
+/// One request, given up after so many polls of its handler and its body. Says whether it got to its end.
+async fn given_up_after(desk: &Desk, body: &serde_json::Value, mut polls: usize) -> bool {
+    let request = Request::post(PATH).body(Full::new(Bytes::from(body.to_string()))).unwrap();
+    let Some(response) = at_most(exchange::answer(desk.app.clone(), Endpoint::ChatCompletions, request), &mut polls).await else { return false };
+    let mut body = response.into_body();
+    loop {
+        match at_most(body.frame(), &mut polls).await {
+            None => return false,
+            Some(None) => return true,
+            Some(Some(frame)) => drop(frame.unwrap()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_handler_can_be_dropped_at_every_await() {
+    let upstream = Upstream::start(|n, seen| {
+        if seen.body.contains("fails first") && n.is_multiple_of(2) {
+            return upstream::answer(500, &[], "{}");
+        }
+        let mut pieces = if seen.body.contains("\"stream\":true") { upstream::stream(&["one", " two"]) } else { upstream::completion("one two") };
+        for at in (1..pieces.len()).rev() {
+            pieces.insert(at, Piece::Wait(Duration::from_millis(2)));
+        }
+        pieces
+    })
+    .await;
+    let quick = "[attempts]\nbackoff = { base = \"2ms\", jitter = \"0ms\" }\n[limits]\nconcurrency = 2\nqueue = { length = 9, wait = \"5s\" }\n";
+    let drains = |toml: String| toml.replace("[models", "cancel_stops_billing = false\n[models");
+    let plain = config(&upstream.address, quick);
+    let cached = config(&upstream.address, &format!("{quick}[cache]\nttl = \"0s\"\n"));
+    for toml in [plain.clone(), drains(plain), cached.clone(), drains(cached)] {
+        let desk = Desk::start(&toml).await;
+        for body in [chat("hi"), streamed("hi"), chat("fails first"), streamed("fails first")] {
+            for polls in 0.. {
+                // Others wait for the same answer, for a place, and for nothing.
+                let (ended, other, third) = tokio::join!(
+                    given_up_after(&desk, &body, polls),
+                    given_up_after(&desk, &body, polls / 2),
+                    given_up_after(&desk, &body, usize::MAX)
+                );
+                let _ = other;
+                assert!(third);
+                assert_eq!(desk.settled().await, Outstanding::default(), "given up after {polls} polls: {body}");
+                if ended && polls > 12 {
+                    break;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Streamed answers: passed on as they come, and never ended as if they were whole when they are not.
+
+use std::time::{Duration, Instant};
+
+use gwsim::gateway::Outstanding;
+use gwsim::gateway::money::Money;
+use http_body_util::BodyExt;
+use serde_json::json;
+
+use super::desk::{Desk, config, streamed};
+use super::upstream::{self, Piece, Upstream};
+
+const PATH: &str = "/v1/chat/completions";
+
+fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+#[tokio::test]
+async fn a_stream_is_passed_on_word_by_word_and_its_usage_stays_here_unless_asked_for() {
+    let upstream = Upstream::start(|_, _| {
+        let mut pieces = upstream::stream(&["one", " two"]);
+        pieces.insert(2, Piece::Wait(millis(300)));
+        pieces
+    })
+    .await;
+    let desk = Desk::start(&config(&upstream.address, "")).await;
+    let begun = Instant::now();
+    let response = desk.client.request(desk.request(PATH, streamed("hi").to_string())).await.unwrap();
+    assert_eq!(response.headers()["content-type"], "text/event-stream; charset=utf-8");
+    assert_eq!(response.headers()["x-gwsim-deployment"], "mini");
+    let mut body = response.into_body();
+    let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert_eq!(first, upstream::word("one"), "the provider's bytes");
+    assert!(begun.elapsed() < millis(250), "the first word did not wait for the second");
+    let rest = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
+    assert!(rest.ends_with("data: [DONE]\n\n") && !rest.contains("usage"), "{rest}");
+    assert_eq!(upstream.seen()[0].json()["stream_options"], json!({ "include_usage": true }), "it is always asked for");
+    let mut asks = streamed("hi");
+    asks["stream_options"] = json!({ "include_usage": true });
+    let with_usage = desk.post(PATH, &asks).await;
+    assert!(with_usage.body.contains("\"completion_tokens\":2"), "{}", with_usage.body);
+    assert_eq!(desk.settled().await, Outstanding::default());
+    assert_eq!(desk.spent(), (Money(2 * (10 * 150_000 + 2 * 600_000)), Money::ZERO));
+}
+
+#[tokio::test]
+async fn any_chunking_gives_the_same_bytes() {
+    let text = format!("{}{}{}", upstream::word("Grüße, "), upstream::word("世界"), upstream::finale(2));
+    let sent = text.clone();
+    let upstream = Upstream::start(move |n, _| {
+        let size = [1, 2, 7, 1000][n % 4];
+        let mut pieces = vec![upstream::stream_head()];
+        for part in sent.as_bytes().chunks(size) {
+            let mut piece = format!("{:x}\r\n", part.len()).into_bytes();
+            piece.extend_from_slice(part);
+            piece.extend_from_slice(b"\r\n");
+            pieces.push(Piece::Bytes(piece));
+        }
+        pieces.push(upstream::stream_end());
+        pieces
+    })
+    .await;
+    let desk = Desk::start(&config(&upstream.address, "")).await;
+    let mut asks = streamed("hi");
+    asks["stream_options"] = json!({ "include_usage": true });
+    for _ in 0..4 {
+        assert_eq!(desk.post(PATH, &asks).await.body, text);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_off_ends_with_an_error() {
+    let upstream = Upstream::start(|n, _| {
+        let mut pieces = vec![upstream::stream_head(), upstream::chunk(&upstream::word("one"))];
+        match n {
+            0 => pieces.push(Piece::Cut),
+            // A clean end of the connection is no end of the answer.
+            1 => pieces.push(upstream::stream_end()),
+            2 => pieces.push(upstream::chunk("data: {\"error\":{\"message\":\"overloaded\",\"type\":\"server_error\",\"code\":null}}\n\n")),
+            3 => pieces.push(upstream::chunk("data: {\"choices\": [\n\n")),
+            _ => pieces.push(Piece::Hang),
+        }
+        pieces
+    })
+    .await;
+    let desk = Desk::start(&config(&upstream.address, "[timeouts]\nidle = \"100ms\"\n")).await;
+    for case in 0..5 {
+        let answer = desk.post(PATH, &streamed("hi")).await;
+        assert_eq!(answer.status, 200, "it had begun");
+        assert!(answer.body.starts_with(&upstream::word("one")) && !answer.body.contains("[DONE]"), "{case}: {}", answer.body);
+        let last = answer.body.trim_end().rsplit("\n\n").next().unwrap();
+        let error: serde_json::Value = serde_json::from_str(last.strip_prefix("data: ").unwrap()).unwrap();
+        assert!(error["error"]["message"].is_string(), "{case}: {last}");
+    }
+    tokio::time::sleep(millis(50)).await;
+    assert_eq!(upstream.seen().len(), 5, "what has opened is not tried again");
+    assert_eq!(upstream.closed().len(), 1, "the silent one was closed");
+    assert_eq!(desk.settled().await, Outstanding::default());
+    let (confirmed, presumed) = desk.spent();
+    assert!(confirmed == Money::ZERO && presumed > Money::ZERO);
+}
+
+#[tokio::test]
+async fn what_fails_before_its_first_word_is_tried_again() {
+    let upstream = Upstream::start(|n, _| match n {
+        0 => vec![
+            upstream::stream_head(),
+            upstream::chunk("data: {\"error\":{\"message\":\"try later\",\"code\":\"rate_limit_exceeded\"}}\n\n"),
+            upstream::stream_end(),
+        ],
+        1 => upstream::stream(&["after all"]),
+        _ => upstream::answer(200, &[], "{}"),
+    })
+    .await;
+    let desk = Desk::start(&config(&upstream.address, "[attempts]\nbackoff = { base = \"10ms\", jitter = \"1ms\" }\n")).await;
+    let answer = desk.post(PATH, &streamed("hi")).await;
+    assert_eq!((answer.status, answer.header("x-gwsim-attempts")), (200, "2"));
+    assert!(answer.body.contains("after all") && !answer.body.contains("try later"));
+    assert_eq!(desk.post(PATH, &streamed("no stream")).await.status, 502);
+}
+
+#[tokio::test]
+async fn a_silent_stream_is_kept_alive_between_events() {
+    let upstream = Upstream::start(|_, _| {
+        let mut pieces = upstream::stream(&["one", " two"]);
+        // In the middle of an event: a comment must not tear it apart.
+        let text = upstream::word(" two");
+        pieces[2] = upstream::chunk(&text[..20]);
+        pieces.insert(3, Piece::Wait(millis(250)));
+        pieces.insert(4, upstream::chunk(&text[20..]));
+        pieces
+    })
+    .await;
+    let desk = Desk::start(&config(&upstream.address, "[server]\nkeep_alive = \"60ms\"\n")).await;
+    let answer = desk.post(PATH, &streamed("hi")).await;
+    let comments = answer.body.matches(": keep-alive\n\n").count();
+    assert!((2..=5).contains(&comments), "{}", answer.body);
+    let without = answer.body.replace(": keep-alive\n\n", "");
+    assert!(without.starts_with(&format!("{}{}", upstream::word("one"), upstream::word(" two"))), "{without}");
+}
+
+#[tokio::test]
+async fn hundreds_of_streams_cut_anywhere_leave_nothing_behind() {
+    let words: Vec<String> = (0..20).map(|n| format!("word{n} ")).collect();
+    let mut text: String = words.iter().map(|text| upstream::word(text)).collect();
+    text += &upstream::finale(20);
+    let count: usize = std::env::var("GWSIM_CUT_STREAMS").ok().and_then(|count| count.parse().ok()).unwrap_or(300);
+    let length = text.len();
+    // Weyl's sequence: every part of the stream is cut, in an order that does not matter.
+    let cut_at = move |n: usize| n.wrapping_mul(2_654_435_769) % (length + length / 8);
+    let sent = text.clone();
+    let upstream = Upstream::start(move |_, seen| {
+        let n: usize = seen.json()["messages"][0]["content"].as_str().unwrap().parse().unwrap();
+        let at = cut_at(n).min(sent.len());
+        let mut pieces = vec![upstream::stream_head()];
+        pieces.extend(sent.as_bytes()[..at].chunks(97).map(|part| upstream::chunk(std::str::from_utf8(part).unwrap())));
+        pieces.push(if at == sent.len() { upstream::stream_end() } else { Piece::Cut });
+        pieces
+    })
+    .await;
+    let desk = Desk::start(&config(&upstream.address, "[attempts]\nper_deployment = 1\n")).await;
+    let mut whole = 0;
+    for n in 0..count {
+        let answer = desk.post(PATH, &streamed(&n.to_string())).await;
+        if answer.body.ends_with("data: [DONE]\n\n") {
+            whole += 1;
+            assert!(cut_at(n) + 60 >= length, "{n} was cut at {} of {length}", cut_at(n));
+        } else {
+            assert!(answer.body.contains("\"error\""), "{n}: {}", answer.body);
+            assert!(cut_at(n) < length);
+        }
+    }
+    assert!(whole > 0 && whole < count, "{whole} of {count}");
+    assert_eq!(desk.settled().await, Outstanding::default());
+}
