@@ -109,7 +109,7 @@ fn segment(item: Item<'_>) -> Option<u64> {
     if bytes >= LEAST {
         return Some(bytes);
     }
-    item.report(problem::malformed(item.place(), item.key, "at least 1MiB", "it is less", "\"32MiB\""));
+    item.report(problem::malformed(item.place(), item.key, "at least 1 MiB", "it is less", "\"32 MiB\""));
     None
 }
 
