@@ -91,16 +91,7 @@ impl Log {
     /// Begins a segment in `folder`, which must be one that `lock` was taken for.
     pub(super) fn begin(folder: &Path, lock: File, settings: Settings, number: u32, after: Reach, has_checkpoint: bool) -> io::Result<Self> {
         let (file, length) = create(folder, number, after)?;
-        let writing = Writing {
-            file,
-            number,
-            length,
-            since: Instant::now(),
-            has_checkpoint,
-            pending: Vec::new(),
-            reach: after,
-            spare: Vec::new(),
-        };
+        let writing = Writing { file, number, length, since: Instant::now(), has_checkpoint, pending: Vec::new(), reach: after, spare: Vec::new() };
         let open = Open { folder: folder.to_owned(), _lock: lock, writing: Mutex::new(writing), unsynced: AtomicBool::new(true) };
         Ok(Self { settings, written: AtomicU64::new(after.turn), fails: AtomicBool::new(false), open: Some(open) })
     }

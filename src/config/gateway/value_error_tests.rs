@@ -486,9 +486,9 @@ error: unknown value `eventual` for `durability`
  --> gateway.toml:8:14
   |
 8 | durability = "eventual"
-  |              ^^^^^^^^^^ 
+  |              ^^^^^^^^^^
   |
-  = help: one of: process, power, strict
+  = help: write one of: process, power, strict
 
 3 errors
 "#,

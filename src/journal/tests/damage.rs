@@ -61,7 +61,9 @@ fn another_policy_is_found_at_the_turn_where_it_first_decides_otherwise() {
     let has_call = |turn: &&Turn| turn.records.iter().any(long);
     let scripts = (0..).map(|seed| Script::random(seed, 30));
     let (script, call) = scripts
-        .filter_map(|script| script.turns.iter().take_while(|turn| turn.plan.is_none()).find(has_call).map(|turn| turn.number).map(|call| (script, call)))
+        .filter_map(|script| {
+            script.turns.iter().take_while(|turn| turn.plan.is_none()).find(has_call).map(|turn| turn.number).map(|call| (script, call))
+        })
         .next()
         .expect("some run has a call");
     // The plan of the same run, but nobody may ask for more than one token.

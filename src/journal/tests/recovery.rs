@@ -65,7 +65,8 @@ fn whoever_goes_on_has_every_call_that_left_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         // The process ends after some turn, and another goes on.
         let cut = script.turns.len() * (1 + seed as usize) / 13;
-        let cut_script = Script { turns: script.turns[..cut].to_vec(), first: script.first.clone(), run: crate::gateway::tests::RandomRun::of(seed, 40) };
+        let cut_script =
+            Script { turns: script.turns[..cut].to_vec(), first: script.first.clone(), run: crate::gateway::tests::RandomRun::of(seed, 40) };
         cut_script.write(folder.path(), 50);
         let mut opened = open(folder.path(), Settings::default(), Time(0), || panic!("there is a journal")).unwrap();
         assert_eq!(opened.gateway.outstanding(), Outstanding::default());

@@ -42,7 +42,8 @@ impl Script {
             script.turns.truncate(26);
             script
         };
-        let calls = |script: &Self| script.turns.iter().flat_map(|turn| &turn.records).filter(|record| matches!(record.fact, Fact::Called(_))).count();
+        let calls =
+            |script: &Self| script.turns.iter().flat_map(|turn| &turn.records).filter(|record| matches!(record.fact, Fact::Called(_))).count();
         (0..).map(short).find(|script| calls(script) >= 3).expect("some run does")
     }
 
@@ -86,12 +87,7 @@ impl Script {
 }
 
 /// Opens a journal, or begins one.
-pub(super) fn open(
-    folder: &Path,
-    settings: Settings,
-    now: Time,
-    first: impl FnOnce() -> (Gateway, Arc<Plan>),
-) -> Result<Opened, JournalError> {
+pub(super) fn open(folder: &Path, settings: Settings, now: Time, first: impl FnOnce() -> (Gateway, Arc<Plan>)) -> Result<Opened, JournalError> {
     take(folder)?.open(settings, now, first)
 }
 

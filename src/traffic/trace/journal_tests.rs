@@ -154,7 +154,11 @@ fn a_journal_becomes_a_file_with_the_same_rows() {
     let rows = |path: &Path| {
         let mut trace = Trace::open(path, Options::default()).unwrap();
         let batch = trace.next_batch().unwrap().unwrap();
-        batch.rows.iter().map(|row| (row.at, row.fingerprint, row.input_tokens, row.left_after, batch.recorded(row).map(|r| r.cost))).collect::<Vec<_>>()
+        batch
+            .rows
+            .iter()
+            .map(|row| (row.at, row.fingerprint, row.input_tokens, row.left_after, batch.recorded(row).map(|r| r.cost)))
+            .collect::<Vec<_>>()
     };
     assert_eq!(rows(&file), rows(&folder.path().join("journal")));
 }

@@ -51,8 +51,8 @@ use self::jsonl::Jsonl;
 use self::parquet::Parquet;
 use self::source::{Container, Source};
 pub use crate::gateway::request::Fingerprint;
-pub use crate::journal::is_journal;
 use crate::gateway::time::{Span, Time};
+pub use crate::journal::is_journal;
 
 /// How to read a trace. The default finds out what it can from the file.
 #[derive(Debug, Clone, Copy, Default)]
