@@ -41,7 +41,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { durability: Durability::Process, segment_bytes: 32 << 20, segment_age: Duration::from_secs(3600), retention: None }
+        Self { durability: Durability::Process, segment_bytes: 16 << 20, segment_age: Duration::from_secs(3600), retention: None }
     }
 }
 

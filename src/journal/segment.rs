@@ -125,7 +125,11 @@ pub fn list(folder: &Path) -> Result<Vec<Files>, JournalError> {
 
 /// The bytes of a file, uncompressed.
 pub(super) fn load(file: &Path) -> Result<Vec<u8>, JournalError> {
-    let bytes = fs::read(file).map_err(JournalError::io(file, "read the journal"))?;
+    let bytes = match fs::read(file) {
+        // It was closed since the folder was looked at.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && closed_path(file).exists() => return load(&closed_path(file)),
+        read => read.map_err(JournalError::io(file, "read the journal"))?,
+    };
     if file.extension().is_none_or(|end| end != CLOSED) {
         return Ok(bytes);
     }

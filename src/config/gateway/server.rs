@@ -59,7 +59,7 @@ impl Default for Server {
             master_key: None,
             store: None,
             journal: None,
-            journal_segment: 32 << 20,
+            journal_segment: 16 << 20,
             journal_retention: None,
             durability: Durability::Process,
             body_max: 32 << 20,
@@ -109,7 +109,7 @@ fn segment(item: Item<'_>) -> Option<u64> {
     if bytes >= LEAST {
         return Some(bytes);
     }
-    item.report(problem::malformed(item.place(), item.key, "at least 1 MiB", "it is less", "\"32 MiB\""));
+    item.report(problem::malformed(item.place(), item.key, "at least 1 MiB", "it is less", "\"16 MiB\""));
     None
 }
 

@@ -472,7 +472,7 @@ durability = "eventual"
 6 | journal_segment = "64 KiB"
   |                   ^^^^^^^^ it is less
   |
-  = help: for example: journal_segment = "32 MiB"
+  = help: for example: journal_segment = "16 MiB"
 
 error: `journal_retention` must be a duration above zero
  --> gateway.toml:7:21
