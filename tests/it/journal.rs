@@ -56,7 +56,8 @@ fn start(folder: &TempDir, arguments: &[&str]) -> (Running, String) {
     let mut child = gwsim(folder).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-    let Some(address) = line.trim().strip_prefix("listening on ") else {
+    let address = line.split([' ', ',', '\n']).find(|word| word.starts_with("http://"));
+    let Some(address) = address else {
         let mut errors = String::new();
         child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
         panic!("{arguments:?}: {line}{errors}");
