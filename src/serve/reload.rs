@@ -158,8 +158,14 @@ pub async fn watch(app: Arc<App>, mut hangup: Signal, changed: impl Fn() -> Opti
         }
         seen = now;
         let loaded = load().inspect_err(|_| app.reloads.count(|counts| counts.refused += 1));
-        match loaded.and_then(|config| adopt(&app, config).map_err(|faults| faults.join("
-"))) {
+        match loaded.and_then(|config| {
+            adopt(&app, config).map_err(|faults| {
+                faults.join(
+                    "
+",
+                )
+            })
+        }) {
             Ok(()) => logs::reloaded(Ok(())),
             Err(faults) => {
                 logs::reloaded(Err(&faults.trim_end()));
