@@ -130,7 +130,7 @@ pub struct RunArguments {
 }
 
 /// How a configuration is read, by whichever command.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct ReadingArguments {
     /// Change a setting first; PATH is a dotted TOML key, VALUE is TOML or a plain word
     #[arg(long, value_name = "PATH=VALUE")]

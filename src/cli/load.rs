@@ -1,9 +1,10 @@
 //! `gwsim load`: a scenario's traffic, or a trace, against a live gateway, and what its users met.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io::BufWriter;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use hyper::Uri;
@@ -45,6 +46,7 @@ pub fn load(arguments: &LoadArguments, printer: &mut Printer) -> Result<Exit, Fa
             connections: arguments.connections as usize,
             per_mille: arguments.speed,
             requests_max: arguments.requests.unwrap_or(u64::MAX),
+            log: arguments.log.as_deref().map(log).transpose()?,
         })
     };
     let begun = Instant::now();
@@ -68,6 +70,11 @@ pub fn load(arguments: &LoadArguments, printer: &mut Printer) -> Result<Exit, Fa
         Format::Json => printer.result(&format!("{:#}\n", tally.json()))?,
     }
     Ok(Exit::Pass)
+}
+
+fn log(path: &Path) -> Result<Mutex<BufWriter<File>>, Failure> {
+    let file = File::create(path).map_err(|error| Failure::usage(format!("can't write {}: {error}", path.display())))?;
+    Ok(Mutex::new(BufWriter::new(file)))
 }
 
 fn send(load: Load, next: impl FnMut() -> Result<Option<Arc<Batch>>, Refused>) -> Result<Tally, Failure> {
@@ -168,7 +175,8 @@ fn table(tally: &Tally, took: Span, per_mille: u64) -> String {
     let late = tally.lates.quantile(990).unwrap_or_default();
     if late > LATE {
         text += &format!(
-            "Not as the traffic has it: one request in a hundred was sent {} late or more{}.\nSend fewer at a time (--speed), or from a machine with more to spare (--connections).\n",
+            "Not as the traffic has it: one request in a hundred was sent {} late or more{}.\n\
+             Send fewer at a time (--speed), or from a machine with more to spare (--connections).\n",
             latency(late),
             if per_mille == 1000 { String::new() } else { format!(", which is {} of the traffic's time", latency(Span(late.0 / 1000 * per_mille))) },
         );

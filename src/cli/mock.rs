@@ -35,7 +35,13 @@ pub fn mock(arguments: &MockArguments, printer: &mut Printer) -> Result<Exit, Fa
     let scenario = loaded(config::load_scenario(&arguments.scenario, &arguments.reading.options()), printer)?;
     let seed = arguments.seed.or(scenario.seeds.first().copied()).unwrap_or(1);
     let lengths = Lengths::of(&scenario.traffic)?;
-    let ScenarioVariant { gateway, world, .. } = variant(scenario, arguments.variant.as_deref())?;
+    let ScenarioVariant { gateway, world, clients, .. } = variant(scenario, arguments.variant.as_deref())?;
+    if !clients.tokens.rules.is_empty() {
+        printer.note("note: tokens count alike at all deployments here: [[tokens]] is not applied");
+    }
+    if world.deployments.iter().any(|world| world.recorded_outcomes) {
+        printer.note("note: calls meet the world's model: recorded outcomes are not applied");
+    }
     let upstream = Upstream::new(&gateway.plan, &world, seed).map_err(Failure::internal)?;
     let unwritable = |error| Failure::usage(format!("can't write the bill: {error}"));
     let bills = Bills::new(arguments.bill.as_deref()).map_err(unwritable)?;
@@ -46,7 +52,7 @@ pub fn mock(arguments: &MockArguments, printer: &mut Printer) -> Result<Exit, Fa
     let address = listener.local_addr().map_err(Failure::internal)?;
     let sites = sites(&gateway, address);
     if let Some(file) = &arguments.write_gateway {
-        gateway_file::write(file, arguments, &sites)?;
+        gateway_file::write(file, arguments, &gateway.plan, &sites)?;
     }
     printer.result(&greeting(&sites, address, arguments, seed, &lengths))?;
     let are_anthropic = sites.iter().map(|site| site.api == Api::Anthropic).collect();

@@ -6,26 +6,26 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::args::ServeArguments;
 use super::check::loaded;
 use super::{Exit, Failure, Printer};
-use crate::config;
+use crate::config::{self, gateway::GatewayConfig};
 use crate::gateway::time::Span;
 use crate::serve::app::{App, Start};
-use crate::serve::{listener, restart};
+use crate::serve::{listener, logs, reload, restart};
 
 /// Serves until it is told to stop.
 ///
 /// # Errors
 /// If the configuration is wrong, a secret is missing, or the address is taken.
 pub fn serve(arguments: &ServeArguments, printer: &mut Printer) -> Result<Exit, Failure> {
-    let mut config = loaded(config::load_gateway(&arguments.config, &arguments.reading.options()), printer)?;
-    if let Some(address) = arguments.listen {
-        config.server.listen = address.to_string();
-    }
-    let journal = arguments.journal.clone().or_else(|| arguments.record.clone()).or_else(|| config.server.journal.clone().map(Into::into));
+    let config = load(arguments, printer)?;
+    let filter = std::env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty());
+    let in_color = printer.errors_in_color && arguments.log_format == logs::Format::Text;
+    let logs = logs::install(arguments.log_format, filter.as_deref().unwrap_or(logs::FILTER), in_color).map_err(Failure::usage)?;
+    let journal = config.server.journal.clone().map(Into::into);
     let address: SocketAddr = config.server.listen.parse().map_err(|_| Failure::usage(format!("{} is no address", config.server.listen)))?;
     let drain = config.server.drain;
     let seed = arguments.seed.map_or_else(getrandom::u64, Ok).map_err(|error| Failure::internal(format!("no random seed: {error}")))?;
@@ -33,17 +33,48 @@ pub fn serve(arguments: &ServeArguments, printer: &mut Printer) -> Result<Exit, 
     let runtime = Builder::new_multi_thread().enable_all().build().map_err(|error| Failure::internal(format!("no threads: {error}")))?;
     let (app, notes) = runtime.block_on(async { App::new(*Box::new(config), start) }).map_err(|faults| Failure::usage(faults.join("\nerror: ")))?;
     for note in notes {
-        printer.note(format!("note: {note}"));
+        match arguments.log_format {
+            logs::Format::Text => printer.note(format!("note: {note}")),
+            logs::Format::Json => tracing::warn!("{note}"),
+        }
     }
     let listener = runtime.block_on(TcpListener::bind(address)).map_err(|error| Failure::usage(format!("can't listen on {address}: {error}")))?;
     let address = listener.local_addr().map_err(|error| Failure::internal(format!("no address: {error}")))?;
+    let hangup = runtime.block_on(async { signal(SignalKind::hangup()) }).map_err(|error| Failure::internal(format!("no signals: {error}")))?;
     printer.result(&format!("listening on http://{address}\n"))?;
     let app = Arc::new(app);
+    runtime.spawn(reloading(app.clone(), hangup, arguments.clone()));
     let drained = run(&runtime, &app, listener, drain)?;
     // Who is not done by now is dropped: the core presumes what it cost.
     runtime.shutdown_timeout(Duration::from_secs(1));
+    logs.flush(Duration::from_secs(1));
     app.engine.close().map_err(|error| Failure::internal(format!("can't write the journal: {error}")))?;
     Ok(if drained { Exit::Pass } else { Exit::Incomplete })
+}
+
+/// The configuration, with what the command line says in its place.
+fn load(arguments: &ServeArguments, printer: &Printer) -> Result<GatewayConfig, Failure> {
+    Ok(overridden(loaded(config::load_gateway(&arguments.config, &arguments.reading.options()), printer)?, arguments))
+}
+
+fn overridden(mut config: GatewayConfig, arguments: &ServeArguments) -> GatewayConfig {
+    if let Some(address) = arguments.listen {
+        config.server.listen = address.to_string();
+    }
+    if let Some(folder) = arguments.journal.as_ref().or(arguments.record.as_ref()) {
+        config.server.journal = Some(folder.display().to_string());
+    }
+    config
+}
+
+/// Loads the configuration again whenever its file changes, or SIGHUP asks for it.
+async fn reloading(app: Arc<App>, hangup: Signal, arguments: ServeArguments) {
+    let changed = || std::fs::metadata(&arguments.config).and_then(|found| found.modified()).ok();
+    let load = || match config::load_gateway(&arguments.config, &arguments.reading.options()) {
+        Ok(loaded) => Ok(overridden(loaded.value, &arguments)),
+        Err(diagnostics) => Err(diagnostics.render(false)),
+    };
+    reload::watch(app, hangup, changed, load).await;
 }
 
 /// Serves, and says whether every request had its end.

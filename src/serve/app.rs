@@ -7,16 +7,18 @@ use std::time::Duration;
 
 use axum::http::{HeaderName, HeaderValue};
 
+use super::alerts::{self, Desk, Hook, Target};
 use super::clock::Clock;
 use super::engine::{Engine, Parts};
 use super::keyring::KeyRing;
 use super::metrics::Metrics;
 use super::observe::Observer;
+use super::reload::{Configured, Reloads};
 use super::shutdown::Shutdown;
 use super::upstream::{self, Destination, NotServable};
-use crate::config::gateway::GatewayConfig;
 use crate::config::gateway::providers::{HeaderText, Provider};
 use crate::config::gateway::server::{Durability, Server};
+use crate::config::gateway::{Alerts, GatewayConfig};
 use crate::gateway::Gateway;
 use crate::gateway::command::{Command, KeySpec};
 use crate::gateway::features::Features;
@@ -39,6 +41,10 @@ pub struct App {
     pub upstream: upstream::Client,
     /// What has been counted since the start.
     pub metrics: Metrics,
+    /// Takes notices for people.
+    pub desk: Desk,
+    /// What it was configured with.
+    pub reloads: Reloads,
     /// Whether it is going down.
     pub shutdown: Shutdown,
     /// The first half of the trace ids that it makes.
@@ -69,12 +75,12 @@ pub struct Start {
 }
 
 impl App {
-    /// Puts a gateway together. Returns what its operator should know with it.
+    /// Puts a gateway together, within a runtime. Returns what its operator should know with it.
     ///
     /// # Errors
     /// Everything that keeps it from starting, in words: secrets that are not there, keys that nobody could use.
     pub fn new(config: GatewayConfig, mut start: Start) -> Result<(Self, Vec<String>), Vec<String>> {
-        let GatewayConfig { mut plan, mut commands, key_secrets, providers, server, .. } = config;
+        let GatewayConfig { mut plan, mut commands, key_secrets, providers, server, alerts, .. } = config;
         let mut faults = Vec::new();
         let taken = start.journal.as_deref().map(journal::take).transpose().map_err(|error| vec![error.to_string()])?;
         if let Some(old) = taken.as_ref().and_then(Taken::plan) {
@@ -83,21 +89,31 @@ impl App {
             commands = commands.into_iter().map(|command| renumbering.command(command)).collect();
         }
         let settings = Settings::new(server, &plan, &providers).map_err(|found| faults.extend(found)).ok();
+        let reloads = Reloads::new(Configured::at_start(&commands, &key_secrets));
         let (keys, mut notes) = keys(&mut commands, &key_secrets, settings.as_ref().map(|settings| &settings.server), &mut faults);
+        let hooks = hooks(&alerts).map_err(|found| faults.extend(found)).unwrap_or_default();
         let Some(settings) = settings.filter(|_| faults.is_empty()) else { return Err(faults) };
         settings.offer(&mut plan);
         notes.extend(settings.not_servable(&plan));
         let connect = settings.server.connect;
         let metrics = Metrics::default();
         start.observers.push(metrics.observer());
+        let (desk, notices) = Desk::new();
+        start.observers.push(desk.observer());
         let engine = engine((plan, commands), taken, &settings.server, start, &mut notes).map_err(|fault| vec![fault])?;
         let clock = engine.clock();
+        let engine = Arc::new(engine);
+        let upstream = upstream::Client::new(clock.in_life(connect));
+        desk.directions.set(hooks, clock.in_life(alerts.dedupe));
+        tokio::spawn(alerts::deliver(notices, desk.directions.clone(), engine.clone(), upstream.clone(), desk.deliveries.clone()));
         let app = Self {
-            engine: Arc::new(engine),
+            engine,
             settings: RwLock::new(Arc::new(settings)),
             keys,
-            upstream: upstream::Client::new(clock.in_life(connect)),
+            upstream,
             metrics,
+            desk,
+            reloads,
             shutdown: Shutdown::new(),
             trace_seed: getrandom::u64().unwrap_or(1),
         };
@@ -157,6 +173,30 @@ impl Settings {
             })
             .collect()
     }
+}
+
+/// Where notices go; reads the secrets.
+///
+/// # Errors
+/// Every secret that is not there or not fit, in words.
+pub fn hooks(alerts: &Alerts) -> Result<Vec<Hook>, Vec<String>> {
+    let mut faults = Vec::new();
+    let mut read = |name: &str, secret: &Option<crate::config::gateway::providers::Secret>| {
+        let read = secret.as_ref()?.read().map_err(|fault| faults.push(format!("[alerts] {name}: {fault}")));
+        read.ok()
+    };
+    let found = [("slack", Target::Slack, read("slack", &alerts.slack)), ("webhook", Target::Generic, read("webhook", &alerts.webhook))];
+    let signs = read("webhook_secret", &alerts.webhook_secret);
+    let mut hooks = Vec::new();
+    for (name, target, address) in found {
+        let Some(address) = address else { continue };
+        // The address is a secret itself, so the message must not show it.
+        match address.parse() {
+            Ok(address) => hooks.push(Hook { address, target, secret: signs.clone().filter(|_| target == Target::Generic) }),
+            Err(_) => faults.push(format!("[alerts] {name}: what is there is no address")),
+        }
+    }
+    if faults.is_empty() { Ok(hooks) } else { Err(faults) }
 }
 
 /// What goes along with calls to a provider, read from where it is kept.

@@ -38,6 +38,11 @@ impl KeyRing {
         self.names.write().unwrap_or_else(PoisonError::into_inner).remove(hash);
     }
 
+    /// Whether everybody is on it.
+    pub fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
     /// The name of the key whose secret this is. What is compared is a hash, so the time it takes tells nothing of any secret.
     pub fn name_of(&self, secret: Option<&str>) -> Option<Arc<str>> {
         if let Some(everybody) = &self.open {

@@ -1,5 +1,6 @@
 //! Driver 2: the gateway, live. The only room that knows tokio, axum, HTTP and stores; holds no policy.
 
+pub mod alerts;
 pub mod answers;
 pub mod app;
 pub mod bodies;
@@ -9,9 +10,11 @@ pub mod headers;
 pub mod health;
 pub mod keyring;
 pub mod listener;
+pub mod logs;
 pub mod metrics;
 pub mod models;
 pub mod observe;
+pub mod reload;
 pub mod restart;
 pub mod routes;
 pub mod shutdown;

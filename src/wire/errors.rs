@@ -4,7 +4,7 @@
 use bytes::{Bytes, BytesMut};
 use serde_json::json;
 
-use super::json::{Document, Value};
+use super::json::Value;
 use super::{Dialect, Endpoint, sse};
 use crate::gateway::failure::FailureClass;
 
@@ -177,15 +177,6 @@ impl<'a> ErrorBody<'a> {
             }
         }
     }
-}
-
-/// The class of a provider's answer that is no success, and what the provider says of it; no more than `MESSAGE_MAX` bytes of it.
-pub fn of_answer(status: u16, body: &[u8]) -> (FailureClass, Option<String>) {
-    let by_status = FailureClass::of_status(status);
-    let Ok(document) = Document::parse(body) else { return (by_status, None) };
-    let said = Said::read(document.root(body));
-    let class = if by_status == FailureClass::BadRequest { said.refusal().unwrap_or(by_status) } else { by_status };
-    (class, said.message)
 }
 
 /// The class of an error that stands in an answer with a good status, and what it says.

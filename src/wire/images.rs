@@ -173,4 +173,4 @@ fn decode(data: &[u8], most: usize) -> Vec<u8> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::wire) mod tests;

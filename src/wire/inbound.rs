@@ -45,8 +45,8 @@ pub struct Inbound {
     pub input_tokens: u32,
     /// An upper bound on its input tokens on any model that is known, at least the estimate. See [`Self::input_tokens_max_on`].
     pub input_tokens_max: u32,
-    /// It draws on input that does not stand in it (an earlier response, a file, a search), so nothing here bounds what is billed:
-    /// the bound is the model's largest input.
+    /// It draws on input that does not stand in it (an earlier response, a file, a search), so nothing in it bounds what is billed:
+    /// `input_tokens_max` is then as large as the largest inputs that models take, and what a target takes at most is the better bound.
     pub unseen_input: bool,
     /// The identity of its content: everything but the model that may change the answer.
     pub fingerprint: Fingerprint,
@@ -107,6 +107,7 @@ impl Inbound {
         let weight = size::weigh(endpoint, &fields)?;
         let untranslated = if translate::is_untranslated(endpoint, root) { features::UNTRANSLATED } else { Features::NONE };
         let used = wishes.used.and(weight.used).and(untranslated);
+        let unseen_input = wishes.unseen_input || weight.unseen_input || used.have(features::HOSTED_TOOLS);
         Ok(Self {
             endpoint,
             model: wishes.model,
@@ -119,8 +120,8 @@ impl Inbound {
             no_cache: wishes.no_cache,
             no_store: wishes.no_store,
             input_tokens: weight.estimate(),
-            input_tokens_max: weight.bound(true),
-            unseen_input: wishes.unseen_input || weight.unseen_input || used.have(features::HOSTED_TOOLS),
+            input_tokens_max: bound(&weight, true, unseen_input),
+            unseen_input,
             fingerprint: fingerprint::of(endpoint, root),
             requires: features::required(endpoint.dialect(), used),
             weight,
@@ -137,7 +138,7 @@ impl Inbound {
     /// The upper bound on input tokens where only models that count images as usual can be called: all but those that
     /// [`super::images::is_dear`] names. The same as `input_tokens_max` where `dear` is true, or where there are no images.
     pub fn input_tokens_max_on(&self, dear: bool) -> u32 {
-        self.weight.bound(dear)
+        bound(&self.weight, dear, self.unseen_input)
     }
 
     /// The field under which the client stated a limit on output tokens.
@@ -147,5 +148,12 @@ impl Inbound {
     }
 }
 
+/// The largest input that models take, in tokens: a million at several providers, twice that at few (S, their lists of models).
+const LARGEST_INPUT: u32 = 1 << 20;
+
+fn bound(weight: &Weight, dear_images: bool, unseen_input: bool) -> u32 {
+    weight.bound(dear_images).max(if unseen_input { LARGEST_INPUT } else { 0 })
+}
+
 #[cfg(test)]
-mod tests;
+pub(in crate::wire) mod tests;

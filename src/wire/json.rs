@@ -124,11 +124,13 @@ pub struct Value<'a> {
 
 impl<'a> Value<'a> {
     /// What it is.
+    #[inline]
     pub fn kind(self) -> Kind {
         self.node().kind
     }
 
     /// Whether it is `null`.
+    #[inline]
     pub fn is_null(self) -> bool {
         self.kind() == Kind::Null
     }
@@ -154,13 +156,22 @@ impl<'a> Value<'a> {
     }
 
     /// Whether it is the string `text`.
+    #[inline]
     pub fn is(self, text: &str) -> bool {
-        self.node().kind == Kind::String && if self.node().escaped { self.string().as_deref() == Some(text) } else { self.inner() == text }
+        let node = self.node();
+        node.kind == Kind::String && if node.escaped { self.string().as_deref() == Some(text) } else { self.written() == text.as_bytes() }
+    }
+
+    /// The bytes of a string as they stand in the text, without the quotes; none for anything else.
+    #[inline]
+    pub fn written(self) -> &'a [u8] {
+        let node = self.node();
+        if node.kind == Kind::String { &self.text[node.start as usize + 1..node.end as usize - 1] } else { b"" }
     }
 
     /// How many bytes its text has in the body; at least as many as the string that it stands for has in UTF-8. 0 for anything but a string.
     pub fn string_bytes(self) -> usize {
-        if self.kind() == Kind::String { self.raw().len() - 2 } else { 0 }
+        self.written().len()
     }
 
     /// A string as it is written, without its quotes; `None` for anything else.
@@ -199,6 +210,7 @@ impl<'a> Value<'a> {
     }
 
     /// The value under a key of an object, the last if there are several; `None` if there is none or this is no object.
+    #[inline]
     pub fn get(self, key: &str) -> Option<Self> {
         self.entries().filter(|(name, _)| name.is(key)).last().map(|(_, value)| value)
     }
@@ -209,6 +221,7 @@ impl<'a> Value<'a> {
     }
 
     /// Keys and values of an object, in their order; none for anything else.
+    #[inline]
     pub fn entries(self) -> impl Iterator<Item = (Self, Self)> {
         let mut inside = self.inside(Kind::Object);
         std::iter::from_fn(move || Some((inside.next()?, inside.next()?)))
@@ -225,6 +238,7 @@ impl<'a> Value<'a> {
     }
 
     /// Keys and values, or items, in turn.
+    #[inline]
     fn inside(self, kind: Kind) -> impl Iterator<Item = Self> {
         let end = if self.kind() == kind { self.node().next as usize } else { 0 };
         let mut at = self.at + 1;
@@ -237,6 +251,7 @@ impl<'a> Value<'a> {
         })
     }
 
+    #[inline]
     fn node(self) -> Node {
         self.nodes[self.at]
     }
@@ -513,4 +528,4 @@ fn short(place: usize) -> u32 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::wire) mod tests;

@@ -51,6 +51,8 @@ pub struct Relay {
     held: BytesMut,
     watch: Watch,
     rewrite: Option<Box<dyn Rewrite>>,
+    /// Where events are written anew.
+    written: BytesMut,
     /// Usage was not asked for by the client, so its event stays here.
     strips_usage: bool,
     out: VecDeque<(Bytes, u32)>,
@@ -80,6 +82,7 @@ impl Relay {
             held: BytesMut::new(),
             watch: Watch::new(upstream_endpoint(inbound.endpoint, dialect), inbound.choices),
             rewrite: if same { None } else { Some(translate::stream(inbound)) },
+            written: BytesMut::new(),
             strips_usage: !inbound.include_usage,
             out: VecDeque::new(),
             delivered: 0,
@@ -135,17 +138,14 @@ impl Relay {
                 self.give(block);
             }
         }
-        if self.watch.failure.is_some() || !self.watch.is_whole() {
+        if !self.watch.is_whole() {
             return Ended::Cut;
         }
+        let is_over = std::mem::replace(&mut self.watch.is_over, true);
         if let Some(mut rewrite) = self.rewrite.take() {
-            let mut written = BytesMut::new();
-            let usage = rewrite.finish(&mut written);
-            self.watch.is_over = true;
-            self.give_written(written.freeze(), usage);
-        }
-        if !self.watch.is_over && matches!(self.endpoint, Endpoint::ChatCompletions | Endpoint::Completions) {
-            self.watch.is_over = true;
+            let usage = rewrite.finish(&mut self.written);
+            self.give_written(usage);
+        } else if !is_over && matches!(self.endpoint, Endpoint::ChatCompletions | Endpoint::Completions) {
             self.keep(sse::DONE);
             self.give(Bytes::from_static(sse::DONE));
         }
@@ -215,17 +215,23 @@ impl Relay {
             return Verdict::Drop;
         }
         if let Some(rewrite) = &mut self.rewrite {
-            let mut written = BytesMut::new();
-            let usage = rewrite.event(&event, &mut written);
-            self.give_written(written.freeze(), usage);
+            let usage = rewrite.event(&event, &mut self.written);
+            self.give_written(usage);
             return Verdict::Drop;
         }
         self.keep(block);
         if is_usage_alone && self.strips_usage { Verdict::Drop } else { Verdict::Pass }
     }
 
-    /// Keeps all that was written, and gives it to the client; its usage only if the client asked for it.
-    fn give_written(&mut self, written: Bytes, usage: Option<Range<usize>>) {
+    fn give(&mut self, bytes: Bytes) {
+        if !bytes.is_empty() {
+            self.out.push_back((bytes, self.watch.received()));
+        }
+    }
+
+    /// Keeps what was written anew, and gives it to the client; its usage only if the client asked for it.
+    fn give_written(&mut self, usage: Option<Range<usize>>) {
+        let written = self.written.split().freeze();
         self.keep(&written);
         match usage.filter(|_| self.strips_usage) {
             Some(usage) => {
@@ -233,12 +239,6 @@ impl Relay {
                 self.give(written.slice(usage.end..));
             }
             None => self.give(written),
-        }
-    }
-
-    fn give(&mut self, bytes: Bytes) {
-        if !bytes.is_empty() {
-            self.out.push_back((bytes, self.watch.received()));
         }
     }
 

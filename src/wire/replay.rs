@@ -33,9 +33,9 @@ pub fn as_whole(endpoint: Endpoint, stream: &[u8]) -> Option<Bytes> {
     let mut rest = stream;
     let mut events = Vec::new();
     let mut is_done = false;
-    let mut is_done = false;
-    while let Some(length) = boundaries.next(rest) {
-        let (block, after) = rest.split_at(length);
+    while !rest.is_empty() {
+        // The last line end may be missing.
+        let (block, after) = rest.split_at(boundaries.next(rest).unwrap_or(rest.len()));
         rest = after;
         match Event::read(block).data {
             Some(data) if *data == *b"[DONE]" => is_done = true,

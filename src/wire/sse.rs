@@ -9,18 +9,26 @@ use bytes::{BufMut, BytesMut};
 pub struct Boundaries {
     line_is_empty: bool,
     after_cr: bool,
+    /// An event has ended with a CR at the end of the bytes; whether its LF follows is not known yet.
+    waits_for_lf: bool,
 }
 
 impl Default for Boundaries {
     fn default() -> Self {
-        Self { line_is_empty: true, after_cr: false }
+        Self { line_is_empty: true, after_cr: false, waits_for_lf: false }
     }
 }
 
 impl Boundaries {
     /// The length of the part of `bytes` up to the end of the event that they begin in or go on with; `None` if it does not end in them.
-    /// What comes next is to be asked with the bytes after that part. A second half of a line end may stand at their front.
+    /// What comes next is to be asked with the bytes after that part. An event that ends with a CR alone ends when the next byte is seen, so that
+    /// the halves of a line end stay together; 0 is the answer then.
     pub fn next(&mut self, bytes: &[u8]) -> Option<usize> {
+        if self.waits_for_lf {
+            let follows = *bytes.first()? == b'\n';
+            (self.waits_for_lf, self.after_cr) = (false, false);
+            return Some(usize::from(follows));
+        }
         let mut at = 0;
         while let Some(byte) = bytes.get(at) {
             at += 1;
@@ -29,9 +37,16 @@ impl Boundaries {
                 b'\n' | b'\r' => {
                     self.after_cr = *byte == b'\r';
                     if std::mem::replace(&mut self.line_is_empty, true) {
-                        if self.after_cr && bytes.get(at) == Some(&b'\n') {
+                        if self.after_cr {
+                            match bytes.get(at) {
+                                None => {
+                                    self.waits_for_lf = true;
+                                    return None;
+                                }
+                                Some(b'\n') => at += 1,
+                                Some(_) => {}
+                            }
                             self.after_cr = false;
-                            at += 1;
                         }
                         return Some(at);
                     }
@@ -39,7 +54,7 @@ impl Boundaries {
                 _ => {
                     (self.line_is_empty, self.after_cr) = (false, false);
                     // The rest of the line has nothing to say.
-                    at += bytes[at..].iter().position(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(bytes.len() - at);
+                    at += line_length(&bytes[at..]);
                 }
             }
         }
@@ -61,7 +76,10 @@ impl<'a> Event<'a> {
     pub fn read(block: &'a [u8]) -> Self {
         let block = block.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(block);
         let mut event = Self { name: b"", data: None };
-        for line in block.split(|byte| matches!(byte, b'\n' | b'\r')) {
+        let mut rest = block;
+        while !rest.is_empty() {
+            let line = &rest[..line_length(rest)];
+            rest = &rest[(line.len() + 1).min(rest.len())..];
             let (field, value) = match line.iter().position(|byte| *byte == b':') {
                 Some(colon) => (&line[..colon], &line[colon + 1..]),
                 None => (line, &b""[..]),
@@ -81,6 +99,23 @@ impl<'a> Event<'a> {
         }
         event
     }
+}
+
+/// How many bytes come before the first CR or LF; all if there is none.
+fn line_length(bytes: &[u8]) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let mut at = 0;
+    // Eight at a time, as lines are long: a byte is zero where taking one from it borrows and its own high bit is not set.
+    while let Some((word, _)) = bytes[at..].split_first_chunk::<8>() {
+        let word = u64::from_le_bytes(*word);
+        let zero = |word: u64| word.wrapping_sub(ONES) & !word;
+        let found = (zero(word ^ (ONES * u64::from(b'\n'))) | zero(word ^ (ONES * u64::from(b'\r')))) & (ONES << 7);
+        if found != 0 {
+            return at + (found.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    bytes[at..].iter().position(|byte| matches!(byte, b'\n' | b'\r')).map_or(bytes.len(), |more| at + more)
 }
 
 /// Writes an event; without a name if that is empty. `data` has no line ends, as JSON has none outside of strings.

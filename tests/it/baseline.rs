@@ -95,7 +95,7 @@ fn a_log_of_a_known_world_is_reproduced() {
                  $ trace  $/hour   change  answered  p95  other model  retries  429s
     as recorded     1.65   0.550            100.0 %    0        0.0 %        0     0
     all on mini     0.24   0.081  -85.2 %   100.0 %    0        0.0 %        0     0
-    Save about $0.4692 an hour (likely $0.4657 to $0.4728) with all on mini, at equal success: the
+    Save about $0.4692 an hour (likely $0.4656 to $0.4730) with all on mini, at equal success: the
         models asked for are cheaper here ($1.41).
     Could be wrong: token counts are taken to be the same in every model ($0.0898 hangs on it); output
         lengths of 11.0 % of requests are drawn, $0.00177 to $0.0146; luck is not known (one seed;
@@ -177,7 +177,7 @@ fn another_configuration_than_the_recorded_one_is_not_reproduced() {
     all on mini     0.24   0.081  identical   100.0 %    0        0.0 %        0     0
     moved           0.24   0.081              100.0 %    0        0.0 %        0     0
     Baseline not reproduced (-85.2 %): don't decide on this run.
-    as recorded: +577.7 % (+567 to +589): luck unknown (one seed), day to day 8.0, assumptions 2.8
+    as recorded: +577.7 % (+566 to +590): luck unknown (one seed), day to day 9.3, assumptions 2.8
     $/hour: the trace's dollars spread over its 2 h 59 min; too short to speak of days.
     change: token counts not compared between the models that answer (as recorded)
     ");

@@ -92,6 +92,9 @@ pub struct LoadArguments {
     /// Draws what clients do as `gwsim run` does with this seed [default: the scenario's first]
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
+    /// Write a line for every user: how it ended, when, and what the gateway says it cost (JSON Lines)
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
     /// How the result is printed
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,

@@ -1,4 +1,5 @@
-//! The gateway.toml with which `gwsim serve` finds the deployments of a mock: the scenario's own, with other addresses and no credentials of providers.
+//! The gateway.toml with which `gwsim serve` finds the deployments of a mock: the scenario's own, with other addresses and without the providers'
+//! credentials.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,18 +10,23 @@ use toml::{Table, Value};
 use super::Site;
 use crate::cli::args::MockArguments;
 use crate::cli::{Exit, Failure};
-use crate::config;
+use crate::config::{self, Options};
+use crate::gateway::plan::{Deployment, Plan};
 use crate::twin::mock::path_of;
 
 /// Writes it, and the secrets of its keys beside it.
 ///
 /// # Errors
-/// If a file can't be read or written.
-pub(super) fn write(file: &Path, arguments: &MockArguments, sites: &[Site]) -> Result<(), Failure> {
+/// If a file can't be read or written, or the gateway that was written is another one.
+pub(super) fn write(file: &Path, arguments: &MockArguments, plan: &Plan, sites: &[Site]) -> Result<(), Failure> {
     let found = config::gateway_of_scenario(&arguments.scenario, &arguments.reading.options(), arguments.variant.as_deref());
     // Whatever is wrong with it was said when the scenario was loaded.
     let Ok(Some((mut gateway, directory))) = found else { return Err(Failure::told(Exit::Usage)) };
     let folder = keys_folder(file);
+    // Where the real one listens, keeps its journal and alerts somebody is not for a try.
+    for production in ["server", "alerts"] {
+        gateway.remove(production);
+    }
     readdress(&mut gateway, sites);
     keep_paths(&mut gateway, &directory);
     let unwritable = |path: &Path, error: std::io::Error| Failure::usage(format!("can't write {}: {error}", path.display()));
@@ -34,7 +40,26 @@ pub(super) fn write(file: &Path, arguments: &MockArguments, sites: &[Site]) -> R
     }
     let head = format!("# The gateway of {} in front of `gwsim mock`. Made by it; no provider is paid.\n", arguments.scenario.display());
     let text = head + &toml::to_string(&gateway).map_err(Failure::internal)?;
-    fs::write(file, text).map_err(|error| unwritable(file, error))
+    fs::write(file, text).map_err(|error| unwritable(file, error))?;
+    check(file, plan, arguments)
+}
+
+/// Holds what was written against the scenario's plan: a price that hangs on the name of a provider must not be lost with it.
+fn check(file: &Path, plan: &Plan, arguments: &MockArguments) -> Result<(), Failure> {
+    let options = Options { prices: arguments.reading.prices.clone(), ..Options::default() };
+    let written = config::load_gateway(file, &options).map_err(|diagnostics| Failure::usage(diagnostics.render(false)))?.value.plan;
+    let is_alike = |deployment: &&Deployment| {
+        let found = written.find_deployment(&deployment.name).map(|id| written.deployment(id));
+        found.is_some_and(|found| found.rates == deployment.rates && found.billing == deployment.billing)
+    };
+    match plan.deployments.iter().find(|deployment| !is_alike(deployment)) {
+        None => Ok(()),
+        Some(Deployment { name, provider, .. }) => Err(Failure::usage(format!(
+            "{}: deployment `{name}` would have another price at a provider of its own\n\
+             hint: add priced_as = \"{provider}/MODEL\" to it in the scenario's gateway",
+            file.display()
+        ))),
+    }
 }
 
 /// Where the secrets of the keys in `file` are: `live.toml` has them in `live.toml.keys`.

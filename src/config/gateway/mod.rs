@@ -72,6 +72,8 @@ pub struct Alerts {
     pub slack: Option<Secret>,
     /// A webhook's address.
     pub webhook: Option<Secret>,
+    /// What signs the notices that the webhook gets.
+    pub webhook_secret: Option<Secret>,
     /// Equal alerts within this are one.
     pub dedupe: Span,
 }
@@ -207,10 +209,11 @@ fn retry_budget(root: &Section<'_>) -> Option<RetryBudget> {
 }
 
 fn alerts(root: &Section<'_>) -> Alerts {
-    let mut alerts = Alerts { slack: None, webhook: None, dedupe: Span::from_secs(3600) };
+    let mut alerts = Alerts { slack: None, webhook: None, webhook_secret: None, dedupe: Span::from_secs(3600) };
     if let Some(section) = root.section("alerts") {
         section.put_some("slack", providers::secret, &mut alerts.slack);
         section.put_some("webhook", providers::secret, &mut alerts.webhook);
+        section.put_some("webhook_secret", providers::secret, &mut alerts.webhook_secret);
         section.put("dedupe", Item::span, &mut alerts.dedupe);
     }
     alerts

@@ -11,10 +11,12 @@ use hyper::body::Body;
 
 use super::life::Life;
 use crate::gateway::id::{KeyId, ModelId};
+use crate::gateway::plan::Plan;
 use crate::gateway::request::Request;
 use crate::serve::answers::Problem;
 use crate::serve::app::App;
 use crate::serve::engine::Arriving;
+use crate::wire::images::is_dear;
 use crate::wire::{Endpoint, ErrorKind, Inbound};
 
 /// How long a client may take for the body of a request.
@@ -76,11 +78,29 @@ async fn collect<B: Body<Data = Bytes> + Unpin>(mut body: B, stated: Option<u64>
 }
 
 /// Tells the core of a request.
-pub fn arrive(app: Arc<App>, key: &str, asked: HeaderMap, inbound: Inbound) -> Life {
-    let (ticket, turn) = app.engine.arrive(|arriving| request(arriving, key, &inbound));
+pub fn arrive(app: Arc<App>, key: Arc<str>, asked: HeaderMap, inbound: Inbound) -> Life {
+    let (ticket, turn) = app.engine.arrive(|arriving| request(arriving, &key, &inbound));
     // Settings are asked for after the plan, so that they are never older.
     let settings = app.settings();
-    Life::new(app, settings, asked, inbound, ticket, turn)
+    Life::new(app, settings, key, asked, inbound, ticket, turn)
+}
+
+/// The upper bound on the input of a request: as low as the deployments that it can reach allow.
+fn input_bound(plan: &Plan, model: ModelId, inbound: &Inbound) -> u32 {
+    let usual = inbound.input_tokens_max_on(false);
+    let is_known = model.index() < plan.models.len();
+    if !is_known || (usual == inbound.input_tokens_max && !inbound.unseen_input) {
+        return inbound.input_tokens_max;
+    }
+    let groups = plan.reachable(model);
+    let reached = || groups.iter().flat_map(|group| &plan.model(*group).deployments).map(|id| plan.deployment(*id));
+    let bound = if reached().any(|deployment| is_dear(&deployment.model)) { inbound.input_tokens_max } else { usual };
+    if !inbound.unseen_input {
+        return bound;
+    }
+    // What is not in the request can't be more than the models take.
+    let most = reached().map(|deployment| deployment.input_tokens_max).max().unwrap_or(bound);
+    bound.min(most).max(inbound.input_tokens)
 }
 
 fn request(arriving: &mut Arriving<'_>, key: &str, inbound: &Inbound) -> Request {
@@ -108,7 +128,7 @@ fn request(arriving: &mut Arriving<'_>, key: &str, inbound: &Inbound) -> Request
         end_user,
         tag,
         input_tokens: inbound.input_tokens,
-        input_tokens_max: inbound.input_tokens_max,
+        input_tokens_max: input_bound(arriving.plan(), model, inbound),
         max_tokens: inbound.max_tokens,
         choices: inbound.choices,
         stream: inbound.stream,

@@ -1,6 +1,7 @@
 //! From counters to the text that Prometheus reads. The only place where an amount becomes a float, on its way out.
 
 use std::fmt;
+use std::sync::atomic::Ordering;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, text};
@@ -14,6 +15,8 @@ use crate::gateway::journal::BreakerState;
 use crate::gateway::money::Money;
 use crate::gateway::plan::Plan;
 use crate::gateway::time::Time;
+use crate::serve::alerts::Deliveries;
+use crate::serve::reload::Counts;
 
 /// What the text is.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -41,18 +44,56 @@ struct Family {
 #[derive(Debug)]
 struct Families(Vec<Family>);
 
+/// What is counted beside the facts.
+pub struct Beside<'a> {
+    /// Configurations loaded while serving.
+    pub reloads: Counts,
+    /// Lines of the log that were dropped.
+    pub log_lines_dropped: u64,
+    /// How notices have gone out.
+    pub deliveries: &'a Deliveries,
+}
+
 /// The whole text.
 ///
 /// # Errors
 /// If it can't be formatted.
-pub fn text(tally: &Tally, gateway: &Gateway, plan: &Plan, now: Time) -> Result<String, fmt::Error> {
-    let mut families = counters(tally, gateway, plan);
+pub fn text(tally: &Tally, beside: &Beside<'_>, gateway: &Gateway, plan: &Plan, now: Time) -> Result<String, fmt::Error> {
+    let mut families = counters(tally, plan);
+    families.extend(beside.families());
     families.extend(state(tally, gateway, plan, now));
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Families(families)));
     let mut text = String::new();
     text::encode(&mut text, &registry)?;
     Ok(text)
+}
+
+impl Beside<'_> {
+    fn families(&self) -> [Family; 3] {
+        let counted = |values: &[(&'static str, u64)]| {
+            Values::Counter(values.iter().map(|(word, n)| (vec![("result", (*word).to_owned())], *n as f64)).collect())
+        };
+        let Deliveries { sent, failed, dropped } = self.deliveries;
+        let [sent, failed, dropped] = [sent, failed, dropped].map(|count| count.load(Ordering::Relaxed));
+        [
+            Family {
+                name: "gwsim_reloads",
+                help: "Configurations loaded while serving: adopted, or refused with the one before kept",
+                values: counted(&[("adopted", self.reloads.adopted), ("refused", self.reloads.refused)]),
+            },
+            Family {
+                name: "gwsim_alert_deliveries",
+                help: "Alerts on their way to webhooks: taken there, given up, or dropped as too many were waiting",
+                values: counted(&[("sent", sent), ("failed", failed), ("dropped", dropped)]),
+            },
+            Family {
+                name: "gwsim_log_lines_dropped",
+                help: "Lines of the log that were dropped as stderr is not read fast enough",
+                values: Values::Counter(vec![(Vec::new(), self.log_lines_dropped as f64)]),
+            },
+        ]
+    }
 }
 
 impl Collector for Families {
@@ -91,7 +132,7 @@ fn cumulative(histogram: &Histogram) -> (Vec<(f64, u64)>, u64) {
     (ends.zip(histogram.counts).collect(), histogram.counts.iter().sum())
 }
 
-fn counters(tally: &Tally, gateway: &Gateway, plan: &Plan) -> Vec<Family> {
+fn counters(tally: &Tally, plan: &Plan) -> Vec<Family> {
     let model = |id| ("model", model_name(plan, id).to_owned());
     let place = |id: &DeploymentId| ("deployment", plan.deployment(*id).name.clone());
     let count = |value: &u64| *value as f64;
@@ -101,6 +142,11 @@ fn counters(tally: &Tally, gateway: &Gateway, plan: &Plan) -> Vec<Family> {
             "gwsim_requests",
             "Requests that had their end, by the model asked for and how they ended",
             tally.requests.iter().map(|((id, outcome), n)| (vec![model(*id), ("outcome", (*outcome).into())], count(n))).collect(),
+        ),
+        counter(
+            "gwsim_turned_away",
+            "Requests turned away before anything was decided: no key that is known, or no request at all",
+            tally.turned_away.iter().map(|(status, n)| (vec![("status", status.to_string())], count(n))).collect(),
         ),
         counter(
             "gwsim_upstream_calls",
@@ -150,7 +196,6 @@ fn counters(tally: &Tally, gateway: &Gateway, plan: &Plan) -> Vec<Family> {
         counter("gwsim_alerts", "Alerts raised, by kind", tally.alerts.iter().map(|(kind, n)| (vec![("kind", (*kind).into())], count(n))).collect()),
         counter("gwsim_breaches", "Budget windows that closed above their limit", vec![(Vec::new(), count(&tally.breaches))]),
     ];
-    families.push(counter("gwsim_team_spend_dollars", "What teams have spent; keys without a team under an empty name", by_team(tally, gateway)));
     let histogram = |name, help, series: Vec<(Labels, Histogram)>| Family { name, help, values: Values::Histogram(series) };
     families.push(histogram(
         "gwsim_request_duration_seconds",
@@ -190,6 +235,11 @@ fn state(tally: &Tally, gateway: &Gateway, plan: &Plan, now: Time) -> Vec<Family
         gauge("gwsim_requests_queued", "Requests that wait before a concurrency limit", one(left.waiters)),
         gauge("gwsim_cached_answers", "Answers in the response cache", one(gateway.cache().len() as u64)),
         gauge("gwsim_corrected_dollars", "What late usage has changed of presumed spend", vec![(Vec::new(), dollars(tally.corrected))]),
+        gauge(
+            "gwsim_team_spend_dollars",
+            "What teams have spent; late usage may lower it. Keys without a team have an empty name",
+            by_team(tally, gateway),
+        ),
         gauge("gwsim_deployment_cooling", "Whether a deployment cools", cooling.collect()),
         gauge("gwsim_breaker_state", "How a breaker stands: 0 closed, 1 half open, 2 open", breakers.collect()),
         gauge("gwsim_budget_used_ratio", "Settled and held amounts against the limit of an account's present window", budgets(gateway, plan, now)),

@@ -96,7 +96,13 @@ fn decimal(text: &str) -> Option<u64> {
 }
 
 fn said(body: &[u8]) -> Said {
-    let Ok(read) = serde_json::from_slice::<ErrorBody>(body) else {
+    let read = match serde_json::from_slice(body) {
+        Ok(Bodies::One(read)) => Some(read),
+        // Gemini's compatible endpoint wraps its error in a list.
+        Ok(Bodies::List([read])) => Some(read),
+        Err(_) => None,
+    };
+    let Some(read) = read else {
         let text = String::from_utf8_lossy(&body[..body.len().min(4 * MESSAGE_MAX)]);
         return Said { message: shortened(text.trim()), ..Said::default() };
     };
@@ -118,6 +124,13 @@ fn said(body: &[u8]) -> Said {
 
 fn shortened(text: &str) -> String {
     text.chars().take(MESSAGE_MAX).collect()
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Bodies {
+    One(ErrorBody),
+    List([ErrorBody; 1]),
 }
 
 #[derive(Deserialize)]
@@ -180,6 +193,7 @@ mod tests {
         );
         assert_eq!(said(r#"{"error":"model overloaded"}"#).message, "model overloaded");
         assert_eq!(said(r#"{"message":"no"}"#).message, "no");
+        assert_eq!(said(r#"[{"error":{"code":400,"message":"in a list","status":"INVALID_ARGUMENT"}}]"#).message, "in a list");
         assert_eq!(said("<html>502</html>").message, "<html>502</html>");
         assert_eq!(said(&"x".repeat(100_000)).message.len(), MESSAGE_MAX);
     }
@@ -195,7 +209,7 @@ mod tests {
         assert_eq!(read("retry-after", "0.25"), Some(Span::from_millis(250)));
         assert_eq!(read("retry-after-ms", "1500"), Some(Span::from_millis(1500)));
         assert_eq!(read("retry-after", "Wed, 21 Oct 2015 07:28:00 GMT"), Some(Span::ZERO), "long past");
-        assert_eq!(read("retry-after", "Fri, 31 Dec 9998 23:59:59 GMT"), Some(Span::from_secs(MOST_SECONDS)));
+        assert_eq!(read("retry-after", "Thu, 31 Dec 9998 23:59:59 GMT"), Some(Span::from_secs(MOST_SECONDS)));
         for wrong in ["-3", "soon", "", "99999999999999999999"] {
             assert_eq!(read("retry-after", wrong), None, "{wrong}");
         }

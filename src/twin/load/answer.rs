@@ -1,4 +1,5 @@
-//! An answer as it comes in: what its headers say, how much of a stream is there, whether it ended whole. Reads OpenAI's dialect, in which all is sent.
+//! An answer as it comes in: what its headers say, how much of a stream is there, whether it ended whole. Reads OpenAI's dialect, in which all is
+//! sent.
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -13,6 +14,8 @@ use crate::twin::words;
 /// What a gateway's headers say of an answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Said {
+    /// The gateway's name for the request.
+    pub request: Option<u64>,
     /// It came from the response cache, or from another's call.
     pub is_cached: bool,
     /// The model that answered.
@@ -43,6 +46,7 @@ impl Said {
     pub fn of(headers: &HeaderMap) -> Self {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         Self {
+            request: text("x-gwsim-request-id").and_then(|text| text.parse().ok()),
             is_cached: matches!(text("x-gwsim-cache"), Some("hit" | "shared")),
             model: text("x-gwsim-model").map(str::to_owned),
             cost: text("x-gwsim-cost").and_then(money),

@@ -56,7 +56,7 @@ impl<'a> Caller<'a> {
             body: shared.prompts.body(planned, stream, output_tokens).into(),
             headers: shared.headers(planned),
             left_after,
-            user: User { asked: planned.model.clone(), ..User::default() },
+            user: User { number: planned.number, asked: planned.model.clone(), ..User::default() },
         }
     }
 
@@ -103,6 +103,7 @@ impl<'a> Caller<'a> {
         };
         let Ok(response) = answered else { return broken };
         let said = Said::of(response.headers());
+        self.user.request = said.request;
         let status = response.status().as_u16();
         if status != 200 {
             // An error's body is read so that its connection can be used again.
@@ -129,7 +130,8 @@ impl<'a> Caller<'a> {
         let mut body = response.into_body();
         let mut reading = Reading::default();
         let leaves_after = match self.left_after {
-            Some(LeftAfter::Tokens(tokens)) => tokens,
+            // A cached answer is there at once: nobody leaves in the middle of it, as in a simulation.
+            Some(LeftAfter::Tokens(tokens)) if !self.user.is_cached => tokens,
             _ => u32::MAX,
         };
         loop {

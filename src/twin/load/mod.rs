@@ -8,6 +8,8 @@ mod caller;
 mod prompt;
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -47,6 +49,8 @@ pub struct Load {
     pub per_mille: u64,
     /// So many requests at most.
     pub requests_max: u64,
+    /// Gets a line for every user.
+    pub log: Option<Mutex<BufWriter<File>>>,
 }
 
 /// What a load can't go on after.
@@ -77,7 +81,7 @@ struct Planned {
     model: String,
     key: Option<String>,
     end_user: Option<String>,
-    tag: Option<String>,
+    tags: Vec<String>,
     /// When it is to be sent, by the clock of the load.
     at: Time,
 }
@@ -106,6 +110,9 @@ pub async fn run(load: Load, mut next: impl FnMut() -> Result<Option<Arc<Batch>>
     }
     let all = u32::try_from(shared.load.connections).unwrap_or(u32::MAX);
     let _rest = shared.places.acquire_many(all).await;
+    if let Some(log) = &shared.load.log {
+        log.lock().expect("nobody panics with it").flush().map_err(unwritable)?;
+    }
     let tally = std::mem::take(&mut *shared.tally.lock().expect("nobody panics with it"));
     Ok(tally)
 }
@@ -120,8 +127,9 @@ async fn send(shared: &Arc<Shared>, planned: Planned) {
     let late = Instant::now().saturating_duration_since(instant);
     let shared = Arc::clone(shared);
     tokio::spawn(async move {
-        let user = Caller::new(&shared, &planned).call().await;
-        shared.tally.lock().expect("nobody panics with it").add(&User { late, ..user });
+        let user = User { late, ..Caller::new(&shared, &planned).call().await };
+        shared.log(&user);
+        shared.tally.lock().expect("nobody panics with it").add(&user);
         drop(place);
     });
 }
@@ -155,6 +163,13 @@ impl Shared {
         })
     }
 
+    fn log(&self, user: &User) {
+        if let Some(log) = &self.load.log {
+            // What can't be written now can't be flushed at the end either, and is told then.
+            let _ = writeln!(log.lock().expect("nobody panics with it"), "{}", user.json());
+        }
+    }
+
     fn planned(&self, batch: &Batch, row: &Row, names: &Names, number: u64, at: Time) -> Result<Planned, Refused> {
         let clients = &self.load.clients;
         let model = row.model.map(|id| names.models.name(id.number()).to_owned()).or_else(|| clients.default_model.clone());
@@ -166,7 +181,7 @@ impl Shared {
             model,
             key: row.key.map(|id| names.keys.name(id.number()).to_owned()).or_else(|| clients.default_key.clone()),
             end_user: row.end_user.map(|id| names.end_users.name(id.number()).to_owned()),
-            tag: batch.tags(row).first().map(|id| names.tags.name(id.number()).to_owned()),
+            tags: batch.tags(row).iter().map(|id| names.tags.name(id.number()).to_owned()).collect(),
             at,
         })
     }
@@ -181,6 +196,10 @@ impl Shared {
         }
         headers
     }
+}
+
+fn unwritable(error: io::Error) -> Refused {
+    refused(format!("can't write the log: {error}"))
 }
 
 fn refused(message: impl Into<String>) -> Refused {

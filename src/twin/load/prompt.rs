@@ -39,8 +39,8 @@ impl Prompts {
         if let Some(name) = &planned.end_user {
             put("user", name.as_str().into());
         }
-        if let Some(tag) = &planned.tag {
-            put("metadata", json!({"tags": [tag]}));
+        if !planned.tags.is_empty() {
+            put("metadata", json!({"tags": planned.tags}));
         }
         body.to_string().into_bytes()
     }

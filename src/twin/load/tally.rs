@@ -23,6 +23,10 @@ pub enum End {
 /// One user's request, over all its tries.
 #[derive(Debug, Clone, Default)]
 pub struct User {
+    /// Its place in the traffic, from 0.
+    pub number: u64,
+    /// What the gateway calls the last try.
+    pub request: Option<u64>,
     /// The model asked for.
     pub asked: String,
     /// The model that answered, if the gateway says so.
@@ -81,6 +85,25 @@ pub struct Tally {
 /// Times, for their percentiles.
 #[derive(Debug, Clone, Default)]
 pub struct Waits(Vec<u64>);
+
+impl User {
+    /// As a line of the log. Times are in milliseconds of the traffic, lateness in milliseconds of life.
+    pub fn json(&self) -> Value {
+        let end = match self.end {
+            End::Served => json!("served"),
+            End::Left => json!("left"),
+            End::Failed(status) => json!(status),
+        };
+        let millis = |nanos: u64| (nanos / 1000) as f64 / 1000.0;
+        json!({
+            "number": self.number, "request": self.request, "model": self.asked, "answered_by": self.answered_by, "end": end,
+            "cached": self.is_cached, "tries": self.tries, "ttft_ms": self.first_token.map(|span| millis(span.0)),
+            "latency_ms": millis(self.latency.0), "late_ms": self.late.as_secs_f64() * 1000.0,
+            "cost_usd": self.cost.map(|cost| cost.decimal().to_string()),
+            "input_tokens": self.usage.map(|usage| usage.0), "output_tokens": self.usage.map(|usage| usage.1),
+        })
+    }
+}
 
 impl Tally {
     /// Adds a user.

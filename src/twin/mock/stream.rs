@@ -34,6 +34,7 @@ pub struct Streaming {
     fate: Fate,
     breaker: Breaker,
     has_opened: bool,
+    has_paused: bool,
     sent: u32,
     sleep: Pin<Box<Sleep>>,
 }
@@ -42,7 +43,7 @@ impl Streaming {
     /// The stream of a call that opens now.
     pub fn new(open: Open, answer: Answer, fate: Fate, breaker: Breaker) -> Self {
         let sleep = Box::pin(sleep_until(Instant::now()));
-        Self { open: Some(open), answer, fate, breaker, has_opened: false, sent: 0, sleep }
+        Self { open: Some(open), answer, fate, breaker, has_opened: false, has_paused: false, sent: 0, sleep }
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
@@ -66,6 +67,11 @@ impl Streaming {
             }
             let all = self.sent >= self.fate.usage.output;
             if all && now >= self.fate.ends_at {
+                if self.fate.ending != Ending::Whole && !std::mem::replace(&mut self.has_paused, true) {
+                    // What was handed on is written to the socket before the connection goes.
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 if let Some(open) = self.open.take() {
                     open.end();
                 }

@@ -33,6 +33,7 @@ macro_rules! fields {
 
 fields! {
     Audio = "audio",
+    Background = "background",
     BestOf = "best_of",
     Cache = "cache",
     Container = "container",

@@ -35,6 +35,9 @@ pub(super) const fn limit_names(endpoint: Endpoint) -> &'static [&'static str] {
 }
 
 pub(super) fn read(endpoint: Endpoint, fields: &Fields<'_>) -> Result<Wishes, Malformed> {
+    if endpoint == Endpoint::Responses && boolean(fields, Field::Background)? {
+        return Err(Malformed::field("background", "is true, but what a response costs after its answer is not seen here: leave it out"));
+    }
     let metadata = object(fields, Field::Metadata)?;
     let cache = object(fields, Field::Cache)?;
     let cache_wish = |key: &str| {

@@ -80,86 +80,80 @@ impl Watch {
     }
 
     fn see_value(&mut self, name: &[u8], value: Value<'_>) -> bool {
-        let kind = value.get("type");
-        if name == b"error" || value.some("error").is_some_and(|error| error.kind() != Kind::Array) || kind.is_some_and(|kind| kind.is("error")) {
+        let fields = Fields::read(value);
+        // The whole answer of a response has an `error` of its own, which is null where all is well; so has an event of it.
+        if name == b"error" || fields.kind == b"error" || fields.error.is_some_and(|error| !error.is_null()) {
             let (class, message) = errors::of_value(value);
-            // The whole answer of a response has an `error` of its own, which is null where all is well.
             self.fail(class, message);
             return false;
         }
         match self.endpoint {
-            Endpoint::ChatCompletions | Endpoint::Completions => self.see_choices(value),
-            Endpoint::Responses => {
-                self.see_response(kind, value);
-                false
-            }
-            Endpoint::Messages => {
-                self.see_message(kind, value);
-                false
-            }
-            Endpoint::Embeddings | Endpoint::CountTokens => false,
+            Endpoint::ChatCompletions | Endpoint::Completions => return self.see_choices(&fields),
+            Endpoint::Responses => self.see_response(&fields),
+            Endpoint::Messages => self.see_message(&fields),
+            Endpoint::Embeddings | Endpoint::CountTokens => {}
         }
+        false
     }
 
-    fn see_choices(&mut self, value: Value<'_>) -> bool {
+    fn see_choices(&mut self, fields: &Fields<'_>) -> bool {
         let mut has_choices = false;
-        for choice in value.get("choices").into_iter().flat_map(Value::items) {
+        for choice in fields.choices.into_iter().flat_map(Value::items) {
             has_choices = true;
-            let delta = choice.some("delta").or_else(|| choice.some("text"));
-            self.content(delta.map_or(0, content_bytes));
-            if choice.some("finish_reason").is_some() {
-                self.finished += 1;
+            for (key, value) in choice.entries() {
+                match key.written() {
+                    b"delta" | b"text" => self.content(content_bytes(value)),
+                    b"finish_reason" if !value.is_null() => self.finished += 1,
+                    _ => {}
+                }
             }
         }
-        let Some(usage) = value.some("usage") else { return false };
+        let Some(usage) = fields.usage.filter(|usage| !usage.is_null()) else { return false };
         self.tally.take(Dialect::OpenAi, usage);
         self.has_final_usage = true;
         !has_choices
     }
 
-    fn see_response(&mut self, kind: Option<Value<'_>>, value: Value<'_>) {
-        let Some(kind) = kind.and_then(Value::string) else { return };
-        if kind.ends_with(".delta") {
-            self.content(value.get("delta").map_or(0, content_bytes));
+    fn see_response(&mut self, fields: &Fields<'_>) {
+        if fields.kind.ends_with(b".delta") {
+            self.content(fields.delta.map_or(0, content_bytes));
         }
-        let response = value.some("response");
-        match &*kind {
-            "response.completed" | "response.incomplete" => {
-                if let Some(usage) = response.and_then(|response| response.some("usage")) {
+        match fields.kind {
+            b"response.completed" | b"response.incomplete" => {
+                if let Some(usage) = fields.whole.and_then(|response| response.some("usage")) {
                     self.tally.take(Dialect::OpenAi, usage);
                     self.has_final_usage = true;
                 }
                 self.is_over = true;
             }
-            "response.failed" => {
-                let (class, message) = errors::of_value(response.unwrap_or(value));
+            b"response.failed" => {
+                let (class, message) = fields.whole.map_or((FailureClass::Internal, String::new()), errors::of_value);
                 self.fail(class, message);
             }
             _ => {}
         }
     }
 
-    fn see_message(&mut self, kind: Option<Value<'_>>, value: Value<'_>) {
-        let Some(kind) = kind.and_then(Value::string) else { return };
-        match &*kind {
-            "message_start" => {
-                if let Some(usage) = value.some("message").and_then(|message| message.some("usage")) {
+    fn see_message(&mut self, fields: &Fields<'_>) {
+        match fields.kind {
+            b"message_start" => {
+                if let Some(usage) = fields.whole.and_then(|message| message.some("usage")) {
                     self.tally.take(Dialect::Anthropic, usage);
                 }
             }
-            "content_block_start" => self.content(value.some("content_block").map_or(0, content_bytes)),
-            "content_block_delta" => self.content(value.some("delta").map_or(0, content_bytes)),
-            "message_delta" => {
-                if let Some(usage) = value.some("usage") {
+            b"content_block_start" => self.content(fields.whole.map_or(0, content_bytes)),
+            b"content_block_delta" => self.content(fields.delta.map_or(0, content_bytes)),
+            b"message_delta" => {
+                if let Some(usage) = fields.usage.filter(|usage| !usage.is_null()) {
                     self.tally.take(Dialect::Anthropic, usage);
                     self.has_final_usage = true;
                 }
                 // It comes once, and nothing but `message_stop` follows.
-                if value.some("delta").and_then(|delta| delta.some("stop_reason")).is_some() {
+                if fields.delta.is_some_and(|delta| delta.some("stop_reason").is_some()) {
                     self.finished += 1;
                 }
             }
-            "message_stop" => self.is_over = true,
+            b"message_stop" => self.is_over = true,
             _ => {}
         }
     }
@@ -172,16 +166,48 @@ impl Watch {
     }
 }
 
+/// The fields of an event that say something to the gateway, found in one pass.
+#[derive(Default)]
+struct Fields<'a> {
+    kind: &'a [u8],
+    choices: Option<Value<'a>>,
+    delta: Option<Value<'a>>,
+    error: Option<Value<'a>>,
+    usage: Option<Value<'a>>,
+    /// `response`, `message` or `content_block`.
+    whole: Option<Value<'a>>,
+}
+
+impl<'a> Fields<'a> {
+    fn read(value: Value<'a>) -> Self {
+        let mut fields = Self::default();
+        for (key, value) in value.entries() {
+            match key.written() {
+                b"type" => fields.kind = value.written(),
+                b"choices" => fields.choices = Some(value),
+                b"delta" => fields.delta = Some(value),
+                b"error" => fields.error = Some(value),
+                b"usage" => fields.usage = Some(value),
+                b"response" | b"message" | b"content_block" => fields.whole = Some(value),
+                _ => {}
+            }
+        }
+        fields
+    }
+}
+
 /// The bytes of what a model has written in a piece of an answer: its strings, but for those that only say what they are.
 fn content_bytes(value: Value<'_>) -> usize {
     match value.kind() {
         Kind::String => value.string_bytes(),
         Kind::Array => value.items().map(content_bytes).sum(),
-        Kind::Object => {
-            let says_what_it_is =
-                |key: Value<'_>| ["role", "type", "id", "index", "signature", "tool_use_id", "item_id"].iter().any(|name| key.is(name));
-            value.entries().filter(|(key, _)| !says_what_it_is(*key)).map(|(_, value)| content_bytes(value)).sum()
-        }
+        Kind::Object => value
+            .entries()
+            .map(|(key, value)| match key.written() {
+                b"role" | b"type" | b"id" | b"signature" | b"tool_use_id" | b"item_id" => 0,
+                _ => content_bytes(value),
+            })
+            .sum(),
         Kind::Number | Kind::Boolean | Kind::Null => 0,
     }
 }

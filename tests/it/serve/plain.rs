@@ -59,7 +59,7 @@ async fn what_is_no_request_is_refused_before_anything_is_called() {
     form.headers_mut().insert("content-type", "application/x-www-form-urlencoded".parse().unwrap());
     assert_eq!(desk.send(form).await.status, 415);
     assert_eq!(desk.get("/v1/nothing").await.status, 404);
-    assert_eq!(desk.get(path).await.status, 404);
+    assert_eq!(desk.get(path).await.status, 405);
     let unknown = desk.post(path, &of("gpt-9")).await;
     assert_eq!((unknown.status, unknown.json()["error"]["code"].as_str()), (404, Some("model_not_found")));
     assert_eq!(desk.settled().await, Outstanding::default());

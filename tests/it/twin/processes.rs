@@ -53,6 +53,7 @@ impl Twin {
     pub(super) fn load(&self, requests: Option<u64>) -> Value {
         let target = format!("http://{}", self.gateway);
         let mut arguments = vec!["load", "scenario.toml", "--target", &target, "--speed", &self.speed, "--seed", &self.seed, "--format", "json"];
+        arguments.extend(["--log", "users.jsonl"]);
         let count = requests.map(|requests| requests.to_string());
         if let Some(count) = &count {
             arguments.extend(["--requests", count]);
@@ -98,6 +99,21 @@ impl Twin {
         let report = self.output(&["run", scenario, "--seed", &self.seed, "--seeds", "1", "--format", "json"]);
         let report: Value = serde_json::from_str(&report).unwrap();
         report["variants"][0]["bill"]["mean"].clone()
+    }
+
+    /// The users of the last load.
+    pub(super) fn users(&self) -> Vec<Value> {
+        self.lines("users.jsonl")
+    }
+
+    /// The lines of the providers' bill.
+    pub(super) fn calls(&self) -> Vec<Value> {
+        self.lines("bill.jsonl")
+    }
+
+    fn lines(&self, file: &str) -> Vec<Value> {
+        let text = fs::read_to_string(self.folder.path().join(file)).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     fn sums(&self) -> Value {

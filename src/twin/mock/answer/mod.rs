@@ -1,5 +1,5 @@
-//! What an answer looks like on the wire, in the dialect of the endpoint: whole, or as the pieces of a stream. Knows how much of it there is, not when
-//! it comes.
+//! What an answer looks like on the wire, in the dialect of the endpoint: whole, or as the pieces of a stream. Knows how much of it there is, not
+//! when it comes.
 
 mod anthropic;
 mod openai;

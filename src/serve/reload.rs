@@ -1,0 +1,176 @@
+//! Another configuration while requests are in flight: checked whole before anything changes, and kept out if anything is wrong with it. Decides
+//! nothing about requests: those that have arrived keep the plan that they were admitted under.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use tokio::signal::unix::Signal;
+
+use super::alerts::{Notice, Subject};
+use super::app::{self, App, Settings};
+use super::{keyring, logs};
+use crate::config::gateway::GatewayConfig;
+use crate::config::gateway::providers::Secret;
+use crate::gateway::command::Command;
+
+/// How often files are looked at for a change.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// What the configuration in force has made, so that the next one can take it away.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Configured {
+    teams: BTreeSet<String>,
+    keys: BTreeSet<String>,
+    secrets: BTreeSet<[u8; 32]>,
+}
+
+/// What a gateway was configured with, and how often that has changed.
+#[derive(Debug, Default)]
+pub struct Reloads {
+    configured: Mutex<Configured>,
+    counts: Mutex<Counts>,
+}
+
+/// Reloads since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Configurations that were adopted.
+    pub adopted: u64,
+    /// Configurations that were refused: the one before is in force.
+    pub refused: u64,
+}
+
+impl Configured {
+    /// What the commands of a configuration make, with the secrets that it names. One that can't be read is told of by whoever needs it.
+    pub fn at_start(commands: &[Command], secrets: &[(String, Secret)]) -> Self {
+        Self::of(commands, &read(secrets).unwrap_or_default())
+    }
+
+    fn of(commands: &[Command], secrets: &[(String, String)]) -> Self {
+        let mut made = Self { secrets: secrets.iter().map(|(_, secret)| keyring::hash(secret)).collect(), ..Self::default() };
+        for command in commands {
+            match command {
+                Command::PutTeam { name, .. } => made.teams.insert(name.clone()),
+                Command::PutKey { name, .. } => made.keys.insert(name.clone()),
+                _ => false,
+            };
+        }
+        made
+    }
+
+    /// What takes away what only `before` has.
+    fn deletions(&self, before: &Self) -> Vec<Command> {
+        let keys = before.keys.difference(&self.keys).map(|name| Command::DeleteKey { name: name.clone() });
+        let teams = before.teams.difference(&self.teams).map(|name| Command::DeleteTeam { name: name.clone() });
+        keys.chain(teams).collect()
+    }
+}
+
+impl Reloads {
+    /// Those of a gateway that was started with this.
+    pub fn new(configured: Configured) -> Self {
+        Self { configured: Mutex::new(configured), counts: Mutex::default() }
+    }
+
+    /// How many there were.
+    pub fn counts(&self) -> Counts {
+        *self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self, change: impl FnOnce(&mut Counts)) {
+        change(&mut self.counts.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// Goes over to another configuration.
+///
+/// # Errors
+/// Everything that is wrong with it, in words; nothing has changed then.
+pub fn adopt(app: &App, config: GatewayConfig) -> Result<(), Vec<String>> {
+    let adopted = try_adopt(app, config);
+    app.reloads.count(|counts| if adopted.is_ok() { counts.adopted += 1 } else { counts.refused += 1 });
+    adopted
+}
+
+fn try_adopt(app: &App, config: GatewayConfig) -> Result<(), Vec<String>> {
+    let GatewayConfig { plan, commands, key_secrets, providers, server, alerts, .. } = config;
+    // One reload at a time: each is renumbered after the plan before it.
+    let mut configured = app.reloads.configured.lock().unwrap_or_else(PoisonError::into_inner);
+    let before = app.settings();
+    if server.listen != before.server.listen || server.journal != before.server.journal || server.store != before.server.store {
+        return Err(vec!["[server] listen, journal and store can't change while it serves: restart it for that".into()]);
+    }
+    let (mut plan, renumbering) = plan.following(&app.engine.plan());
+    let settings = Settings::new(server, &plan, &providers)?;
+    let secrets = read(&key_secrets)?;
+    let hooks = app::hooks(&alerts)?;
+    settings.offer(&mut plan);
+    let commands: Vec<Command> = commands.into_iter().map(|command| renumbering.command(command)).collect();
+    let next = Configured::of(&commands, &secrets);
+    if app.keys.is_open() && !next.keys.is_empty() {
+        return Err(vec!["the gateway was started without keys, and answers everybody: restart it to have keys".into()]);
+    }
+
+    app.desk.directions.set(hooks, app.engine.clock().in_life(alerts.dedupe));
+    app.adopt_settings(settings);
+    app.engine.adopt(Arc::new(plan));
+    let mut faults = Vec::new();
+    for command in commands.into_iter().chain(next.deletions(&configured)) {
+        match app.engine.command(command) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => faults.push(format!("a command was not carried out: {error:?}")),
+            Err(error) => faults.push(format!("the journal can't be written: {error}")),
+        }
+    }
+    for (name, secret) in &secrets {
+        app.keys.put(name, secret);
+    }
+    for hash in configured.secrets.difference(&next.secrets) {
+        app.keys.remove(hash);
+    }
+    *configured = next;
+    if faults.is_empty() { Ok(()) } else { Err(faults) }
+}
+
+/// Reads secrets from where they are.
+///
+/// # Errors
+/// Every one that is not there, in words.
+fn read(secrets: &[(String, Secret)]) -> Result<Vec<(String, String)>, Vec<String>> {
+    let (read, faults): (Vec<_>, Vec<_>) = secrets
+        .iter()
+        .map(|(name, secret)| secret.read().map(|read| (name.clone(), read)).map_err(|fault| format!("key `{name}`: {fault}")))
+        .partition(Result::is_ok);
+    if faults.is_empty() { Ok(read.into_iter().flatten().collect()) } else { Err(faults.into_iter().filter_map(Result::err).collect()) }
+}
+
+/// Loads the configuration again with every `hangup`, and whenever one of its files has changed. `changed` says when they were last written, `load`
+/// reads them. The log says what came of it.
+pub async fn watch(app: Arc<App>, mut hangup: Signal, changed: impl Fn() -> Option<SystemTime>, load: impl Fn() -> Result<GatewayConfig, String>) {
+    let mut seen = changed();
+    loop {
+        let asked = tokio::time::timeout(LOOK_EVERY, hangup.recv()).await.is_ok();
+        let now = changed();
+        // A file that is gone is on its way back: editors write anew and rename.
+        if !asked && (now == seen || now.is_none()) {
+            continue;
+        }
+        seen = now;
+        let loaded = load().inspect_err(|_| app.reloads.count(|counts| counts.refused += 1));
+        match loaded.and_then(|config| {
+            adopt(&app, config).map_err(|faults| {
+                faults.join(
+                    "
+",
+                )
+            })
+        }) {
+            Ok(()) => logs::reloaded(Ok(())),
+            Err(faults) => {
+                logs::reloaded(Err(&faults.trim_end()));
+                app.desk.put(Notice { subject: Subject::ReloadRefused, detail: "The log says what is wrong with it.".into() });
+            }
+        }
+    }
+}
