@@ -494,26 +494,3 @@ error: unknown value `eventual` for `durability`
 "#,
     );
 }
-
-#[test]
-fn a_server_that_can_not_be_started_so_is_told_of_at_once() {
-    check(
-        &[],
-        r#"[models.mini]
-deployments = [{ id = "mini-1", provider = "openai", model = "gpt-4o-mini" }]
-[server]
-listen = "4000"
-durability = "fsync"
-connect = "0s"
-drain = "soon"
-budget_status = 500
-master_key = "sk-1234"
-[alerts]
-webhook = "https://example.com/in"
-webhook_secret = "env:"
-dedupe = 60
-slak = "env:SLACK"
-"#,
-        r#""#,
-    );
-}
