@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::args::ServeArguments;
 use super::check::loaded;
@@ -14,7 +14,7 @@ use super::{Exit, Failure, Printer};
 use crate::config::{self, gateway::GatewayConfig};
 use crate::gateway::time::Span;
 use crate::serve::app::{App, Start};
-use crate::serve::{listener, reload, restart};
+use crate::serve::{listener, logs, reload, restart};
 
 /// Serves until it is told to stop.
 ///
@@ -22,6 +22,9 @@ use crate::serve::{listener, reload, restart};
 /// If the configuration is wrong, a secret is missing, or the address is taken.
 pub fn serve(arguments: &ServeArguments, printer: &mut Printer) -> Result<Exit, Failure> {
     let config = load(arguments, printer)?;
+    let filter = std::env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty());
+    let in_color = printer.errors_in_color && arguments.log_format == logs::Format::Text;
+    let logs = logs::install(arguments.log_format, filter.as_deref().unwrap_or(logs::FILTER), in_color).map_err(Failure::usage)?;
     let journal = config.server.journal.clone().map(Into::into);
     let address: SocketAddr = config.server.listen.parse().map_err(|_| Failure::usage(format!("{} is no address", config.server.listen)))?;
     let drain = config.server.drain;
@@ -30,16 +33,21 @@ pub fn serve(arguments: &ServeArguments, printer: &mut Printer) -> Result<Exit, 
     let runtime = Builder::new_multi_thread().enable_all().build().map_err(|error| Failure::internal(format!("no threads: {error}")))?;
     let (app, notes) = runtime.block_on(async { App::new(*Box::new(config), start) }).map_err(|faults| Failure::usage(faults.join("\nerror: ")))?;
     for note in notes {
-        printer.note(format!("note: {note}"));
+        match arguments.log_format {
+            logs::Format::Text => printer.note(format!("note: {note}")),
+            logs::Format::Json => tracing::warn!("{note}"),
+        }
     }
     let listener = runtime.block_on(TcpListener::bind(address)).map_err(|error| Failure::usage(format!("can't listen on {address}: {error}")))?;
     let address = listener.local_addr().map_err(|error| Failure::internal(format!("no address: {error}")))?;
+    let hangup = runtime.block_on(async { signal(SignalKind::hangup()) }).map_err(|error| Failure::internal(format!("no signals: {error}")))?;
     printer.result(&format!("listening on http://{address}\n"))?;
     let app = Arc::new(app);
-    runtime.spawn(reloading(app.clone(), arguments.clone()));
+    runtime.spawn(reloading(app.clone(), hangup, arguments.clone()));
     let drained = run(&runtime, &app, listener, drain)?;
     // Who is not done by now is dropped: the core presumes what it cost.
     runtime.shutdown_timeout(Duration::from_secs(1));
+    logs.flush(Duration::from_secs(1));
     app.engine.close().map_err(|error| Failure::internal(format!("can't write the journal: {error}")))?;
     Ok(if drained { Exit::Pass } else { Exit::Incomplete })
 }
@@ -60,21 +68,20 @@ fn overridden(mut config: GatewayConfig, arguments: &ServeArguments) -> GatewayC
 }
 
 /// Loads the configuration again whenever its file changes, or SIGHUP asks for it.
-async fn reloading(app: Arc<App>, arguments: ServeArguments) {
+async fn reloading(app: Arc<App>, hangup: Signal, arguments: ServeArguments) {
     let changed = || std::fs::metadata(&arguments.config).and_then(|found| found.modified()).ok();
     let load = || match config::load_gateway(&arguments.config, &arguments.reading.options()) {
         Ok(loaded) => Ok(overridden(loaded.value, &arguments)),
         Err(diagnostics) => Err(diagnostics.render(false)),
     };
-    if let Err(error) = reload::watch(app, changed, load, |text| eprintln!("{}", text.trim_end())).await {
-        eprintln!("the configuration is not watched: {error}");
-    }
+    reload::watch(app, hangup, changed, load).await;
 }
 
 /// Serves, and says whether every request had its end.
 fn run(runtime: &Runtime, app: &Arc<App>, listener: TcpListener, drain: Span) -> Result<bool, Failure> {
     let clock = app.engine.clock();
     runtime.spawn(tick(app.clone(), clock.in_life(Span::SECOND)));
+    runtime.spawn(keep_journal(app.clone()));
     runtime.block_on(async {
         let serving = tokio::spawn(listener::serve(app.clone(), listener));
         told_to_stop().await.map_err(|error| Failure::internal(format!("can't wait for signals: {error}")))?;
@@ -90,6 +97,19 @@ async fn tick(app: Arc<App>, every: Duration) {
     loop {
         interval.tick().await;
         app.engine.tick();
+    }
+}
+
+/// Sees to the journal once a second of life: it may have to wait for a disk.
+async fn keep_journal(app: Arc<App>) {
+    let mut interval = tokio::time::interval(Duration::from_secs(1));
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        let engine = app.engine.clone();
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || engine.keep_journal()).await {
+            tracing::error!(%error, "the journal can't be kept");
+        }
     }
 }
 

@@ -13,10 +13,10 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 
 use super::observe::{Context, Observer};
 use crate::gateway::id::{AccountId, DeploymentId, KeyId, ModelId};
-use crate::gateway::journal::{Alert, CallClosed, Fact};
+use crate::gateway::journal::{Alert, BreakerState, CallClosed, Fact};
 use crate::gateway::plan::Plan;
 
-pub use self::deliver::{Hook, Target, deliver};
+pub use self::deliver::{Directions, Hook, Target, deliver, signature};
 
 /// Notices that may wait to be delivered; what comes while so many wait is counted and dropped.
 const WAITING_MAX: usize = 256;
@@ -27,7 +27,7 @@ const SHARE_TOKENS: u64 = 100_000;
 const SHARE_PER_MILLE: u64 = 100;
 
 /// What a notice is about: equal subjects are one incident.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subject {
     /// An account has reached a level of its limit, in thousandths.
     BudgetLevel(AccountId, u32),
@@ -39,6 +39,8 @@ pub enum Subject {
     Cooling(DeploymentId),
     /// A deployment that was left alone is back.
     Recovered(DeploymentId),
+    /// A breaker has turned.
+    Breaker(DeploymentId, BreakerState),
     /// A key repeats one request.
     Loop(KeyId),
     /// Too many output tokens are billed and reach nobody.
@@ -56,10 +58,16 @@ impl Subject {
             Self::FallbackShare(..) => "fallback_share",
             Self::Cooling(_) => "cooling",
             Self::Recovered(_) => "recovered",
+            Self::Breaker(..) => "breaker",
             Self::Loop(_) => "loop",
             Self::Undelivered(_) => "undelivered",
             Self::ReloadRefused => "reload_refused",
         }
+    }
+
+    /// Whether it is worth a page. What only adds to another notice, or is one of many such changes, is in the log alone.
+    pub const fn is_paged(self) -> bool {
+        !matches!(self, Self::Breaker(..))
     }
 }
 
@@ -89,13 +97,15 @@ pub struct Desk {
     notices: Sender<Notice>,
     /// How deliveries have gone.
     pub deliveries: Arc<Deliveries>,
+    /// Where notices go.
+    pub directions: Directions,
 }
 
 impl Desk {
     /// A desk, and what is put on it.
     pub fn new() -> (Self, Receiver<Notice>) {
         let (notices, taken) = mpsc::channel(WAITING_MAX);
-        (Self { notices, deliveries: Arc::default() }, taken)
+        (Self { notices, deliveries: Arc::default(), directions: Directions::default() }, taken)
     }
 
     /// Puts a notice on the desk. Never waits.
@@ -128,6 +138,7 @@ impl Observer for Watch {
             Fact::Alerted(Alert::Loop { key }) => (Subject::Loop(*key), String::new()),
             Fact::Alerted(Alert::Recovered { deployment }) => (Subject::Recovered(*deployment), String::new()),
             Fact::Cooled { deployment, class, .. } => (Subject::Cooling(*deployment), class.name().to_owned()),
+            Fact::BreakerTurned { deployment, to } => (Subject::Breaker(*deployment, *to), String::new()),
             Fact::Breached { account, over, .. } => (Subject::Breach(*account), over.to_string()),
             Fact::CallClosed(closed) => {
                 let Some(share) = self.judge(closed) else { return };
@@ -154,30 +165,23 @@ impl Watch {
 }
 
 /// One page an incident: what was told within this is not told again.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Incidents {
     told: HashMap<(&'static str, u32, u32), Instant>,
-    within: Duration,
 }
 
 impl Incidents {
-    /// None yet. Equal incidents within so long are one.
-    pub fn new(within: Duration) -> Self {
-        Self { told: HashMap::new(), within }
-    }
-
-    /// Whether this one is new at `now`; it is told from then on.
-    pub fn is_new(&mut self, subject: Subject, now: Instant) -> bool {
+    /// Whether this one is new at `now`: none equal to it was told `within` so long. It is told from then on.
+    pub fn is_new(&mut self, subject: Subject, now: Instant, within: Duration) -> bool {
         let which = match subject {
             Subject::BudgetLevel(account, level) => (account.0, level),
             Subject::Breach(account) => (account.0, 0),
             // The share moves with every answer; the incident is the model's.
             Subject::FallbackShare(model, _) => (model.0, 0),
-            Subject::Cooling(deployment) | Subject::Recovered(deployment) => (deployment.0, 0),
+            Subject::Cooling(deployment) | Subject::Recovered(deployment) | Subject::Breaker(deployment, _) => (deployment.0, 0),
             Subject::Loop(key) => (key.0, 0),
             Subject::Undelivered(_) | Subject::ReloadRefused => (0, 0),
         };
-        let within = self.within;
         self.told.retain(|_, at| now.saturating_duration_since(*at) < within);
         let key = (subject.kind(), which.0, which.1);
         if self.told.contains_key(&key) {
@@ -215,6 +219,14 @@ pub fn words(notice: &Notice, gateway: &crate::gateway::Gateway, plan: &Plan) ->
         }
         Subject::Cooling(id) => format!("Deployment {} is left alone for a while after failures ({detail}).", deployment(id)),
         Subject::Recovered(id) => format!("Deployment {} is used again.", deployment(id)),
+        Subject::Breaker(id, to) => {
+            let stands = match to {
+                BreakerState::Closed => "closed: it is used again",
+                BreakerState::HalfOpen => "half open: a few requests try it",
+                BreakerState::Open => "open: it is left alone",
+            };
+            format!("The breaker of deployment {} is {stands}.", deployment(id))
+        }
         Subject::Loop(id) => {
             let key = gateway.directory().key_names().get(id.index()).map_or("?", String::as_str);
             format!("Key {key} repeats one and the same request: a loop? Block it with /key/block, or see [loop_detector].")

@@ -206,6 +206,11 @@ pub fn lost() -> Problem {
     Problem::new(503, ErrorKind::Unavailable, "the answer of an identical request could not be shared: ask again").after(Some(Span::SECOND))
 }
 
+/// The gateway goes down; another one, or the next, will answer.
+pub fn going_down() -> Problem {
+    Problem::new(503, ErrorKind::Unavailable, "the gateway is going down: ask again").after(Some(Span::SECOND))
+}
+
 /// An answer in JSON.
 pub fn json(value: &serde_json::Value) -> Response {
     let mut response = Response::new(Body::from(value.to_string()));

@@ -21,6 +21,7 @@ pub use self::life::Life;
 use self::life::{End, Step};
 use super::answers;
 use super::app::App;
+use super::logs;
 use crate::gateway::journal::Outcome;
 use crate::wire::Endpoint;
 
@@ -35,24 +36,32 @@ pub async fn answer<B: hyper::body::Body<Data = Bytes> + Unpin>(app: Arc<App>, e
     let dialect = endpoint.dialect();
     let key = match answers::authenticate(&app, &parts.headers) {
         Ok(key) => key,
-        Err(problem) => return problem.respond(dialect),
+        Err(problem) => return turned_away(&app, None, problem.respond(dialect)),
     };
     let inbound = match arrival::read(endpoint, &parts.headers, body, app.settings().server.body_max).await {
         Ok(inbound) => inbound,
-        Err(problem) => return problem.respond(dialect),
+        Err(problem) => return turned_away(&app, Some(&key), problem.respond(dialect)),
     };
-    let mut exchange = Exchange { life: Some(Box::new(arrival::arrive(app, &key, parts.headers, inbound))) };
+    let mut exchange = Exchange { life: Some(Box::new(arrival::arrive(app, key, parts.headers, inbound))) };
     match poll_fn(|context| exchange.life().poll(context)).await {
         Step::Opened => {
             let mut response = Response::new(Body::empty());
             answers::stream_headers(response.headers_mut());
             exchange.life().write_headers(response.headers_mut(), None);
+            exchange.life().line.status = Some(response.status());
             *response.body_mut() = Body::new(body::Live::new(exchange));
             response
         }
         Step::Chunk(_) => unreachable!("nothing is passed on before the answer has opened"),
         Step::End(end) => exchange.ended(end),
     }
+}
+
+/// The answer to a request that the core does not get to see.
+fn turned_away(app: &App, key: Option<&str>, response: Response) -> Response {
+    app.metrics.tally().turned_away(response.status().as_u16());
+    logs::turned_away(key, response.status());
+    response
 }
 
 impl Exchange {
@@ -74,6 +83,7 @@ impl Exchange {
             Outcome::Abandoned => answers::lost().respond(life.dialect()),
         };
         life.write_headers(response.headers_mut(), Some(end.outcome));
+        life.line.status = Some(response.status());
         response
     }
 }

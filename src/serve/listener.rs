@@ -1,4 +1,4 @@
-//! Accepts connections and speaks HTTP/1.1 on them until the shutdown. Knows no routes.
+//! Accepts connections and speaks HTTP/1.1 on them until the shutdown; after it, answers probes and scrapes only. Knows no routes.
 
 mod patient;
 
@@ -22,19 +22,37 @@ const FULL_TIME_MAX: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves until the shutdown begins. Those who are connected then are served on; [`super::shutdown::Shutdown::drained`] waits for them.
+/// Who comes later is answered too, but nobody waits for it, and requests of the data plane are refused: so a load balancer reads that the gateway
+/// is not ready, and needs not to guess it.
 pub async fn serve(app: Arc<App>, listener: TcpListener) {
     let routes = Routes::new(app.clone());
     let mut present = app.shutdown.enter();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = present.until_begun() => return,
+            () = present.until_begun() => break,
         };
         match accepted {
             Ok((stream, _)) => drop(tokio::spawn(converse(stream, routes.clone(), app.shutdown.enter()))),
             Err(_) => tokio::time::sleep(PAUSE).await,
         }
     }
+    tokio::spawn(async move {
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => drop(tokio::spawn(say_no(stream, routes.late()))),
+                Err(_) => tokio::time::sleep(PAUSE).await,
+            }
+        }
+    });
+}
+
+/// One request of one who comes too late.
+async fn say_no(stream: TcpStream, routes: Routes) {
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME_MAX).keep_alive(false);
+    // Who does not read it has left.
+    let _ = builder.serve_connection(TokioIo::new(stream), routes).await;
 }
 
 async fn converse(stream: TcpStream, routes: Routes, mut present: Present) {

@@ -4,7 +4,7 @@
 //! bounded by the file and not by the traffic. `docs/metrics.md` lists them all; a test holds the list against a scrape.
 
 mod exposition;
-mod tally;
+pub mod tally;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,10 +13,11 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::app::App;
+use super::logs;
 use super::observe::{Context, Observer};
 use crate::gateway::journal::Fact;
 
-pub use self::tally::Tally;
+use self::tally::Tally;
 
 /// The counters of one live gateway, shared by the fold and the scrape.
 #[derive(Debug, Clone, Default)]
@@ -44,7 +45,7 @@ impl Observer for Metrics {
 /// `GET /metrics`.
 pub async fn scrape(State(app): State<Arc<App>>) -> Response {
     let tally = app.metrics.tally().clone();
-    let beside = exposition::Beside { reloads: app.reloads.counts(), deliveries: &app.desk.deliveries };
+    let beside = exposition::Beside { reloads: app.reloads.counts(), log_lines_dropped: logs::dropped(), deliveries: &app.desk.deliveries };
     match app.engine.read(|gateway, plan, now| exposition::text(&tally, &beside, gateway, plan, now)) {
         Ok(text) => ([(header::CONTENT_TYPE, exposition::CONTENT_TYPE)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("the metrics can't be written: {error}\n")).into_response(),

@@ -10,6 +10,7 @@ pub mod headers;
 pub mod health;
 pub mod keyring;
 pub mod listener;
+pub mod logs;
 pub mod metrics;
 pub mod models;
 pub mod observe;

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::Signal;
 
 use super::alerts::{Notice, Subject};
-use super::app::{App, Settings};
-use super::keyring;
+use super::app::{self, App, Settings};
+use super::{keyring, logs};
 use crate::config::gateway::GatewayConfig;
 use crate::config::gateway::providers::Secret;
 use crate::gateway::command::Command;
@@ -94,7 +94,7 @@ pub fn adopt(app: &App, config: GatewayConfig) -> Result<(), Vec<String>> {
 }
 
 fn try_adopt(app: &App, config: GatewayConfig) -> Result<(), Vec<String>> {
-    let GatewayConfig { plan, commands, key_secrets, providers, server, .. } = config;
+    let GatewayConfig { plan, commands, key_secrets, providers, server, alerts, .. } = config;
     // One reload at a time: each is renumbered after the plan before it.
     let mut configured = app.reloads.configured.lock().unwrap_or_else(PoisonError::into_inner);
     let before = app.settings();
@@ -104,6 +104,7 @@ fn try_adopt(app: &App, config: GatewayConfig) -> Result<(), Vec<String>> {
     let (mut plan, renumbering) = plan.following(&app.engine.plan());
     let settings = Settings::new(server, &plan, &providers)?;
     let secrets = read(&key_secrets)?;
+    let hooks = app::hooks(&alerts)?;
     settings.offer(&mut plan);
     let commands: Vec<Command> = commands.into_iter().map(|command| renumbering.command(command)).collect();
     let next = Configured::of(&commands, &secrets);
@@ -111,6 +112,7 @@ fn try_adopt(app: &App, config: GatewayConfig) -> Result<(), Vec<String>> {
         return Err(vec!["the gateway was started without keys, and answers everybody: restart it to have keys".into()]);
     }
 
+    app.desk.directions.set(hooks, app.engine.clock().in_life(alerts.dedupe));
     app.adopt_settings(settings);
     app.engine.adopt(Arc::new(plan));
     let mut faults = Vec::new();
@@ -143,31 +145,30 @@ fn read(secrets: &[(String, Secret)]) -> Result<Vec<(String, String)>, Vec<Strin
     if faults.is_empty() { Ok(read.into_iter().flatten().collect()) } else { Err(faults.into_iter().filter_map(Result::err).collect()) }
 }
 
-/// Loads the configuration again with every SIGHUP, and whenever one of its files has changed. `changed` says when they were last written, `load`
-/// reads them, `tell` is told in words what came of it.
-///
-/// # Errors
-/// If the signal can't be waited for.
-pub async fn watch(
-    app: Arc<App>,
-    changed: impl Fn() -> Option<SystemTime>,
-    load: impl Fn() -> Result<GatewayConfig, String>,
-    tell: impl Fn(&str),
-) -> std::io::Result<()> {
-    let mut hangup = signal(SignalKind::hangup())?;
+/// Loads the configuration again with every `hangup`, and whenever one of its files has changed. `changed` says when they were last written, `load`
+/// reads them. The log says what came of it.
+pub async fn watch(app: Arc<App>, mut hangup: Signal, changed: impl Fn() -> Option<SystemTime>, load: impl Fn() -> Result<GatewayConfig, String>) {
     let mut seen = changed();
     loop {
         let asked = tokio::time::timeout(LOOK_EVERY, hangup.recv()).await.is_ok();
         let now = changed();
-        if !asked && now == seen {
+        // A file that is gone is on its way back: editors write anew and rename.
+        if !asked && (now == seen || now.is_none()) {
             continue;
         }
         seen = now;
         let loaded = load().inspect_err(|_| app.reloads.count(|counts| counts.refused += 1));
-        match loaded.and_then(|config| adopt(&app, config).map_err(|faults| faults.join("\n"))) {
-            Ok(()) => tell("the configuration was loaded again"),
+        match loaded.and_then(|config| {
+            adopt(&app, config).map_err(|faults| {
+                faults.join(
+                    "
+",
+                )
+            })
+        }) {
+            Ok(()) => logs::reloaded(Ok(())),
             Err(faults) => {
-                tell(&format!("the configuration was not loaded again, the one before is in force:\n{faults}"));
+                logs::reloaded(Err(&faults.trim_end()));
                 app.desk.put(Notice { subject: Subject::ReloadRefused, detail: "The log says what is wrong with it.".into() });
             }
         }

@@ -43,12 +43,20 @@ pub fn router(app: Arc<App>) -> Router {
 pub struct Routes {
     app: Arc<App>,
     others: TowerToHyperService<Router>,
+    /// Whether the gateway was going down already when the connection came.
+    is_late: bool,
 }
 
 impl Routes {
     /// The routes of a gateway.
     pub fn new(app: Arc<App>) -> Self {
-        Self { others: TowerToHyperService::new(router(app.clone())), app }
+        Self { others: TowerToHyperService::new(router(app.clone())), app, is_late: false }
+    }
+
+    /// The same for connections that come while the gateway goes down: what costs money is refused.
+    #[must_use]
+    pub fn late(&self) -> Self {
+        Self { is_late: true, ..self.clone() }
     }
 }
 
@@ -65,6 +73,10 @@ impl Service<Request<Incoming>> for Routes {
             Some(_) if request.method() != Method::POST => {
                 let refused = answers::no_such_method(request.method().clone(), request.uri().clone());
                 Guarded(Box::pin(refused))
+            }
+            Some(endpoint) if self.is_late => {
+                let refused = answers::going_down().respond(endpoint.dialect());
+                Guarded(Box::pin(std::future::ready(refused)))
             }
             Some(endpoint) => Guarded(Box::pin(super::exchange::answer(self.app.clone(), endpoint, request))),
             None => {

@@ -1,12 +1,12 @@
 //! The gateway as its clients meet it: over HTTP, in front of a provider that does what a test says.
 
 mod broken;
-mod desk;
+pub(crate) mod desk;
 mod dialects;
 mod leaving;
 mod plain;
-mod program;
+pub(crate) mod program;
 mod sharing;
 mod streams;
 mod translation;
-mod upstream;
+pub(crate) mod upstream;

@@ -1,7 +1,7 @@
-//! Notices on their way out: to Slack and to a webhook, with some patience and a signature. Nobody waits for it.
+//! Notices on their way out: to Slack and to a webhook, with some patience and a signature. Nobody waits for it, and no hook for another.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::http::{Request, Uri, header};
@@ -10,17 +10,20 @@ use hmac::{Hmac, KeyInit, Mac};
 use http_body_util::Full;
 use serde_json::json;
 use sha2::Sha256;
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::Receiver;
 
 use super::{Deliveries, Incidents, Notice, words};
 use crate::serve::engine::Engine;
-use crate::serve::upstream;
+use crate::serve::{logs, upstream};
 
 /// Tries of one delivery, and the wait before the second; it doubles.
 const TRIES: u32 = 4;
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// How long one try may take.
 const TRY_MAX: Duration = Duration::from_secs(10);
+/// Notices that may be on their way to one hook at a time; what comes while so many are is counted and dropped.
+const UNDER_WAY_MAX: usize = 64;
 
 /// What a hook expects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +35,7 @@ pub enum Target {
 }
 
 /// Where notices go.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Hook {
     /// Its address.
     pub address: Uri,
@@ -42,24 +45,71 @@ pub struct Hook {
     pub secret: Option<String>,
 }
 
-/// Delivers what comes, until nobody can put anything on the desk any more.
+/// Where notices go today. Another configuration may have them go elsewhere.
+#[derive(Clone, Default)]
+pub struct Directions(Arc<RwLock<Arc<Today>>>);
+
+#[derive(Default)]
+struct Today {
+    lanes: Vec<Lane>,
+    /// Equal incidents within so long are one.
+    within: Duration,
+}
+
+/// A hook, and what is on its way there.
+struct Lane {
+    hook: Arc<Hook>,
+    room: Arc<Semaphore>,
+}
+
+impl std::fmt::Debug for Directions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Addresses of hooks are secrets.
+        f.write_str("Directions")
+    }
+}
+
+impl Directions {
+    /// Has notices go to these hooks from now on, equal incidents within so long once.
+    pub fn set(&self, hooks: Vec<Hook>, within: Duration) {
+        let lanes = hooks.into_iter().map(|hook| Lane { hook: Arc::new(hook), room: Arc::new(Semaphore::new(UNDER_WAY_MAX)) }).collect();
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Today { lanes, within });
+    }
+
+    fn today(&self) -> Arc<Today> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Writes what comes into the log and delivers it, until nobody can put anything on the desk any more.
 pub async fn deliver(
     mut notices: Receiver<Notice>,
-    hooks: Vec<Hook>,
-    mut incidents: Incidents,
+    directions: Directions,
     engine: Arc<Engine>,
     client: upstream::Client,
     deliveries: Arc<Deliveries>,
 ) {
+    let mut incidents = Incidents::default();
     while let Some(notice) = notices.recv().await {
-        if hooks.is_empty() || !incidents.is_new(notice.subject, Instant::now()) {
+        let text = engine.read(|gateway, plan, _| words(&notice, gateway, plan));
+        let kind = notice.subject.kind();
+        logs::notice(kind, &text);
+        let today = directions.today();
+        if !notice.subject.is_paged() || today.lanes.is_empty() || !incidents.is_new(notice.subject, Instant::now(), today.within) {
             continue;
         }
-        let text = engine.read(|gateway, plan, _| words(&notice, gateway, plan));
-        for hook in &hooks {
-            let arrived = send(hook, notice.subject.kind(), &text, &client).await;
-            let count = if arrived { &deliveries.sent } else { &deliveries.failed };
-            count.fetch_add(1, Ordering::Relaxed);
+        for lane in &today.lanes {
+            let Ok(room) = lane.room.clone().try_acquire_owned() else {
+                deliveries.dropped.fetch_add(1, Ordering::Relaxed);
+                continue;
+            };
+            let (hook, text, client, deliveries) = (lane.hook.clone(), text.clone(), client.clone(), deliveries.clone());
+            tokio::spawn(async move {
+                let arrived = send(&hook, kind, &text, &client).await;
+                let count = if arrived { &deliveries.sent } else { &deliveries.failed };
+                count.fetch_add(1, Ordering::Relaxed);
+                drop(room);
+            });
         }
     }
 }

@@ -78,11 +78,11 @@ async fn collect<B: Body<Data = Bytes> + Unpin>(mut body: B, stated: Option<u64>
 }
 
 /// Tells the core of a request.
-pub fn arrive(app: Arc<App>, key: &str, asked: HeaderMap, inbound: Inbound) -> Life {
-    let (ticket, turn) = app.engine.arrive(|arriving| request(arriving, key, &inbound));
+pub fn arrive(app: Arc<App>, key: Arc<str>, asked: HeaderMap, inbound: Inbound) -> Life {
+    let (ticket, turn) = app.engine.arrive(|arriving| request(arriving, &key, &inbound));
     // Settings are asked for after the plan, so that they are never older.
     let settings = app.settings();
-    Life::new(app, settings, asked, inbound, ticket, turn)
+    Life::new(app, settings, key, asked, inbound, ticket, turn)
 }
 
 /// The upper bound on the input of a request: as low as the deployments that it can reach allow.

@@ -19,6 +19,7 @@ use crate::serve::app::{App, Settings};
 use crate::serve::bodies::Kept;
 use crate::serve::engine::{Passed, Ticket, Turn};
 use crate::serve::headers::{self, Facts};
+use crate::serve::logs::{self, Line};
 use crate::serve::shutdown::Present;
 use crate::serve::upstream::{self, Pending, Said};
 use crate::wire::{Dialect, Endpoint, Inbound, Relay, Target, marks};
@@ -53,6 +54,8 @@ pub struct Life {
     tail: Option<Bytes>,
     end: Option<End>,
     turn: Turn,
+    /// What the log will say.
+    pub line: Line,
 }
 
 /// What an exchange waits for.
@@ -95,7 +98,8 @@ pub struct End {
 
 impl Life {
     /// A request that has arrived.
-    pub fn new(app: Arc<App>, settings: Arc<Settings>, asked: HeaderMap, inbound: Inbound, ticket: Ticket, turn: Turn) -> Self {
+    pub fn new(app: Arc<App>, settings: Arc<Settings>, key: Arc<str>, asked: HeaderMap, inbound: Inbound, ticket: Ticket, turn: Turn) -> Self {
+        let line = Line::new(key, app.engine.clock().now());
         let trace = reading::trace(&asked, ticket.request.id, app.trace_seed);
         let mut life = Self {
             app,
@@ -115,6 +119,7 @@ impl Life {
             tail: None,
             end: None,
             turn: turn.clone(),
+            line,
         };
         life.carry_out(turn);
         life
@@ -355,6 +360,7 @@ impl Life {
     fn finish(&mut self, usage: Option<Usage>, received: u32, body: Option<Kept>) {
         let Some(call) = self.call else { return };
         let usage = usage.unwrap_or_else(|| self.counted(call, received));
+        self.line.add(usage);
         let body = body.filter(|_| self.turn.has_cache).map(Arc::new);
         let turn = self.ticket.step_with(Event::Finished { call: call.call, usage }, body.as_ref());
         // Were it not written, the call would be presumed at its hold after a crash: no reason to keep the answer from its client.
@@ -378,6 +384,7 @@ impl Life {
         let passed = self.passed();
         let usage = usage.or_else(|| if let Stage::Stream(relay, _) = &self.stage { relay.usage() } else { None });
         self.said.push((failure, said));
+        self.line.add(usage.unwrap_or_default());
         let turn = self.ticket.step(Event::Failed { call: call.call, failure, received: passed.received, usage });
         self.carry_out(turn);
     }
@@ -465,6 +472,7 @@ impl Life {
             self.tail = Some(answers::failed(failure, self.said(failure)).event(self.inbound.endpoint));
         }
         let body = self.turn.body.take().and_then(|kept| kept.form(&self.inbound));
+        self.line.outcome = Some(outcome);
         self.end = Some(End { outcome, body });
     }
 
@@ -490,5 +498,15 @@ impl Drop for Life {
         if !self.ticket.is_closed() {
             self.ticket.passed = self.passed();
         }
+        let Ticket { plan, request, .. } = &self.ticket;
+        self.line.write(&logs::Facts {
+            request: request.id.0,
+            model: plan.models.get(request.model.index()).map_or("unknown", |model| &model.name),
+            deployment: self.call.map(|call| plan.deployment(call.deployment).name.as_str()),
+            attempts: self.ticket.call(),
+            spent: self.turn.spent,
+            traceparent: self.trace.to_str().unwrap_or_default(),
+            now: self.app.engine.clock().now(),
+        });
     }
 }

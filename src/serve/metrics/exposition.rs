@@ -48,6 +48,8 @@ struct Families(Vec<Family>);
 pub struct Beside<'a> {
     /// Configurations loaded while serving.
     pub reloads: Counts,
+    /// Lines of the log that were dropped.
+    pub log_lines_dropped: u64,
     /// How notices have gone out.
     pub deliveries: &'a Deliveries,
 }
@@ -57,7 +59,7 @@ pub struct Beside<'a> {
 /// # Errors
 /// If it can't be formatted.
 pub fn text(tally: &Tally, beside: &Beside<'_>, gateway: &Gateway, plan: &Plan, now: Time) -> Result<String, fmt::Error> {
-    let mut families = counters(tally, gateway, plan);
+    let mut families = counters(tally, plan);
     families.extend(beside.families());
     families.extend(state(tally, gateway, plan, now));
     let mut registry = Registry::default();
@@ -68,7 +70,7 @@ pub fn text(tally: &Tally, beside: &Beside<'_>, gateway: &Gateway, plan: &Plan, 
 }
 
 impl Beside<'_> {
-    fn families(&self) -> [Family; 2] {
+    fn families(&self) -> [Family; 3] {
         let counted = |values: &[(&'static str, u64)]| {
             Values::Counter(values.iter().map(|(word, n)| (vec![("result", (*word).to_owned())], *n as f64)).collect())
         };
@@ -84,6 +86,11 @@ impl Beside<'_> {
                 name: "gwsim_alert_deliveries",
                 help: "Alerts on their way to webhooks: taken there, given up, or dropped as too many were waiting",
                 values: counted(&[("sent", sent), ("failed", failed), ("dropped", dropped)]),
+            },
+            Family {
+                name: "gwsim_log_lines_dropped",
+                help: "Lines of the log that were dropped as stderr is not read fast enough",
+                values: Values::Counter(vec![(Vec::new(), self.log_lines_dropped as f64)]),
             },
         ]
     }
@@ -125,7 +132,7 @@ fn cumulative(histogram: &Histogram) -> (Vec<(f64, u64)>, u64) {
     (ends.zip(histogram.counts).collect(), histogram.counts.iter().sum())
 }
 
-fn counters(tally: &Tally, gateway: &Gateway, plan: &Plan) -> Vec<Family> {
+fn counters(tally: &Tally, plan: &Plan) -> Vec<Family> {
     let model = |id| ("model", model_name(plan, id).to_owned());
     let place = |id: &DeploymentId| ("deployment", plan.deployment(*id).name.clone());
     let count = |value: &u64| *value as f64;
@@ -135,6 +142,11 @@ fn counters(tally: &Tally, gateway: &Gateway, plan: &Plan) -> Vec<Family> {
             "gwsim_requests",
             "Requests that had their end, by the model asked for and how they ended",
             tally.requests.iter().map(|((id, outcome), n)| (vec![model(*id), ("outcome", (*outcome).into())], count(n))).collect(),
+        ),
+        counter(
+            "gwsim_turned_away",
+            "Requests turned away before anything was decided: no key that is known, or no request at all",
+            tally.turned_away.iter().map(|(status, n)| (vec![("status", status.to_string())], count(n))).collect(),
         ),
         counter(
             "gwsim_upstream_calls",
@@ -184,7 +196,6 @@ fn counters(tally: &Tally, gateway: &Gateway, plan: &Plan) -> Vec<Family> {
         counter("gwsim_alerts", "Alerts raised, by kind", tally.alerts.iter().map(|(kind, n)| (vec![("kind", (*kind).into())], count(n))).collect()),
         counter("gwsim_breaches", "Budget windows that closed above their limit", vec![(Vec::new(), count(&tally.breaches))]),
     ];
-    families.push(counter("gwsim_team_spend_dollars", "What teams have spent; keys without a team under an empty name", by_team(tally, gateway)));
     let histogram = |name, help, series: Vec<(Labels, Histogram)>| Family { name, help, values: Values::Histogram(series) };
     families.push(histogram(
         "gwsim_request_duration_seconds",
@@ -224,6 +235,11 @@ fn state(tally: &Tally, gateway: &Gateway, plan: &Plan, now: Time) -> Vec<Family
         gauge("gwsim_requests_queued", "Requests that wait before a concurrency limit", one(left.waiters)),
         gauge("gwsim_cached_answers", "Answers in the response cache", one(gateway.cache().len() as u64)),
         gauge("gwsim_corrected_dollars", "What late usage has changed of presumed spend", vec![(Vec::new(), dollars(tally.corrected))]),
+        gauge(
+            "gwsim_team_spend_dollars",
+            "What teams have spent; late usage may lower it. Keys without a team have an empty name",
+            by_team(tally, gateway),
+        ),
         gauge("gwsim_deployment_cooling", "Whether a deployment cools", cooling.collect()),
         gauge("gwsim_breaker_state", "How a breaker stands: 0 closed, 1 half open, 2 open", breakers.collect()),
         gauge("gwsim_budget_used_ratio", "Settled and held amounts against the limit of an account's present window", budgets(gateway, plan, now)),

@@ -54,6 +54,8 @@ pub struct Tally {
     pub latency: BTreeMap<ModelId, Histogram>,
     /// Times from arrival to the first content of streams, by model asked for.
     pub first_token: BTreeMap<ModelId, Histogram>,
+    /// Requests that were turned away before the core, by status.
+    pub turned_away: BTreeMap<u16, u64>,
     arrived: HashMap<RequestId, Time>,
 }
 
@@ -111,6 +113,11 @@ impl Tally {
             Fact::Breached { .. } => self.breaches += 1,
             _ => {}
         }
+    }
+
+    /// Counts a request that the core does not get to see.
+    pub fn turned_away(&mut self, status: u16) {
+        *self.turned_away.entry(status).or_default() += 1;
     }
 
     fn opened(&mut self, context: &Context<'_>) {

@@ -76,10 +76,10 @@ const ANTHROPIC_FIELDS: &[&str] = &[
 /// The most stop sequences that `OpenAI` takes (P, its reference of chat completions).
 const OPENAI_STOPS_MAX: usize = 4;
 
-/// The first thing that a request says and translation does not; `None` if there is none, or nothing of this endpoint is translated.
 /// Whether a part is one that can be told.
 type Known = fn(Value<'_>) -> bool;
 
+/// The first thing that a request says and translation does not; `None` if there is none, or nothing of this endpoint is translated.
 pub(super) fn unknown(endpoint: Endpoint, root: Value<'_>) -> Option<String> {
     let (fields, dialect) = match endpoint {
         Endpoint::ChatCompletions => (OPENAI_FIELDS, Dialect::OpenAi),

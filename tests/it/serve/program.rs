@@ -7,9 +7,10 @@ use std::time::Duration;
 use super::desk::{chat, config, streamed};
 use super::upstream::{self, Piece, Upstream};
 
-struct Served {
-    child: Child,
-    address: String,
+/// A gateway in a process of its own.
+pub(crate) struct Served {
+    pub(crate) child: Child,
+    pub(crate) address: String,
 }
 
 impl Drop for Served {
@@ -19,7 +20,7 @@ impl Drop for Served {
     }
 }
 
-fn command(folder: &std::path::Path, toml: &str) -> Command {
+pub(crate) fn command(folder: &std::path::Path, toml: &str) -> Command {
     std::fs::write(folder.join("gateway.toml"), toml).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_gwsim"));
     command.current_dir(folder).arg("serve").stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -30,7 +31,7 @@ fn serve(folder: &std::path::Path, toml: &str) -> Served {
     started(command(folder, toml).args(["--listen", "127.0.0.1:0"]))
 }
 
-fn started(command: &mut Command) -> Served {
+pub(crate) fn started(command: &mut Command) -> Served {
     let mut child = command.spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
@@ -56,7 +57,7 @@ async fn ask(address: &str, body: &str) -> String {
     answer
 }
 
-fn terminate(child: &Child) {
+pub(crate) fn terminate(child: &Child) {
     assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
 }
 

@@ -1,0 +1,111 @@
+//! Who is woken, how often, and whether they can tell that it is true.
+
+use std::time::{Duration, Instant};
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use super::{scrape, secret};
+use crate::serve::desk::{Desk, chat};
+use crate::serve::upstream::{self, Piece, Seen, Upstream};
+
+const PATH: &str = "/v1/chat/completions";
+
+/// Waits until a hook has seen so many notices; then, whether there are more than that.
+async fn notices(hook: &Upstream, count: usize) -> Vec<Seen> {
+    let begun = Instant::now();
+    while hook.seen().len() < count && begun.elapsed() < Duration::from_secs(20) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    hook.seen()
+}
+
+fn taken() -> Vec<Piece> {
+    upstream::answer(200, &[], "ok")
+}
+
+/// As a receiver would check it, from the headers and the body alone.
+fn is_signed(seen: &Seen, secret: &str) -> bool {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+    mac.update(seen.header("x-gwsim-timestamp").unwrap().as_bytes());
+    mac.update(b".");
+    mac.update(seen.body.as_bytes());
+    let hex: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    seen.header("x-gwsim-signature") == Some(&format!("sha256={hex}"))
+}
+
+#[tokio::test]
+async fn three_hundred_failures_are_one_page_signed_and_sent_again_until_it_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let upstream = Upstream::start(|_, _| upstream::answer(429, &[], r#"{"error":{"message":"slow down"}}"#)).await;
+    let hook = Upstream::start(|n, _| if n == 0 { upstream::answer(500, &[], "") } else { taken() }).await;
+    let webhook = secret(&folder, "webhook", &format!("{}/in?of=gwsim", hook.address));
+    let signs = secret(&folder, "signs", "swordfish");
+    // Each failure has the deployment left alone anew; the spare one is never reached, as there is one attempt.
+    let desk = Desk::start(&format!(
+        "version = 1\n[providers.openai]\nbase_url = \"{}/v1\"\n\
+         [models.gpt-4o-mini]\nstrategy = \"ordered\"\ndeployments = [{{ id = \"mini\", provider = \"openai\", model = \"gpt-4o-mini\" }}, \
+         {{ id = \"spare\", provider = \"openai\", model = \"gpt-4o-mini\", order = 1 }}]\n\
+         [attempts]\nper_request = 1\n[cooldown]\ntime = \"1ms\"\n\
+         [alerts]\nwebhook = {webhook}\nwebhook_secret = {signs}\n",
+        upstream.address
+    ))
+    .await;
+    for _ in 0..300 {
+        assert_eq!(desk.chat("hi").await.status, 429);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let seen = notices(&hook, 2).await;
+    assert_eq!(seen.len(), 2, "a try that failed and one that did not, and no more: {seen:?}");
+    for seen in &seen {
+        assert_eq!(seen.target, "/in?of=gwsim");
+        assert!(is_signed(seen, "swordfish"), "{seen:?}");
+        assert!(!is_signed(seen, "other"));
+    }
+    let notice = seen[1].json();
+    assert_eq!(notice["kind"], "cooling");
+    assert_eq!(notice["text"], "Deployment mini is left alone for a while after failures (rate_limited).");
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let scrape = scrape(&desk).await;
+    let cooled = scrape.get("gwsim_cooldowns_total{deployment=\"mini\"}").unwrap();
+    assert!(cooled > 100.0, "{cooled}");
+    scrape.has(&[("gwsim_alert_deliveries_total{result=\"sent\"}", 1.0), ("gwsim_alert_deliveries_total{result=\"failed\"}", 0.0)]);
+}
+
+#[tokio::test]
+async fn a_budget_is_told_of_at_four_fifths_and_when_it_is_used_up_and_a_hook_that_hangs_holds_up_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let upstream = Upstream::start(|_, _| upstream::completion("hello")).await;
+    let hook = Upstream::start(|_, _| taken()).await;
+    let slack = Upstream::start(|n, _| if n == 0 { vec![Piece::Hang] } else { taken() }).await;
+    let key = secret(&folder, "key", "sk-ci");
+    let (webhook, slack_address) = (secret(&folder, "webhook", &hook.address), secret(&folder, "slack", &slack.address));
+    // Five completions of 20 microdollars each.
+    let desk = Desk::start(&format!(
+        "version = 1\n[providers.openai]\nbase_url = \"{}/v1\"\n\
+         [models.gpt-4o-mini]\ndeployments = [{{ id = \"mini\", provider = \"openai\", model = \"gpt-4o-mini\" }}]\n\
+         [prices]\ndeployments.mini = {{ input = 1, output = 2 }}\n[budget]\nmode = \"after\"\n\
+         [keys.ci]\nsecret = {key}\nbudget = {{ limit = \"0.0001 USD\", every = \"day\" }}\n\
+         [alerts]\nwebhook = {webhook}\nslack = {slack_address}\n",
+        upstream.address
+    ))
+    .await;
+    for n in 0..10 {
+        let status = desk.post_as("sk-ci", PATH, &chat(&format!("{n}"))).await.status;
+        assert_eq!(status, if n < 5 { 200 } else { 429 });
+        if n == 3 {
+            let told = notices(&hook, 1).await;
+            assert_eq!(told[0].json()["kind"], "budget_level");
+            assert!(told[0].json()["text"].as_str().unwrap().ends_with("has reached 80 %."), "{told:?}");
+            assert!(told[0].header("x-gwsim-signature").is_none(), "there is nothing to sign with");
+            assert_eq!(notices(&slack, 1).await.len(), 1);
+        }
+    }
+    let told = notices(&slack, 2).await;
+    let text = told[1].json()["text"].as_str().unwrap().to_owned();
+    assert!(text.starts_with("gwsim: the budget of key ci, ") && text.contains("is used up (100 %)"), "the first still hangs: {text}");
+    assert_eq!(told[1].json().as_object().unwrap().len(), 1, "Slack takes a text and nothing else");
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(hook.seen().len(), 2, "one at each level, not one a request");
+    scrape(&desk).await.has(&[("gwsim_alerts_total{kind=\"budget_level\"}", 2.0), ("gwsim_alert_deliveries_total{result=\"sent\"}", 3.0)]);
+}
