@@ -13,6 +13,7 @@ use crate::config::Options;
 pub use self::live::{LoadArguments, MockArguments};
 pub use self::reports::{
     CompareArguments, CompareFormat, CompletionsArguments, ExplainArguments, ExportCommand, FocusArguments, FocusPeriod, Per, ThresholdArguments,
+    VerifyArguments,
 };
 pub use self::serving::ServeArguments;
 
@@ -60,6 +61,8 @@ pub enum Command {
     /// Look at and convert recorded traffic
     #[command(subcommand)]
     Trace(TraceCommand),
+    /// Tell the core again what a journal says that it was told, and compare every decision
+    Verify(VerifyArguments),
     /// Be the providers of a scenario, over real HTTP: try a gateway without an account
     Mock(MockArguments),
     /// Send a scenario's traffic, or a trace, to a live gateway

@@ -7,6 +7,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use crate::config::diagnostic::Diagnostics;
+use crate::journal;
 use crate::report::Input;
 
 /// The digests of the texts that a scenario was loaded from: the scenario itself, then what it and the command line name.
@@ -19,20 +20,27 @@ pub fn of_sources(diagnostics: &Diagnostics) -> Vec<Input> {
     inputs.collect()
 }
 
-/// The digest of the file at `path`, read in pieces.
+/// The digest of the file at `path`, or of the segments of the journal there, one after the other as they are stored; read in pieces.
 ///
 /// # Errors
 /// If it can't be read.
 pub fn of_file(role: &'static str, path: &Path) -> io::Result<Input> {
-    let mut file = File::open(path)?;
+    let mut files = vec![path.to_owned()];
+    if journal::is_journal(path) {
+        let segments = journal::list(path).map_err(|error| io::Error::other(error.to_string()))?;
+        files = segments.into_iter().filter_map(|segment| segment.turns).collect();
+    }
     let (mut hasher, mut piece, mut bytes) = (Sha256::new(), vec![0; 1 << 16], 0_u64);
-    loop {
-        let read = file.read(&mut piece)?;
-        if read == 0 {
-            break;
+    for file in files {
+        let mut file = File::open(file)?;
+        loop {
+            let read = file.read(&mut piece)?;
+            if read == 0 {
+                break;
+            }
+            hasher.update(&piece[..read]);
+            bytes += read as u64;
         }
-        hasher.update(&piece[..read]);
-        bytes += read as u64;
     }
     Ok(input(role, path, &hasher.finalize(), bytes))
 }

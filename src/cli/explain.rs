@@ -7,9 +7,10 @@ use serde::Serialize;
 
 use super::args::{ExplainArguments, Format};
 use super::{Exit, Failure, Printer, reports};
+use crate::journal::is_journal;
 use crate::report::numbers::count;
 use crate::report::requests::file::{CALLS, REQUESTS, read};
-use crate::report::requests::{CallRow, RequestName, RequestRow};
+use crate::report::requests::{CallRow, RequestName, RequestRow, journal};
 use crate::report::{Report, explain as words};
 
 /// Tells a request's story in every variant or one, or lists the dearest requests.
@@ -17,6 +18,9 @@ use crate::report::{Report, explain as words};
 /// # Errors
 /// If there is no such report, request or variant, or the report was made without its requests.
 pub fn explain(arguments: &ExplainArguments, printer: &mut Printer) -> Result<Exit, Failure> {
+    if is_journal(&arguments.report) {
+        return tell(of_journal(arguments)?, arguments, printer);
+    }
     let report = reports::open(&arguments.report)?;
     if let Some(name) = &arguments.variant {
         reports::variant(&report, name)?;
@@ -29,8 +33,13 @@ pub fn explain(arguments: &ExplainArguments, printer: &mut Printer) -> Result<Ex
             .map(|request| Story { request, calls: None })
             .collect(),
         (Some(id), None) => one(&report, id, (&requests, &calls), &is_meant)?,
-        (None, None) => return Err(Failure::usage("which request? its number, or --worst 10")),
+        (None, None) => return Err(Failure::usage(WHICH)),
     };
+    tell(told, arguments, printer)
+}
+
+/// Prints what there is to be told.
+fn tell(told: Vec<Story>, arguments: &ExplainArguments, printer: &mut Printer) -> Result<Exit, Failure> {
     let text = match arguments.format {
         Format::Json => serde_json::to_string_pretty(&told).map_err(Failure::internal)? + "\n",
         Format::Text if arguments.worst.is_some() => words::worst(&told.into_iter().map(|story| story.request).collect::<Vec<_>>()),
@@ -40,6 +49,47 @@ pub fn explain(arguments: &ExplainArguments, printer: &mut Printer) -> Result<Ex
     };
     printer.result(&text)?;
     Ok(Exit::Pass)
+}
+
+/// What an error says where no request is named.
+const WHICH: &str = "which request? its number, or --worst 10";
+
+/// The request of a journal that is meant, or its dearest ones.
+fn of_journal(arguments: &ExplainArguments) -> Result<Vec<Story>, Failure> {
+    if arguments.variant.is_some() {
+        return Err(Failure::usage("a journal has no variants\nhint: leave out --variant"));
+    }
+    let wrong = |id: &String| Failure::usage(format!("`{id}` is no request\nhint: the number that its answer's x-gwsim-request-id says"));
+    let only = arguments.id.as_ref().map(|id| id.parse::<u64>().map_err(|_| wrong(id))).transpose()?;
+    let mut told: Vec<Story> = Vec::new();
+    let most = arguments.worst.map_or(usize::MAX, |most| most as usize);
+    journal::read(&arguments.report, only, |chunk| {
+        for request in chunk.requests {
+            let calls = chunk.calls.iter().filter(|call| call.request == request.request).cloned().collect();
+            told.push(Story { request, calls: Some(calls).filter(|_| only.is_some()) });
+        }
+        if told.len() / 2 > most {
+            keep_dearest(&mut told, most);
+        }
+    })
+    .map_err(Failure::incomplete)?;
+    match (only, arguments.worst) {
+        (Some(id), _) if told.is_empty() => {
+            Err(Failure::usage(format!("no request {id} that is over\nhint: --worst 10 lists the dearest; one in flight is not told of yet")))
+        }
+        (None, None) => Err(Failure::usage(WHICH)),
+        (None, Some(_)) if told.is_empty() => Err(Failure::usage("the journal has no requests that are over")),
+        _ => {
+            keep_dearest(&mut told, most);
+            Ok(told)
+        }
+    }
+}
+
+fn keep_dearest(told: &mut Vec<Story>, most: usize) {
+    let by = |story: &Story| (std::cmp::Reverse(story.request.cost_picousd), story.request.name());
+    told.sort_by_key(by);
+    told.truncate(most);
 }
 
 /// What is told of a request.

@@ -16,6 +16,7 @@ pub mod run;
 pub mod serve;
 pub mod simulate;
 pub mod trace;
+pub mod verify;
 
 mod assumptions;
 mod capacity;
@@ -167,6 +168,7 @@ fn dispatch(command: Command, printer: &mut Printer) -> Result<Exit, Failure> {
         Command::Trace(TraceCommand::Info(arguments)) => trace::info(&arguments, printer),
         Command::Trace(TraceCommand::Convert(arguments)) => trace::convert(&arguments, printer),
         Command::Trace(TraceCommand::Synth(arguments)) => trace::synth(&arguments, printer),
+        Command::Verify(arguments) => verify::verify(&arguments, printer),
         Command::Load(arguments) => load::load(&arguments, printer),
         Command::Mock(arguments) => mock::mock(&arguments, printer),
         Command::Completions(arguments) => completions::completions(&arguments, printer),

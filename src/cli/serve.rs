@@ -81,6 +81,7 @@ async fn reloading(app: Arc<App>, hangup: Signal, arguments: ServeArguments) {
 fn run(runtime: &Runtime, app: &Arc<App>, listener: TcpListener, drain: Span) -> Result<bool, Failure> {
     let clock = app.engine.clock();
     runtime.spawn(tick(app.clone(), clock.in_life(Span::SECOND)));
+    runtime.spawn(keep_journal(app.clone()));
     runtime.block_on(async {
         let serving = tokio::spawn(listener::serve(app.clone(), listener));
         told_to_stop().await.map_err(|error| Failure::internal(format!("can't wait for signals: {error}")))?;
@@ -96,6 +97,19 @@ async fn tick(app: Arc<App>, every: Duration) {
     loop {
         interval.tick().await;
         app.engine.tick();
+    }
+}
+
+/// Sees to the journal once a second of life: it may have to wait for a disk.
+async fn keep_journal(app: Arc<App>) {
+    let mut interval = tokio::time::interval(Duration::from_secs(1));
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        let engine = app.engine.clone();
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || engine.keep_journal()).await {
+            tracing::error!(%error, "the journal can't be kept");
+        }
     }
 }
 

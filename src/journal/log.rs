@@ -1,51 +1,268 @@
-//! The file: who needs a turn written waits for it here, and finds most of the time that somebody else has written it.
+//! The file that is written: who needs a turn written waits for it here, and finds most of the time that somebody else has written it. Decides
+//! when a segment is full, and what is on the disk when; knows no fact.
 
-use std::fs::File;
-use std::io::{self, Write};
-use std::path::Path;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-/// A journal that is open for writing.
+use super::buffer::Reach;
+use super::checkpoint::{self, Draft};
+use super::error::JournalError;
+use super::{keep, segment};
+
+/// When a turn counts as written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// Once the machine has it: it outlives the process.
+    #[default]
+    Process,
+    /// The same, and the disk has it within a second or so.
+    Power,
+    /// Once the disk has it.
+    Strict,
+}
+
+/// How a journal is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// When a turn counts as written.
+    pub durability: Durability,
+    /// A segment that has so many bytes is closed, and a checkpoint taken. What a start has to read is as long at most.
+    pub segment_bytes: u64,
+    /// A segment that is so old is closed.
+    pub segment_age: Duration,
+    /// Segments whose last turn is older than this are removed; `None` keeps all.
+    pub retention: Option<Duration>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { durability: Durability::Process, segment_bytes: 16 << 20, segment_age: Duration::from_secs(3600), retention: None }
+    }
+}
+
+/// A journal that is open for writing, or none.
 #[derive(Debug)]
 pub struct Log {
-    file: Mutex<Option<File>>,
+    settings: Settings,
     written: AtomicU64,
+    fails: AtomicBool,
+    open: Option<Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    folder: PathBuf,
+    /// Held, so that no other process writes here.
+    _lock: File,
+    writing: Mutex<Writing>,
+    /// Whether something was written that the disk may not have.
+    unsynced: AtomicBool,
+}
+
+/// The segment that is being written.
+#[derive(Debug)]
+struct Writing {
+    file: Arc<File>,
+    number: u32,
+    /// Bytes in it that are sure.
+    length: u64,
+    since: Instant,
+    /// Whether the state before it is on the disk.
+    has_checkpoint: bool,
+    /// What could not be written when it was to be, and what was taken since.
+    pending: Vec<u8>,
+    /// How far the journal reaches with what is pending.
+    reach: Reach,
+    /// Empty; given for what the gateway's buffer has.
+    spare: Vec<u8>,
 }
 
 impl Log {
     /// No journal: nothing is kept, and nobody waits.
     pub fn none() -> Self {
-        Self { file: Mutex::new(None), written: AtomicU64::new(u64::MAX) }
+        Self { settings: Settings::default(), written: AtomicU64::new(u64::MAX), fails: AtomicBool::new(false), open: None }
     }
 
-    /// Opens a journal in `folder`.
-    ///
-    /// # Errors
-    /// If the folder or the file can't be made.
-    pub fn create(folder: &Path) -> io::Result<Self> {
-        std::fs::create_dir_all(folder)?;
-        let file = File::create_new(folder.join("00000000.journal"))?;
-        Ok(Self { file: Mutex::new(Some(file)), written: AtomicU64::new(0) })
+    /// Begins a segment in `folder`, which must be one that `lock` was taken for.
+    pub(super) fn begin(folder: &Path, lock: File, settings: Settings, number: u32, after: Reach, has_checkpoint: bool) -> io::Result<Self> {
+        let (file, length) = create(folder, number, after)?;
+        let writing = Writing { file, number, length, since: Instant::now(), has_checkpoint, pending: Vec::new(), reach: after, spare: Vec::new() };
+        let open = Open { folder: folder.to_owned(), _lock: lock, writing: Mutex::new(writing), unsynced: AtomicBool::new(true) };
+        Ok(Self { settings, written: AtomicU64::new(after.turn), fails: AtomicBool::new(false), open: Some(open) })
     }
 
-    /// Makes sure that `turn` is written. `take` locks the gateway briefly and takes what its buffer has.
+    /// Makes sure that `turn` is written, as safely as the durability asks. `give` locks the gateway briefly and has its buffer give what it has
+    /// ([`super::Buffer::give`]). Blocks for as long as a write takes.
     ///
     /// # Errors
-    /// If it can't be written; the call that waits for it must not leave then.
-    pub fn commit(&self, turn: u64, take: impl FnOnce() -> (Vec<u8>, u64)) -> io::Result<()> {
+    /// If it can't be written; the call that waits for it must not leave then. The next commit tries again, with what was taken.
+    #[inline]
+    pub fn commit(&self, turn: u64, give: impl FnOnce(&mut Vec<u8>) -> Reach) -> io::Result<()> {
         if self.written.load(Ordering::Acquire) >= turn {
             return Ok(());
         }
-        let mut file = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let Some(open) = &self.open else { return Ok(()) };
+        let mut writing = open.writing();
         if self.written.load(Ordering::Acquire) >= turn {
             return Ok(());
         }
-        let (bytes, last) = take();
-        if let Some(file) = &mut *file {
-            file.write_all(&bytes)?;
-        }
-        self.written.store(last, Ordering::Release);
+        writing.take(give);
+        self.flush(open, &mut writing)
+    }
+
+    /// Whether the last write failed: nobody should be sent here until one goes well.
+    pub fn fails(&self) -> bool {
+        self.fails.load(Ordering::Relaxed)
+    }
+
+    /// Whether the segment is to be closed.
+    pub fn is_due(&self) -> bool {
+        let Some(open) = &self.open else { return false };
+        let writing = open.writing();
+        let is_old = writing.since.elapsed() >= self.settings.segment_age && writing.reach.turn > 0;
+        !writing.has_checkpoint || writing.length >= self.settings.segment_bytes || is_old
+    }
+
+    /// Sees to it that the disk has what was written, where the durability promises that; to be called once a second.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn sync(&self) -> io::Result<()> {
+        if self.settings.durability == Durability::Power { self.sync_now() } else { Ok(()) }
+    }
+
+    /// Closes the segment and begins the next one with a checkpoint. `freeze` locks the gateway, has its buffer give what it has, and drafts the
+    /// state. Everything that takes long happens while turns go on: encoding the checkpoint, compressing what is closed, removing what is old.
+    ///
+    /// # Errors
+    /// If anything can't be written. The journal is good all the same: what has no checkpoint is read from the one before.
+    pub fn rotate(&self, freeze: impl FnOnce(&mut Vec<u8>) -> Draft) -> io::Result<()> {
+        let Some(open) = &self.open else { return Ok(()) };
+        // Most of it now, so that little is left to be waited for below.
+        self.sync_now()?;
+        let mut writing = open.writing();
+        let mut draft = None;
+        writing.take(|bytes| {
+            let frozen = freeze(bytes);
+            let reach = frozen.reach();
+            draft = Some(frozen);
+            reach
+        });
+        let draft = draft.expect("it was drafted above");
+        self.flush(open, &mut writing)?;
+        // No segment begins before the one before is on the disk: whatever is torn is at the end.
+        writing.file.sync_data()?;
+        let number = writing.number + 1;
+        let (file, length) = create(&open.folder, number, writing.reach)?;
+        (writing.file, writing.number, writing.length) = (file, number, length);
+        (writing.since, writing.has_checkpoint) = (Instant::now(), false);
+        drop(writing);
+        checkpoint::write(&open.folder, number, &draft)?;
+        open.writing().has_checkpoint = true;
+        keep::tidy(&open.folder, number, draft.reach().at, self.settings.retention)
+    }
+
+    /// Writes whatever there is, for an end in good order.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub fn close(&self, give: impl FnOnce(&mut Vec<u8>) -> Reach) -> io::Result<()> {
+        let Some(open) = &self.open else { return Ok(()) };
+        let mut writing = open.writing();
+        writing.take(give);
+        self.flush(open, &mut writing)?;
+        writing.file.sync_data()
+    }
+
+    /// Puts another file in the place of the one that is written.
+    #[cfg(test)]
+    pub(super) fn exchange_file(&self, file: File) -> File {
+        let mut writing = self.open.as_ref().expect("it is open").writing();
+        let before = std::mem::replace(&mut writing.file, Arc::new(file));
+        Arc::into_inner(before).expect("nobody syncs")
+    }
+
+    fn flush(&self, open: &Open, writing: &mut Writing) -> io::Result<()> {
+        let done = writing.flush(self.settings.durability == Durability::Strict);
+        self.fails.store(done.is_err(), Ordering::Relaxed);
+        done?;
+        open.unsynced.store(true, Ordering::Relaxed);
+        self.written.store(writing.reach.turn, Ordering::Release);
         Ok(())
     }
+
+    fn sync_now(&self) -> io::Result<()> {
+        let Some(open) = &self.open else { return Ok(()) };
+        if open.unsynced.swap(false, Ordering::Relaxed) {
+            let file = Arc::clone(&open.writing().file);
+            if let Err(error) = file.sync_data() {
+                open.unsynced.store(true, Ordering::Relaxed);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Open {
+    fn writing(&self) -> MutexGuard<'_, Writing> {
+        // What a panic can leave behind here is bytes that are pending, and they still are.
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Writing {
+    fn take(&mut self, give: impl FnOnce(&mut Vec<u8>) -> Reach) {
+        self.reach = give(&mut self.spare);
+        if self.pending.is_empty() {
+            std::mem::swap(&mut self.pending, &mut self.spare);
+        } else {
+            self.pending.append(&mut self.spare);
+        }
+    }
+
+    /// Writes what is pending. After a failure the same bytes go to the same place again, over whatever part of them is there.
+    fn flush(&mut self, durably: bool) -> io::Result<()> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        self.file.write_all_at(&self.pending, self.length)?;
+        if durably {
+            // What a disk refused once it may forget: it is written again, not only synced again.
+            self.file.sync_data()?;
+        }
+        self.length += self.pending.len() as u64;
+        self.pending.clear();
+        Ok(())
+    }
+}
+
+/// Takes a folder for this process alone.
+///
+/// # Errors
+/// If another process has it, or it can't be made.
+pub(super) fn lock(folder: &Path) -> Result<File, JournalError> {
+    fs::create_dir_all(folder).map_err(JournalError::io(folder, "make the journal's folder"))?;
+    let path = folder.join("lock");
+    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(JournalError::io(&path, "open it"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(JournalError::Taken(folder.to_owned())),
+        Err(TryLockError::Error(error)) => Err(JournalError::io(&path, "lock it")(error)),
+    }
+}
+
+fn create(folder: &Path, number: u32, after: Reach) -> io::Result<(Arc<File>, u64)> {
+    let path = segment::turns_path(folder, number);
+    let beginning = segment::beginning(number, after);
+    let file = File::create(&path)?;
+    file.write_all_at(&beginning, 0)?;
+    file.sync_all()?;
+    segment::sync_folder(folder)?;
+    Ok((Arc::new(file), beginning.len() as u64))
 }

@@ -139,7 +139,8 @@ fn sum(request: &RequestRow, calls: &[CallRow]) -> String {
 }
 
 /// An instant in UTC to the millisecond.
-fn instant(ns: u64) -> String {
+/// An instant in nanoseconds since 1970, as people read it.
+pub fn instant(ns: u64) -> String {
     let instant = jiff::Timestamp::from_nanosecond(ns.into());
     instant.map_or_else(|_| format!("{ns} ns after 1970"), |instant| instant.strftime("%Y-%m-%d %H:%M:%S%.3f UTC").to_string())
 }

@@ -66,6 +66,19 @@ impl Directory {
         self.tags.of(key, list).map(|tag| self.tags.names()[tag].replace(';', ",")).collect::<Vec<_>>().join(";")
     }
 
+    /// Who there is in a gateway. Their tags are not told.
+    pub(super) fn of(core: &crate::gateway::directory::Directory) -> Self {
+        let mut directory = Self::default();
+        for name in core.team_names() {
+            directory.teams.intern(name);
+        }
+        for (name, key) in core.key_names().iter().zip((0..).map(KeyId)) {
+            directory.keys.intern(name);
+            *row(&mut directory.team_of, key.index()) = core.team_of(key);
+        }
+        directory
+    }
+
     pub(super) fn carry_out(&mut self, command: &Command) {
         match command {
             Command::PutTeam { name, spec } => {

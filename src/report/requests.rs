@@ -4,6 +4,7 @@
 //! They tell a run of the first seed. Columns that end in `_picousd` are exact: 10^-12 dollars as integers.
 
 pub mod file;
+pub mod journal;
 pub mod recorder;
 
 mod owners;

@@ -1,9 +1,9 @@
 //! A live gateway as a whole, put together from its configuration. Knows every part of the room and what they are started with; handles no request.
 
-use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use axum::http::{HeaderName, HeaderValue};
 
@@ -17,15 +17,14 @@ use super::reload::{Configured, Reloads};
 use super::shutdown::Shutdown;
 use super::upstream::{self, Destination, NotServable};
 use crate::config::gateway::providers::{HeaderText, Provider};
-use crate::config::gateway::server::Server;
+use crate::config::gateway::server::{Durability, Server};
 use crate::config::gateway::{Alerts, GatewayConfig};
 use crate::gateway::Gateway;
 use crate::gateway::command::{Command, KeySpec};
 use crate::gateway::features::Features;
-use crate::gateway::id::RequestId;
 use crate::gateway::plan::Plan;
-use crate::gateway::time::Time;
-use crate::journal::{Buffer, Log};
+use crate::gateway::time::{Span, Time};
+use crate::journal::{self, Opened, Taken};
 
 /// The one key of a gateway that has none.
 pub const EVERYBODY: &str = "everybody";
@@ -83,6 +82,12 @@ impl App {
     pub fn new(config: GatewayConfig, mut start: Start) -> Result<(Self, Vec<String>), Vec<String>> {
         let GatewayConfig { mut plan, mut commands, key_secrets, providers, server, alerts, .. } = config;
         let mut faults = Vec::new();
+        let taken = start.journal.as_deref().map(journal::take).transpose().map_err(|error| vec![error.to_string()])?;
+        if let Some(old) = taken.as_ref().and_then(Taken::plan) {
+            let (following, renumbering) = plan.following(old);
+            plan = following;
+            commands = commands.into_iter().map(|command| renumbering.command(command)).collect();
+        }
         let settings = Settings::new(server, &plan, &providers).map_err(|found| faults.extend(found)).ok();
         let reloads = Reloads::new(Configured::at_start(&commands, &key_secrets));
         let (keys, mut notes) = keys(&mut commands, &key_secrets, settings.as_ref().map(|settings| &settings.server), &mut faults);
@@ -95,8 +100,8 @@ impl App {
         start.observers.push(metrics.observer());
         let (desk, notices) = Desk::new();
         start.observers.push(desk.observer());
-        let clock = Clock::start(Time(0), start.per_mille);
-        let engine = engine(plan, commands, clock, &settings.server, start).map_err(|fault| vec![fault])?;
+        let engine = engine((plan, commands), taken, &settings.server, start, &mut notes).map_err(|fault| vec![fault])?;
+        let clock = engine.clock();
         let engine = Arc::new(engine);
         let upstream = upstream::Client::new(clock.in_life(connect));
         desk.directions.set(hooks, clock.in_life(alerts.dedupe));
@@ -257,21 +262,49 @@ fn keys(
     (ring, notes)
 }
 
-fn engine(plan: Plan, commands: Vec<Command>, clock: Clock, server: &Server, start: Start) -> Result<Engine, String> {
+/// The engine: with the gateway of its journal, if there is one, gone over to the plan and commands of its configuration.
+fn engine(
+    (plan, commands): (Plan, Vec<Command>),
+    taken: Option<Taken>,
+    server: &Server,
+    start: Start,
+    notes: &mut Vec<String>,
+) -> Result<Engine, String> {
     let plan = Arc::new(plan);
-    let mut gateway = Gateway::new(&plan, start.seed);
-    let (log, mut buffer) = match &start.journal {
-        None => (Log::none(), Buffer::new(0, false)),
-        Some(folder) => {
-            let failed = |error: io::Error| format!("can't keep the journal in {}: {error}", folder.display());
-            (Log::create(folder).map_err(failed)?, Buffer::new(0, true))
+    let first = || (Gateway::new(&plan, start.seed), plan.clone());
+    let opened = match taken {
+        None => Opened::kept_nowhere(first()),
+        Some(taken) => {
+            let wall = Clock::start(Time(0), start.per_mille).now();
+            taken.open(kept_as(server), wall, first).map_err(|error| error.to_string())?
         }
     };
+    let clock = Clock::start(opened.at, start.per_mille);
+    let Opened { log, mut buffer, mut gateway, plan: old, next, found, .. } = opened;
+    if let Some(found) = found {
+        notes.push(found.to_string());
+    }
+    let now = clock.now();
+    if *old != *plan {
+        buffer.plan(now, &plan);
+        gateway.adopt(&plan, now, &mut buffer);
+        buffer.end_turn();
+    }
     for command in commands {
-        gateway.apply(&plan, clock.now(), command, &mut buffer).map_err(|error| format!("the configuration can't be carried out: {error:?}"))?;
+        gateway.apply(&plan, now, command, &mut buffer).map_err(|error| format!("the configuration can't be carried out: {error:?}"))?;
         buffer.end_turn();
     }
     let Start { observers, broken, .. } = start;
     let cached_body_max = server.cached_body_max;
-    Ok(Engine::new(Parts { gateway, plan, clock, log, buffer, next: RequestId(1), cached_body_max, observers, broken }))
+    Ok(Engine::new(Parts { gateway, plan, clock, log, buffer, next, cached_body_max, observers, broken }))
+}
+
+fn kept_as(server: &Server) -> journal::Settings {
+    let durability = match server.durability {
+        Durability::Process => journal::Durability::Process,
+        Durability::Power => journal::Durability::Power,
+        Durability::Strict => journal::Durability::Strict,
+    };
+    let retention = server.journal_retention.map(|Span(nanos)| Duration::from_nanos(nanos));
+    journal::Settings { durability, segment_bytes: server.journal_segment, retention, ..journal::Settings::default() }
 }

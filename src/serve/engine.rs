@@ -24,7 +24,7 @@ use crate::gateway::money::Money;
 use crate::gateway::plan::Plan;
 use crate::gateway::request::Request;
 use crate::gateway::time::Time;
-use crate::journal::{Buffer, Log};
+use crate::journal::{Buffer, Draft, Log};
 
 /// The gateway, live.
 pub struct Engine {
@@ -179,7 +179,32 @@ impl Engine {
     /// # Errors
     /// If it can't be written: what it decided must not leave then.
     pub fn commit(&self, turn: u64) -> io::Result<()> {
-        self.log.commit(turn, || self.lock().buffer.take())
+        // Turns that have ended are whole, whatever came after them.
+        self.log.commit(turn, |bytes| self.ignoring_panics().buffer.give(bytes))
+    }
+
+    /// Once a second, on a thread that may block: what the journal's durability promises of the disk, and a checkpoint if one is due.
+    ///
+    /// # Errors
+    /// If the journal can't be written.
+    pub fn keep_journal(&self) -> io::Result<()> {
+        self.log.sync()?;
+        if !self.log.is_due() {
+            return Ok(());
+        }
+        self.check();
+        self.log.rotate(|bytes| {
+            let mut locked = self.locked.lock().expect("the core has not panicked");
+            let reach = locked.buffer.give(bytes);
+            let open = locked.requests.iter().filter(|(_, entry)| !entry.in_flight.is_closed());
+            let open = open.map(|(index, entry)| (Slot(u32::try_from(index).expect("as it arrived")), &entry.in_flight, &entry.plan));
+            Draft::new(reach, &locked.gateway, &locked.plan, locked.next, open)
+        })
+    }
+
+    /// Whether the journal could not be written the last time: no call leaves before it can.
+    pub fn journal_fails(&self) -> bool {
+        self.log.fails()
     }
 
     /// Whether the journal can be written: writes what there is.
@@ -227,8 +252,9 @@ impl Engine {
     pub fn adopt(&self, plan: Arc<Plan>) {
         let mut locked = self.lock();
         locked.bodies.resize(plan.cache_bytes_max);
-        locked.plan = plan;
         let now = locked.read(&self.clock);
+        locked.buffer.plan(now, &plan);
+        locked.plan = plan;
         locked.change(now, |gateway, plan, now, recorder| gateway.adopt(plan, now, recorder));
     }
 
@@ -242,7 +268,7 @@ impl Engine {
         if self.locked.is_poisoned() {
             // The log is locked before the gateway, never after it.
             let turn = self.ignoring_panics().buffer.turn();
-            let _ = self.log.commit(turn, || self.ignoring_panics().buffer.take());
+            let _ = self.log.commit(turn, |bytes| self.ignoring_panics().buffer.give(bytes));
             (self.broken)();
         }
     }
@@ -252,8 +278,7 @@ impl Engine {
     /// # Errors
     /// If it can't be written.
     pub fn close(&self) -> io::Result<()> {
-        let turn = self.lock().buffer.turn();
-        self.commit(turn)
+        self.log.close(|bytes| self.ignoring_panics().buffer.give(bytes))
     }
 
     /// One change of the state that is no request's, as a turn of its own.

@@ -1,5 +1,7 @@
 //! Accepts connections and speaks HTTP/1.1 on them until the shutdown; after it, answers probes and scrapes only. Knows no routes.
 
+mod patient;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,12 +9,15 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 
+use self::patient::Patient;
 use super::app::App;
 use super::routes::Routes;
 use super::shutdown::Present;
 
 /// How long a client may take for the head of a request, and keep a connection that it does not use.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(75);
+/// How long a client may leave what it is sent unread.
+const FULL_TIME_MAX: Duration = Duration::from_secs(60);
 /// The wait after a failure to accept: as a rule there are no more file descriptors, and some come free.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -55,7 +60,7 @@ async fn converse(stream: TcpStream, routes: Routes, mut present: Present) {
     let _ = stream.set_nodelay(true);
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME_MAX);
-    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), routes));
+    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(Patient::new(stream, FULL_TIME_MAX)), routes));
     let mut told = false;
     loop {
         tokio::select! {

@@ -157,11 +157,15 @@ pub async fn watch(app: Arc<App>, mut hangup: Signal, changed: impl Fn() -> Opti
             continue;
         }
         seen = now;
-        let adopted = load().map_err(|faults| {
-            app.reloads.count(|counts| counts.refused += 1);
-            faults
-        });
-        match adopted.and_then(|config| adopt(&app, config).map_err(|faults| faults.join("\n"))) {
+        let loaded = load().inspect_err(|_| app.reloads.count(|counts| counts.refused += 1));
+        match loaded.and_then(|config| {
+            adopt(&app, config).map_err(|faults| {
+                faults.join(
+                    "
+",
+                )
+            })
+        }) {
             Ok(()) => logs::reloaded(Ok(())),
             Err(faults) => {
                 logs::reloaded(Err(&faults.trim_end()));

@@ -11,6 +11,7 @@ mod dollars;
 mod explain;
 mod focus;
 mod golden;
+mod journal;
 mod known_world;
 mod library;
 mod operations;

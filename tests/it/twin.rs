@@ -97,9 +97,9 @@ fn a_busy_gateway_spends_about_what_was_forecast() {
 
 /// Ten runs of 6,000 requests, each within 3 % of its forecast and within 1 % on average.
 ///
-/// `cargo test --release --test it conforms -- --ignored --nocapture`: five minutes.
+/// `cargo test --release --test it conforms -- --ignored --nocapture`: eleven minutes.
 #[test]
-#[ignore = "five minutes of an idle machine"]
+#[ignore = "eleven minutes of an idle machine"]
 fn a_gateway_conforms_to_its_forecast() {
     let scenario = BUSY.replace("\"120s\"", "\"600s\"").replace("5 USD", "50 USD");
     let offs: Vec<f64> = (1..=10)

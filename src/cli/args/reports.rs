@@ -1,4 +1,4 @@
-//! The arguments of the commands that look at reports: compare, explain, export; and of completions.
+//! The arguments of the commands that look at reports and journals: compare, explain, export, verify; and of completions.
 
 use std::path::PathBuf;
 
@@ -106,14 +106,16 @@ pub struct ThresholdArguments {
 #[command(after_help = "\
 Tells what the gateway did with a request, call by call: why, after what wait, at what cost. A
 request is named by its number in the traffic, from 1; 17.1 is the first retry of request 17 by its
-client. The report has to be made with --requests.
+client. The report has to be made with --requests. In the journal of gwsim serve a request has the
+number that its answer's x-gwsim-request-id says.
 
 Examples:
   gwsim run scenarios/quickstart.toml --requests
   gwsim explain reports/quickstart --worst 10
-  gwsim explain reports/quickstart 4711 --variant 'price ceiling'")]
+  gwsim explain reports/quickstart 4711 --variant 'price ceiling'
+  gwsim explain journal 4711")]
 pub struct ExplainArguments {
-    /// A report: its directory
+    /// A report, or the journal of a gateway: its directory
     pub report: PathBuf,
     /// The request
     #[arg(required_unless_present = "worst", conflicts_with = "worst")]
@@ -125,6 +127,29 @@ pub struct ExplainArguments {
     #[arg(long, value_name = "NAME")]
     pub variant: Option<String>,
     /// How the result is printed; amounts in JSON are picodollars
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+}
+
+/// `gwsim verify`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Feeds every input of the journal to the core again, from its oldest checkpoint or from the one given,
+and holds each decision against the recorded one. Changes nothing; a gateway may be writing it.
+
+Examples:
+  gwsim verify journal
+  gwsim verify journal --from 17 --format json
+
+Exit codes: 0 all decisions are as recorded, 2 this is no journal, or it has no such checkpoint,
+3 a decision differs, 5 the journal can't be read to its end.")]
+pub struct VerifyArguments {
+    /// The journal: its folder
+    pub journal: PathBuf,
+    /// Begin at the checkpoint of this segment [default: the oldest]
+    #[arg(long, value_name = "CHECKPOINT")]
+    pub from: Option<u32>,
+    /// How the result is printed
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
 }

@@ -31,10 +31,10 @@ pub struct ServeArguments {
     /// How it is read.
     #[command(flatten)]
     pub reading: ReadingArguments,
-    /// Where to listen, in place of [server] listen; port 0 takes a free one
+    /// Where to listen, in place of the configuration's address; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<SocketAddr>,
-    /// The folder of the journal, in place of [server] journal
+    /// The folder of the journal, in place of the configuration's
     #[arg(long, value_name = "DIR")]
     pub journal: Option<PathBuf>,
     /// Another name for --journal: what is kept can be replayed with `gwsim run`

@@ -17,6 +17,10 @@ pub struct Server {
     pub store: Option<String>,
     /// The folder of the journal; `None` keeps none, and spend starts at zero with every start.
     pub journal: Option<String>,
+    /// How many bytes of it are read at a start, at most: a checkpoint follows every so many.
+    pub journal_segment: u64,
+    /// How long it is kept; `None` keeps all of it.
+    pub journal_retention: Option<Span>,
     /// What a crash may take from the journal.
     pub durability: Durability,
     /// The largest request body that is read, in bytes.
@@ -55,6 +59,8 @@ impl Default for Server {
             master_key: None,
             store: None,
             journal: None,
+            journal_segment: 16 << 20,
+            journal_retention: None,
             durability: Durability::Process,
             body_max: 32 << 20,
             cached_body_max: 1 << 20,
@@ -74,6 +80,8 @@ pub fn read(section: &Section<'_>) -> Server {
     section.put_some("master_key", providers::secret, &mut server.master_key);
     section.put_some("store", path, &mut server.store);
     section.put_some("journal", path, &mut server.journal);
+    section.put("journal_segment", segment, &mut server.journal_segment);
+    section.put_some("journal_retention", Item::span_above_zero, &mut server.journal_retention);
     section.put("durability", |item| item.choice(&DURABILITIES), &mut server.durability);
     section.put("body_max", Item::bytes, &mut server.body_max);
     section.put("cached_body_max", Item::bytes, &mut server.cached_body_max);
@@ -91,6 +99,17 @@ fn listen(item: Item<'_>) -> Option<String> {
         return Some(text.into());
     }
     item.report(problem::malformed(item.place(), item.key, "an address and a port", "it is none", "\"127.0.0.1:4000\""));
+    None
+}
+
+/// A checkpoint is as long as the state, however short the segment: many small ones are no gain.
+fn segment(item: Item<'_>) -> Option<u64> {
+    const LEAST: u64 = 1 << 20;
+    let bytes = item.bytes()?;
+    if bytes >= LEAST {
+        return Some(bytes);
+    }
+    item.report(problem::malformed(item.place(), item.key, "at least 1 MiB", "it is less", "\"16 MiB\""));
     None
 }
 

@@ -454,24 +454,43 @@ error: can't read `nowhere.csv`: no such file
 }
 
 #[test]
-fn a_server_that_can_not_be_started_so_is_told_of_at_once() {
+fn how_a_journal_is_kept_is_checked() {
     check(
         &[],
-        r#"[models.mini]
-deployments = [{ id = "mini-1", provider = "openai", model = "gpt-4o-mini" }]
+        r#"version = 1
+[models.mini]
+deployments = [{ id = "a", provider = "openai", model = "gpt-4o-mini" }]
 [server]
-listen = "4000"
-durability = "fsync"
-connect = "0s"
-drain = "soon"
-budget_status = 500
-master_key = "sk-1234"
-[alerts]
-webhook = "https://example.com/in"
-webhook_secret = "env:"
-dedupe = 60
-slak = "env:SLACK"
+journal = "journal"
+journal_segment = "64 KiB"
+journal_retention = "0s"
+durability = "eventual"
 "#,
-        r#""#,
+        r#"error: `journal_segment` must be at least 1 MiB
+ --> gateway.toml:6:19
+  |
+6 | journal_segment = "64 KiB"
+  |                   ^^^^^^^^ it is less
+  |
+  = help: for example: journal_segment = "16 MiB"
+
+error: `journal_retention` must be a duration above zero
+ --> gateway.toml:7:21
+  |
+7 | journal_retention = "0s"
+  |                     ^^^^ it is zero
+  |
+  = help: for example: journal_retention = "30s"
+
+error: unknown value `eventual` for `durability`
+ --> gateway.toml:8:14
+  |
+8 | durability = "eventual"
+  |              ^^^^^^^^^^
+  |
+  = help: write one of: process, power, strict
+
+3 errors
+"#,
     );
 }

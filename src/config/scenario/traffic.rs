@@ -9,7 +9,7 @@ use crate::traffic::overlay::Overlay;
 use crate::traffic::replay::link::Retries;
 use crate::traffic::stream::{Base, Changes};
 use crate::traffic::synthetic::Synthetic;
-use crate::traffic::trace::{Format, Options, Order};
+use crate::traffic::trace::{Format, Options, Order, is_journal};
 
 use super::super::diagnostic::Place;
 use super::super::gateway::GatewayConfig;
@@ -131,7 +131,7 @@ fn no_trace(section: &Section<'_>) -> Option<PathBuf> {
 
 fn trace(item: Item<'_>, directory: &Path, section: &Section<'_>) -> Option<PathBuf> {
     let path = directory.join(item.text()?);
-    files::exists(&path, item.place(), section.diagnostics()).then_some(path)
+    (is_journal(&path) || files::exists(&path, item.place(), section.diagnostics())).then_some(path)
 }
 
 fn model(item: Item<'_>, gateways: &[&GatewayConfig]) -> Option<String> {

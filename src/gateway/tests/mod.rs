@@ -23,3 +23,26 @@ pub(crate) mod plans;
 mod routing;
 mod succession;
 mod world;
+
+/// A run under the random driver, for rooms that keep what the core records.
+pub(crate) struct RandomRun {
+    /// The plans, the first one and then each that was adopted.
+    pub(crate) plans: alloc::vec::Vec<super::plan::Plan>,
+    /// All that was recorded.
+    pub(crate) records: alloc::vec::Vec<super::journal::Record>,
+    /// The gateway at the end.
+    pub(crate) gateway: super::Gateway,
+}
+
+/// A plan of one group with one deployment and a budget that is never used up, for rooms that need many requests and no surprise.
+pub(crate) fn plain_plan() -> super::plan::Plan {
+    super::plan::Plan { budgets: alloc::vec![plans::budget(1 << 60)], ..plans::plan(&[("gpt", &["a"])]) }
+}
+
+impl RandomRun {
+    pub(crate) fn of(seed: u64, arrivals: u32) -> Self {
+        let setup = driver::Setup { seed, arrivals, snapshot_at: None, honest: true, change: |_| {} };
+        let driver::Run { plans, journal: records, gateway, .. } = driver::Run::of(setup);
+        Self { plans, records, gateway }
+    }
+}

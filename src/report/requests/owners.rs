@@ -24,6 +24,17 @@ impl Owners {
         Self { gateway: Gateway::new(&plan, 0), plan, teams: Map::default(), keys: Map::default() }
     }
 
+    /// Those of a gateway in the state that it is in. Budgets and limits have no owners until commands tell of them again.
+    pub fn of(plan: &Plan, gateway: Gateway) -> Self {
+        Self { plan: plan.clone(), gateway, teams: Map::default(), keys: Map::default() }
+    }
+
+    /// Follows a change of plan.
+    pub fn adopt(&mut self, now: Time, plan: &Plan) {
+        self.plan = plan.clone();
+        self.gateway.adopt(plan, now, &mut ());
+    }
+
     /// Follows a command.
     pub fn follow(&mut self, now: Time, command: &Command) {
         match command {

@@ -6,18 +6,19 @@ use std::sync::Arc;
 use super::file::Chunk;
 use super::owners::Owners;
 use super::{CallRow, RequestName, RequestRow, team_of};
+use crate::gateway::Gateway;
 use crate::gateway::id::{KeyId, Map, RequestId};
 use crate::gateway::in_flight::Event;
-use crate::gateway::journal::{CallClosed, Certainty, Denial, Ended, Fact, Outcome, Position, Skip};
+use crate::gateway::journal::{CallClosed, Certainty, Denial, Ended, Fact, Outcome, Position, RecoveredCall, Skip};
 use crate::gateway::money::Money;
 use crate::gateway::plan::Plan;
 use crate::gateway::rate_card::{RateCard, Usage};
 use crate::gateway::request::Request;
 use crate::gateway::time::{Span, Time};
-use crate::price::tokens::TokenTable;
+use crate::price::tokens::{TokenCounts, TokenTable};
 use crate::report::cause::{self, Parts, position_name};
 use crate::report::fold::{Billed, Directory};
-use crate::report::numbers::latency;
+use crate::report::numbers::{latency, usd};
 
 /// Bits of a request's number that say which row of the traffic it is; those above count its client's retries.
 const ROW_BITS: u32 = 48;
@@ -27,9 +28,9 @@ pub fn is_first_try(RequestId(id): RequestId) -> bool {
     id >> ROW_BITS == 0
 }
 
-/// The row of the traffic, from 1, and the retry that a request is.
-fn named(RequestId(id): RequestId) -> RequestName {
-    RequestName { row: (id & ((1 << ROW_BITS) - 1)) + 1, retry: id >> ROW_BITS }
+/// The row of the traffic, from 1, and the retry that a request is. In a journal, its number there.
+fn named(RequestId(id): RequestId, is_live: bool) -> RequestName {
+    RequestName { row: (id & ((1 << ROW_BITS) - 1)) + u64::from(!is_live), retry: id >> ROW_BITS }
 }
 
 /// Takes down one variant's run.
@@ -42,6 +43,8 @@ pub struct Recorder {
     owners: Owners,
     open: Map<u64, Open>,
     done: Chunk,
+    /// It is a journal that is told of: what its ledger has is all that is known of bills.
+    is_live: bool,
 }
 
 /// A request that is not closed yet.
@@ -63,7 +66,23 @@ impl Recorder {
     /// An empty recorder of a variant; `tokens` compares the token counts of its models.
     pub fn new(variant: &str, plan: Arc<Plan>, tokens: TokenTable) -> Self {
         let owners = Owners::new(&plan);
-        Self { variant: variant.to_owned(), plan, tokens, directory: Directory::default(), owners, open: Map::default(), done: Chunk::default() }
+        let (variant, directory, done) = (variant.to_owned(), Directory::default(), Chunk::default());
+        Self { variant, plan, tokens, directory, owners, open: Map::default(), done, is_live: false }
+    }
+
+    /// An empty recorder of the journal called `name`, from a state of its gateway on.
+    pub fn of_journal(name: &str, plan: Arc<Plan>, gateway: Gateway) -> Self {
+        let tokens = TokenTable::new(&plan, &TokenCounts::default());
+        let (directory, owners) = (Directory::of(gateway.directory()), Owners::of(&plan, gateway));
+        let (variant, done) = (name.to_owned(), Chunk::default());
+        Self { variant, plan, tokens, directory, owners, open: Map::default(), done, is_live: true }
+    }
+
+    /// Goes over to another plan: it has the names of the one before, and other rates.
+    pub fn adopt(&mut self, now: Time, plan: Arc<Plan>) {
+        self.tokens = TokenTable::new(&plan, &TokenCounts::default());
+        self.owners.adopt(now, &plan);
+        self.plan = plan;
     }
 
     /// What was closed since the last time.
@@ -88,6 +107,9 @@ impl Recorder {
             self.directory.carry_out(command);
             self.owners.follow(now, command);
         }
+        if let Fact::Recovered { calls, .. } = fact {
+            self.recovered(now, calls);
+        }
         let Some(RequestId(id)) = request else { return };
         if let Fact::Told(Event::Arrived(request)) = fact {
             self.arrived(now, request);
@@ -101,7 +123,7 @@ impl Recorder {
             }
             Fact::CacheHit { saved } => open.row.cache_saved_picousd = *saved,
             Fact::Followed { leader } => {
-                open.notes.push(format!("waited for the answer to the identical request {}", named(*leader)));
+                open.notes.push(format!("waited for the answer to the identical request {}", named(*leader, self.is_live)));
             }
             Fact::Queued { limit } => open.notes.push(format!("waited in the queue of {}", self.owners.limit(open.request.key, *limit))),
             Fact::Skipped { model, deployment, reason } => {
@@ -165,7 +187,9 @@ impl Recorder {
         };
         fill_usage(&mut row, billed.usage);
         fill_causes(&mut row, parts);
-        if billed.amount != Money::ZERO {
+        // What a rule presumes need not be the price of any tokens.
+        let is_by_tokens = !self.is_live || card.cost(billed.usage) == billed.amount;
+        if billed.amount != Money::ZERO && is_by_tokens {
             fill_classes(&mut row, card, billed.usage);
         }
         open.row.cost_picousd += billed.amount;
@@ -175,7 +199,7 @@ impl Recorder {
     }
 
     fn arrived(&mut self, now: Time, request: &Request) {
-        let name = named(request.id);
+        let name = named(request.id, self.is_live);
         let key = self.directory.keys.names().get(request.key.index()).cloned().unwrap_or_default();
         let row = RequestRow {
             variant: self.variant.clone(),
@@ -184,7 +208,7 @@ impl Recorder {
             arrived_ns: now.0,
             team: team_of(&self.directory, &key),
             key,
-            model: self.plan.model(request.model).name.clone(),
+            model: self.plan.models.get(request.model.index()).map_or_else(|| "an unknown model".to_owned(), |model| model.name.clone()),
             input_tokens: request.input_tokens.into(),
             max_tokens: request.max_tokens.map(|most| most.get().into()),
             stream: request.stream,
@@ -219,6 +243,25 @@ impl Recorder {
         };
         open.row.outcome = name.to_owned();
         open.row.why = why;
+    }
+
+    /// The process is gone that had requests in flight: nobody has seen their ends.
+    fn recovered(&mut self, now: Time, calls: &[RecoveredCall]) {
+        for call in calls {
+            let Some(open) = self.open.get_mut(&call.request.0) else { continue };
+            open.notes.push(format!("call {} was open when the gateway's process ended: the ledger presumes {}", call.call, usd(call.amount)));
+            open.row.cost_picousd += call.amount;
+        }
+        let mut open: Vec<u64> = self.open.keys().copied().collect();
+        open.sort_unstable();
+        for id in open {
+            if let Some(open) = self.open.get_mut(&id).filter(|open| open.row.outcome.is_empty()) {
+                open.row.latency_ns = now.since(Time(open.row.arrived_ns)).0;
+                open.row.outcome = "lost".to_owned();
+                open.row.why = "the gateway's process ended".to_owned();
+            }
+            self.closed(id);
+        }
     }
 
     fn closed(&mut self, id: u64) {

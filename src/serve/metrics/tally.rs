@@ -1,4 +1,5 @@
-//! The counters themselves: integers by number of model, deployment and key, made while the lock is held, so nothing here allocates for what it has seen before.
+//! The counters themselves: integers by number of model, deployment and key. They count while the lock is held, so nothing here allocates for what it
+//! has seen before.
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -209,7 +209,7 @@ mod tests {
         assert_eq!(read("retry-after", "0.25"), Some(Span::from_millis(250)));
         assert_eq!(read("retry-after-ms", "1500"), Some(Span::from_millis(1500)));
         assert_eq!(read("retry-after", "Wed, 21 Oct 2015 07:28:00 GMT"), Some(Span::ZERO), "long past");
-        assert_eq!(read("retry-after", "Fri, 31 Dec 9998 23:59:59 GMT"), Some(Span::from_secs(MOST_SECONDS)));
+        assert_eq!(read("retry-after", "Thu, 31 Dec 9998 23:59:59 GMT"), Some(Span::from_secs(MOST_SECONDS)));
         for wrong in ["-3", "soon", "", "99999999999999999999"] {
             assert_eq!(read("retry-after", wrong), None, "{wrong}");
         }

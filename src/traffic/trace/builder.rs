@@ -151,6 +151,15 @@ impl Builder {
         Ok(())
     }
 
+    /// Takes a row as a whole, from a reader that has no columns.
+    pub(super) fn add(&mut self, line: u64, fill: impl FnOnce(Target<'_>)) -> Result<(), Problem> {
+        self.begin(line);
+        let Draft { row, recorded, fingerprint, has_time, has_input, .. } = &mut self.draft;
+        (*has_time, *has_input) = (true, true);
+        fill(Target { row, recorded, fingerprint, names: &mut self.names, tags: &mut self.batch.tags });
+        self.end()
+    }
+
     /// Ends the row: it joins the batch, or is refused.
     pub(super) fn end(&mut self) -> Result<(), Problem> {
         let Draft { row, fingerprint, recorded, .. } = &mut self.draft;

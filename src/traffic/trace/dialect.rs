@@ -19,10 +19,12 @@ pub enum Format {
     Bailian,
     /// LiteLLM's `LiteLLM_SpendLogs`, and its `StandardLoggingPayload` as JSON Lines.
     LiteLlm,
+    /// The journal of gwsim's own gateway: a folder.
+    Journal,
 }
 
 impl Format {
-    /// All formats.
+    /// All formats that a file may have.
     pub const ALL: [Self; 6] = [Self::Gwsim, Self::Azure, Self::Mooncake, Self::BurstGpt, Self::Bailian, Self::LiteLlm];
 
     /// The name that options and reports use.
@@ -34,6 +36,7 @@ impl Format {
             Self::BurstGpt => "burstgpt",
             Self::Bailian => "bailian",
             Self::LiteLlm => "litellm",
+            Self::Journal => "journal",
         }
     }
 
@@ -120,6 +123,7 @@ impl Dialect {
             Format::BurstGpt => &BURST_GPT,
             Format::Bailian => &BAILIAN,
             Format::LiteLlm => &LITELLM,
+            Format::Journal => &JOURNAL,
         }
     }
 }
@@ -207,6 +211,9 @@ static MOONCAKE_MICROS: Dialect = Dialect {
     relative: false,
     ..MOONCAKE
 };
+
+/// A journal has no columns; its rows are those of gwsim's own format.
+static JOURNAL: Dialect = Dialect { format: Format::Journal, ..GWSIM };
 
 /// Source: HPMLL/BurstGPT. Seconds from the start of the trace, with a fraction.
 static BURST_GPT: Dialect = Dialect {

@@ -10,6 +10,9 @@ mod decimal;
 mod dialect;
 mod error;
 mod fingerprint;
+mod journal;
+#[cfg(test)]
+mod journal_tests;
 mod jsonl;
 mod litellm;
 #[cfg(test)]
@@ -43,11 +46,13 @@ use self::column::Column;
 use self::csv::Csv;
 use self::dialect::Dialect;
 use self::error::thousands;
+use self::journal::Journal;
 use self::jsonl::Jsonl;
 use self::parquet::Parquet;
 use self::source::{Container, Source};
 pub use crate::gateway::request::Fingerprint;
 use crate::gateway::time::{Span, Time};
+pub use crate::journal::is_journal;
 
 /// How to read a trace. The default finds out what it can from the file.
 #[derive(Debug, Clone, Copy, Default)]
@@ -89,7 +94,8 @@ trait Reader {
 }
 
 impl Trace {
-    /// Opens the trace at `path`: CSV, JSON Lines or Parquet, plain or compressed with gzip or Zstandard, told apart by content.
+    /// Opens the trace at `path`: CSV, JSON Lines or Parquet, plain or compressed with gzip or Zstandard, told apart by content; or the folder of
+    /// a gateway's journal.
     ///
     /// # Errors
     /// If the file can't be read, its format is not known, it has unknown columns, or its block size can't be inferred.
@@ -144,7 +150,17 @@ impl Trace {
         &self.notes
     }
 
+    /// Requests of a gateway's journal are read as they are: nothing of them is to be found out.
+    fn of_journal(source: Source, options: Options) -> Result<Self, TraceError> {
+        let reader = Box::new(Journal::open(source.name())?);
+        let builder = Builder::new(Dialect::of(Format::Journal, std::iter::empty()), Time(0), options.order, None, "request");
+        Ok(Self { source, reader, builder, order: options.order, rows: 0, is_over: false, sorted: None, notes: Vec::new() })
+    }
+
     fn of_source(source: Source, options: Options) -> Result<Self, TraceError> {
+        if is_journal(source.name()) {
+            return Self::of_journal(source, options);
+        }
         if options.block_size == Some(0) {
             return Err(TraceError::of_file(Fault::Format, source.name(), "the option block_size is 0", "a block has at least 1 token"));
         }

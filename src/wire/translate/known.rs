@@ -76,6 +76,9 @@ const ANTHROPIC_FIELDS: &[&str] = &[
 /// The most stop sequences that `OpenAI` takes (P, its reference of chat completions).
 const OPENAI_STOPS_MAX: usize = 4;
 
+/// Whether a part is one that can be told.
+type Known = fn(Value<'_>) -> bool;
+
 /// The first thing that a request says and translation does not; `None` if there is none, or nothing of this endpoint is translated.
 pub(super) fn unknown(endpoint: Endpoint, root: Value<'_>) -> Option<String> {
     let (fields, dialect) = match endpoint {
@@ -87,7 +90,7 @@ pub(super) fn unknown(endpoint: Endpoint, root: Value<'_>) -> Option<String> {
     if let Some((key, _)) = stranger {
         return key.string().map(Into::into);
     }
-    let (message, content): (fn(Value<'_>) -> bool, fn(Value<'_>) -> bool) = match dialect {
+    let (message, content): (Known, Known) = match dialect {
         Dialect::OpenAi => (openai_message, openai_part),
         Dialect::Anthropic => (anthropic_message, anthropic_part),
     };

@@ -10,21 +10,26 @@
 //! |---|---|
 //! | `max_tokens`, `max_completion_tokens` | `max_tokens`, always: the core's limit |
 //! | system and developer messages | `system`, all of them, in their order; neighbours of one role become one turn |
-//! | a conversation that begins with the assistant, or has instructions only | begins with a user who says `.`, as Anthropic requires a user's turn |
+//! | no user at the beginning | one who says `.`, as Anthropic requires a user's turn |
 //! | text without a visible character | left out: Anthropic refuses it |
 //! | images | `data:` URLs as `base64`, others as `url`; `detail` is left out, Anthropic has one |
-//! | `tools`, `tool_choice`, `allowed_tools` | the same; an empty schema becomes that of an object; `strict` is left out: the model is told the schema, but not held to it |
-//! | calls and results of tools | the same; arguments that are no object become `{"arguments": ".."}`; characters of an `id` that Anthropic refuses are written as codes |
+//! | `tools`, `tool_choice`, `allowed_tools` | the same; an empty schema becomes that of an object |
+//! | `strict` of a tool | left out: the model is told the schema, but not held to it |
+//! | calls and results of tools | the same; characters of an `id` that Anthropic refuses are written as codes |
+//! | arguments that are no object | `{"arguments": ".."}` |
 //! | calls without `tools` | the tools that were called are named, with `tool_choice` `none`, as Anthropic requires them |
 //! | `parallel_tool_calls: false` | `disable_parallel_tool_use` |
 //! | `stop` | `stop_sequences`; a blank one keeps the request away |
 //! | `temperature` | up to 1; left out with thinking, and for models that take none (`models`) |
 //! | `top_p` | left out where `temperature` is stated: later models take one of them |
-//! | `reasoning_effort` | a fifth, a half or four fifths of the limit as budget, or `effort` where the model takes that; left out for models that do not think, where a tool is forced, and (budgets) right after results of tools, whose turn would need signed thoughts |
+//! | `reasoning_effort` | a budget of a fifth, a half or four fifths of the limit, or `effort`, as the model takes it |
+//! | the same, for models that do not think, or with a forced tool | left out |
+//! | the same, as a budget right after results of tools | left out: that turn would need signed thoughts |
 //! | `user`, `safety_identifier` | `metadata.user_id`, up to 256 characters |
 //! | `cache_control` in parts, messages and tools | kept |
 //! | `name` of a message, `reasoning_content` of earlier turns | left out: Anthropic knows no names, and only thoughts that it signed |
-//! | `seed`, `service_tier`, `store`, `metadata`, `verbosity`, `prompt_cache_*`, `stream_options` | left out: best effort, or `OpenAI`'s own bookkeeping |
+//! | `seed`, `verbosity` | left out: best effort |
+//! | `service_tier`, `store`, `metadata`, `prompt_cache_*`, `stream_options` | left out: `OpenAI`'s own bookkeeping |
 //!
 //! From the Messages API to chat completions:
 //!
@@ -34,7 +39,7 @@
 //! | `system` | a system message; its texts are joined by blank lines |
 //! | results of tools | messages of role `tool`, texts joined by line ends, after `Error: ` where `is_error`; images follow as the user's |
 //! | thinking of earlier turns | left out: nobody but Anthropic can read it, and it drops all but the last turn's itself (P) |
-//! | `thinking`, `output_config.effort` | `reasoning_effort`: as said, or by the budget's share of the limit; left out for models that do not know it |
+//! | `thinking`, `output_config.effort` | `reasoning_effort`, as said or by the budget's share of the limit, for models that know it |
 //! | `temperature`, `top_p` | the same; left out for models of `OpenAI` that reason, which refuse them |
 //! | `stop_sequences` | `stop`; more than four keep the request away |
 //! | `cache_control` | left out: these caches work by themselves; changes cost alone |
@@ -43,7 +48,8 @@
 //! | of tools, all but name, description, schema and `strict` | left out: hints on how they are used |
 //!
 //! Answers: texts are joined, thoughts become `reasoning_content` and have no counterpart on the way back (nothing signs them), reasons to stop are
-//! mapped, a refusal is a text with its own reason to stop; `model` is what the client asked for, `id` is the provider's.
+//! mapped (which stop sequence it was, `OpenAI` does not say), a refusal is a text with its own reason to stop; `model` is what the client asked for,
+//! `id` is the provider's.
 
 mod answers;
 mod anthropic_stream;

@@ -42,16 +42,23 @@ TYPES = {
 }
 # What older models take, and the library has in `extra_body` since.
 OF_OLD = {"temperature", "top_p"}
+ADAPTERS = {key: TypeAdapter(kind) for key, kind in TYPES.items()}
 with open(sys.argv[1]) as file:
     requests = json.load(file)
 for dialect, body in requests:
     checked = {key: value for key, value in body.items() if dialect == "openai" or key not in OF_OLD}
-    found = whole(TypeAdapter(TYPES[dialect, body.get("stream", False)]).validate_python(checked))
+    found = whole(ADAPTERS[dialect, body.get("stream", False)].validate_python(checked))
     assert found == checked, (found, checked)
 # A type that takes anything would prove nothing.
 for wrong in ({"role": "user", "content": [{"type": "text", "txt": "x"}]}, {"role": "robot", "content": "x"}):
     try:
-        whole(TypeAdapter(MessageCreateParamsNonStreaming).validate_python({"model": "m", "max_tokens": 1, "messages": [wrong]}))
+        whole(ADAPTERS["anthropic", False].validate_python({"model": "m", "max_tokens": 1, "messages": [wrong]}))
+    except Exception:
+        continue
+    raise AssertionError(f"the types took {wrong}")
+for wrong in ({"role": "user", "content": [{"type": "image_url", "image": {}}]}, {"role": "tool", "content": "x"}):
+    try:
+        whole(ADAPTERS["openai", False].validate_python({"model": "m", "messages": [wrong]}))
     except Exception:
         continue
     raise AssertionError(f"the types took {wrong}")

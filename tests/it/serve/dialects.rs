@@ -131,3 +131,66 @@ async fn what_has_no_room_in_a_budget_is_refused_with_the_status_of_the_configur
         assert_eq!(desk.post("/v1/chat/completions", &body).await.status, 200);
     }
 }
+
+/// A gateway whose model is at an OpenAI that fails, and falls back on Claude at `upstream`.
+async fn fallback_on_claude(upstream: &Upstream, key: &std::path::Path) -> Desk {
+    Desk::start(&format!(
+        "version = 1\n[attempts]\nper_deployment = 1\n[providers.openai]\nbase_url = \"{0}/openai\"\n\
+         [providers.anthropic]\nbase_url = \"{0}/anthropic\"\nkey = \"file:{1}\"\n\
+         [models.gpt-4o-mini]\ndeployments = [{{ id = \"mini\", provider = \"openai\", model = \"gpt-4o-mini\" }}]\nfallbacks = [\"haiku\"]\n\
+         [models.haiku]\ndeployments = [{{ id = \"claude\", provider = \"anthropic\", model = \"claude-3-haiku-20240307\" }}]\n",
+        upstream.address,
+        key.display()
+    ))
+    .await
+}
+
+#[tokio::test]
+async fn a_fallback_from_gpt_to_claude_answers_in_the_words_of_gpt() {
+    let upstream = Upstream::start(|_, seen| {
+        if seen.target.starts_with("/openai") {
+            return upstream::answer(500, &[], "{}");
+        }
+        if seen.body.contains("\"stream\":true") {
+            let events = [
+                json!({ "type": "message_start", "message": { "id": "msg_1", "type": "message", "role": "assistant", "model": "claude", "content": [],
+                    "stop_reason": null, "stop_sequence": null, "usage": { "input_tokens": 9, "output_tokens": 1 } } }),
+                json!({ "type": "content_block_start", "index": 0, "content_block": { "type": "text", "text": "" } }),
+                json!({ "type": "content_block_delta", "index": 0, "delta": { "type": "text_delta", "text": "hello" } }),
+                json!({ "type": "content_block_stop", "index": 0 }),
+                json!({ "type": "message_delta", "delta": { "stop_reason": "end_turn", "stop_sequence": null }, "usage": { "output_tokens": 4 } }),
+                json!({ "type": "message_stop" }),
+            ];
+            let events = events.iter().map(|event| upstream::chunk(&format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap())));
+            return std::iter::once(upstream::stream_head()).chain(events).chain([upstream::stream_end()]).collect();
+        }
+        let message = json!({
+            "id": "msg_1", "type": "message", "role": "assistant", "model": "claude", "content": [{ "type": "text", "text": "hello" }],
+            "stop_reason": "end_turn", "stop_sequence": null, "usage": { "input_tokens": 9, "output_tokens": 4 },
+        });
+        upstream::answer(200, &[], &message.to_string())
+    })
+    .await;
+    let key = key();
+    let desk = fallback_on_claude(&upstream, key.path()).await;
+    let answer = desk.chat("hi").await;
+    assert_eq!((answer.status, answer.header("x-gwsim-model"), answer.header("x-gwsim-attempts")), (200, "haiku", "2"), "{}", answer.body);
+    assert_eq!(answer.json()["choices"][0]["message"]["content"], "hello");
+    assert_eq!(answer.json()["usage"]["completion_tokens"], 4);
+    let sent = upstream.seen();
+    assert_eq!(
+        (sent[1].target.as_str(), sent[1].header("x-api-key"), sent[1].header("authorization")),
+        ("/anthropic/messages", Some("prov-key"), None)
+    );
+    let streamed = desk.post("/v1/chat/completions", &super::desk::streamed("hi")).await;
+    assert!(streamed.body.contains("\"content\":\"hello\"") && streamed.body.ends_with("data: [DONE]\n\n"), "{}", streamed.body);
+    assert!(!streamed.body.contains("message_start"), "{}", streamed.body);
+    // $0.25 and $1.25 a million (built-in price list).
+    assert_eq!(desk.settled().await, Outstanding::default());
+    assert_eq!(desk.spent(), (Money(2 * (9 * 250_000 + 4 * 1_250_000)), Money::ZERO));
+    // What Claude has no words for is not sent there: the failure is the last word.
+    let mut asks = chat("hi");
+    asks["logprobs"] = true.into();
+    let refused = desk.post("/v1/chat/completions", &asks).await;
+    assert_eq!((refused.status, refused.header("x-gwsim-attempts")), (500, "1"), "{}", refused.body);
+}

@@ -258,7 +258,7 @@ fn what_can_not_be_said_stays_with_its_dialect() {
 }
 
 /// Parts, messages and fields, most of them right, some not.
-fn any_json() -> impl Strategy<Value = Value> {
+pub(super) fn any_json() -> impl Strategy<Value = Value> {
     let word =
         prop::sample::select(vec!["", " ", "x", "auto", "text", "user", "tool", "data:image/png;base64,aGk=", "data:x", "{\"a\":1}", "ü\"\\\n"]);
     let leaf =

@@ -307,3 +307,38 @@ proptest! {
         }
     }
 }
+
+/// Something in the shape of an answer, a message or a delta, as either dialect has it, with anything in it.
+fn any_upstream() -> impl Strategy<Value = Value> {
+    (requests::any_json(), requests::any_json(), any::<bool>(), 0..6u32).prop_map(|(one, other, is_openai, kind)| {
+        let calls = json!([{ "index": kind % 2, "id": one, "function": other }, { "function": { "name": one, "arguments": other } }, other]);
+        let message = json!({ "role": "assistant", "content": one, "refusal": other, "tool_calls": calls });
+        if is_openai {
+            return json!({ "id": other, "choices": [{ "index": 0, "message": message, "delta": message, "finish_reason": one }], "usage": null });
+        }
+        let block = json!({ "type": "tool_use", "id": one, "name": other, "input": one, "text": other });
+        let event = ["message_start", "content_block_start", "content_block_delta", "content_block_stop", "message_delta", "message_stop"][kind as usize];
+        json!({ "type": event, "index": kind % 2, "message": { "id": one }, "content_block": block, "delta": other, "content": [block, one, other], "stop_reason": one })
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// Whatever an upstream answers, the client gets JSON, or the gateway an error; and a stream ends at most once.
+    #[test]
+    fn no_upstream_can_break_what_its_client_reads(parts in prop::collection::vec(any_upstream(), 1..8)) {
+        for inbound in [chat(json!({ "stream": true })), messages(json!({ "stream": true }))] {
+            for part in &parts {
+                if let Ok(answer) = Answer::read(&inbound, target(&inbound, GPT).dialect, part.to_string().into()) {
+                    prop_assert!(serde_json::from_slice::<Value>(&answer.body).is_ok(), "{:?}", answer.body);
+                }
+            }
+            let (stream, _) = relayed(&inbound, &[of_openai(&parts).as_bytes()]);
+            let events = events(&stream);
+            let ends = |event: &&Value| **event == json!("[DONE]") || event["type"] == "message_stop";
+            prop_assert!(events.iter().filter(ends).count() <= 1);
+            prop_assert!(events.iter().all(|event| event.is_object() || *event == json!("[DONE]")), "{:?}", events);
+        }
+    }
+}
