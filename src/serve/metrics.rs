@@ -6,6 +6,8 @@
 mod exposition;
 pub mod tally;
 
+pub use self::exposition::CONTENT_TYPE;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::extract::State;

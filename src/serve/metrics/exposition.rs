@@ -103,13 +103,21 @@ impl Collector for Families {
                 Values::Counter(series) => {
                     let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
                     for (labels, value) in series {
-                        metric.encode_family(labels)?.encode_counter::<NoLabelSet, _, u64>(value, None)?;
+                        if labels.is_empty() {
+                            metric.encode_counter::<NoLabelSet, _, u64>(value, None)?;
+                        } else {
+                            metric.encode_family(labels)?.encode_counter::<NoLabelSet, _, u64>(value, None)?;
+                        }
                     }
                 }
                 Values::Gauge(series) => {
                     let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
                     for (labels, value) in series {
-                        metric.encode_family(labels)?.encode_gauge(value)?;
+                        if labels.is_empty() {
+                            metric.encode_gauge(value)?;
+                        } else {
+                            metric.encode_family(labels)?.encode_gauge(value)?;
+                        }
                     }
                 }
                 Values::Histogram(series) => {
@@ -128,7 +136,7 @@ impl Collector for Families {
 
 /// The buckets as (upper end in seconds, how many in it); the encoder adds them up.
 fn cumulative(histogram: &Histogram) -> (Vec<(f64, u64)>, u64) {
-    let ends = LATENCY_MS.iter().map(|ms| *ms as f64 / 1e3).chain([f64::MAX]);
+    let ends = LATENCY_MS.iter().map(|ms| *ms as f64 / 1e3).chain([f64::INFINITY]);
     (ends.zip(histogram.counts).collect(), histogram.counts.iter().sum())
 }
 
