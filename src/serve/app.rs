@@ -115,7 +115,7 @@ impl App {
         start.observers.push(desk.observer());
         let spend = SpendBook::default();
         start.observers.push(Box::new(spend.clone()));
-        let engine = engine((plan, commands), taken, &settings.server, start, &mut notes).map_err(|fault| vec![fault])?;
+        let engine = engine((plan, commands), taken, &settings.server, start, &spend, &mut notes).map_err(|fault| vec![fault])?;
         notes.extend(register.restore(&engine, &keys));
         let clock = engine.clock();
         let engine = Arc::new(engine);
@@ -289,6 +289,7 @@ fn engine(
     taken: Option<Taken>,
     server: &Server,
     start: Start,
+    spend: &SpendBook,
     notes: &mut Vec<String>,
 ) -> Result<Engine, String> {
     let plan = Arc::new(plan);
@@ -305,6 +306,7 @@ fn engine(
     if let Some(found) = found {
         notes.push(found.to_string());
     }
+    spend.follow(&gateway);
     let now = clock.now();
     let Start { mut observers, broken, .. } = start;
     let mut recorder = Recorder { plan: &plan, request: None, spent: None, buffer: &mut buffer, observers: &mut observers };

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 pub use self::recent::{Recent, Spent};
 pub use self::sums::Sums;
 use super::observe::{Context, Observer};
+use crate::gateway::Gateway;
 use crate::gateway::command::Command;
 use crate::gateway::id::{EndUserId, KeyId, ModelId, Registry, RequestId, TagId};
 use crate::gateway::in_flight::Event;
@@ -240,6 +241,19 @@ impl SpendBook {
     /// A book that goes on where another one ended.
     pub fn following(spend: Spend) -> Self {
         Self(Arc::new(Mutex::new(spend)))
+    }
+
+    /// Goes on with a gateway that has a past which this book was not told of: its names have their numbers, and what it has spent in all counts.
+    /// Whose that was is not known.
+    pub fn follow(&self, gateway: &Gateway) {
+        let (mut spend, directory) = (self.lock(), gateway.directory());
+        spend.key_names = directory.key_names().to_vec().into();
+        spend.tag_names = directory.tag_names().to_vec().into();
+        spend.team_names = directory.team_names().to_vec().into();
+        let teams = (0..).map(KeyId).take(directory.key_names().len()).map(|key| directory.team_of(key).map(|team| team.0));
+        spend.belongs = teams.map(|team| Belongs { team, tags: Vec::new() }).collect();
+        let settled = gateway.budget().settled();
+        spend.total.spend = settled.confirmed + settled.presumed;
     }
 
     /// The whole of it, for a checkpoint.
