@@ -308,16 +308,16 @@ fn engine(
     }
     spend.follow(&gateway);
     let now = clock.now();
-    if *old != *plan {
-        buffer.plan(now, &plan);
-        gateway.adopt(&plan, now, &mut buffer);
-        buffer.end_turn();
-    }
     let Start { mut observers, broken, .. } = start;
+    let mut recorder = Recorder { plan: &plan, request: None, spent: None, buffer: &mut buffer, observers: &mut observers };
+    if *old != *plan {
+        recorder.buffer.plan(now, &plan);
+        gateway.adopt(&plan, now, &mut recorder);
+        recorder.buffer.end_turn();
+    }
     for command in commands {
-        let mut recorder = Recorder { plan: &plan, request: None, spent: None, buffer: &mut buffer, observers: &mut observers };
         gateway.apply(&plan, now, command, &mut recorder).map_err(|error| format!("the configuration can't be carried out: {error:?}"))?;
-        buffer.end_turn();
+        recorder.buffer.end_turn();
     }
     let cached_body_max = server.cached_body_max;
     Ok(Engine::new(Parts { gateway, plan, clock, log, buffer, next, cached_body_max, observers, broken }))

@@ -1,5 +1,5 @@
-//! What the gateway writes to stderr while it serves: a line a request, and what a person should look at. Decides what is in a line and never has what
-//! somebody said in it, nor a secret; decides nothing else.
+//! What the gateway writes to stderr while it serves: a line a request, and what a person should look at. Decides what is in a line: never a secret,
+//! nor what somebody said. Decides nothing else.
 //!
 //! A line is put together where it happens, after the lock is given back, and written by a thread of its own: who reads stderr slowly, or not at all,
 //! costs lines (they are counted) and no request its time.
@@ -228,4 +228,23 @@ pub fn reloaded(result: Result<(), &dyn fmt::Display>) {
 
 fn milliseconds(span: Span) -> u64 {
     span.0 / 1_000_000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_does_not_read_the_log_costs_lines_and_nobody_any_time() {
+        let (sender, unread) = sync_channel(2);
+        let mut writer = Writer(sender);
+        let before = dropped();
+        for _ in 0..5 {
+            writer.write_all(b"a line\n").unwrap();
+        }
+        assert_eq!(dropped() - before, 3);
+        assert_eq!(unread.try_iter().count(), 2);
+        drop(unread);
+        writer.write_all(b"to nobody\n").unwrap();
+    }
 }

@@ -5,7 +5,6 @@ mod logs;
 mod metrics;
 mod reload;
 
-use gwsim::serve::metrics::CONTENT_TYPE;
 use tempfile::TempDir;
 
 use crate::serve::desk::{Answer, Desk};
@@ -20,7 +19,7 @@ fn secret(folder: &TempDir, name: &str, text: &str) -> String {
 /// What a scrape says.
 async fn scrape(desk: &Desk) -> Scrape {
     let answer: Answer = desk.get("/metrics").await;
-    assert_eq!((answer.status, answer.header("content-type")), (200, CONTENT_TYPE));
+    assert_eq!((answer.status, answer.header("content-type")), (200, "application/openmetrics-text; version=1.0.0; charset=utf-8"));
     Scrape(answer.body)
 }
 

@@ -433,8 +433,8 @@ error: `x y` must be the name of a header
 error: `OpenAI-Organization` must be the text of a header
  --> gateway.toml:5:70
   |
-5 | ...r = "elsewhere", "x y" = "1", "OpenAI-Organization" = "org\u0007", "x-right" = "env:RIGHT" }
-  |                                                          ^^^^^^^^^^^ it is empty or has control characters
+5 | ...nAI-Organization" = "org\u0007", "x-right" = "env:RIGHT" }
+  |                        ^^^^^^^^^^^ it is empty or has control characters
   |
   = help: for example: OpenAI-Organization = "org-4711"
 

@@ -220,6 +220,9 @@ fn alerts(root: &Section<'_>) -> Alerts {
         section.put_some("webhook", providers::secret, &mut alerts.webhook);
         section.put_some("webhook_secret", providers::secret, &mut alerts.webhook_secret);
         section.put("dedupe", Item::span, &mut alerts.dedupe);
+        if let (None, Some(place)) = (section.place_of("webhook"), section.place_of("webhook_secret")) {
+            section.report(problem::needs_other(place, "webhook_secret", "webhook"));
+        }
     }
     alerts
 }

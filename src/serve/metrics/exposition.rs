@@ -60,6 +60,7 @@ pub struct Beside<'a> {
 /// If it can't be formatted.
 pub fn text(tally: &Tally, beside: &Beside<'_>, gateway: &Gateway, plan: &Plan, now: Time) -> Result<String, fmt::Error> {
     let mut families = counters(tally, plan);
+    families.extend(times(tally, plan));
     families.extend(beside.families());
     families.extend(state(tally, gateway, plan, now));
     let mut registry = Registry::default();
@@ -103,13 +104,21 @@ impl Collector for Families {
                 Values::Counter(series) => {
                     let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
                     for (labels, value) in series {
-                        metric.encode_family(labels)?.encode_counter::<NoLabelSet, _, u64>(value, None)?;
+                        if labels.is_empty() {
+                            metric.encode_counter::<NoLabelSet, _, u64>(value, None)?;
+                        } else {
+                            metric.encode_family(labels)?.encode_counter::<NoLabelSet, _, u64>(value, None)?;
+                        }
                     }
                 }
                 Values::Gauge(series) => {
                     let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
                     for (labels, value) in series {
-                        metric.encode_family(labels)?.encode_gauge(value)?;
+                        if labels.is_empty() {
+                            metric.encode_gauge(value)?;
+                        } else {
+                            metric.encode_family(labels)?.encode_gauge(value)?;
+                        }
                     }
                 }
                 Values::Histogram(series) => {
@@ -128,7 +137,7 @@ impl Collector for Families {
 
 /// The buckets as (upper end in seconds, how many in it); the encoder adds them up.
 fn cumulative(histogram: &Histogram) -> (Vec<(f64, u64)>, u64) {
-    let ends = LATENCY_MS.iter().map(|ms| *ms as f64 / 1e3).chain([f64::MAX]);
+    let ends = LATENCY_MS.iter().map(|ms| *ms as f64 / 1e3).chain([f64::INFINITY]);
     (ends.zip(histogram.counts).collect(), histogram.counts.iter().sum())
 }
 
@@ -137,7 +146,7 @@ fn counters(tally: &Tally, plan: &Plan) -> Vec<Family> {
     let place = |id: &DeploymentId| ("deployment", plan.deployment(*id).name.clone());
     let count = |value: &u64| *value as f64;
     let counter = |name, help, series: Vec<(Labels, f64)>| Family { name, help, values: Values::Counter(series) };
-    let mut families = vec![
+    vec![
         counter(
             "gwsim_requests",
             "Requests that had their end, by the model asked for and how they ended",
@@ -195,19 +204,25 @@ fn counters(tally: &Tally, plan: &Plan) -> Vec<Family> {
         counter("gwsim_cooldowns", "Cooldowns begun", tally.cooldowns.iter().map(|(id, n)| (vec![place(id)], count(n))).collect()),
         counter("gwsim_alerts", "Alerts raised, by kind", tally.alerts.iter().map(|(kind, n)| (vec![("kind", (*kind).into())], count(n))).collect()),
         counter("gwsim_breaches", "Budget windows that closed above their limit", vec![(Vec::new(), count(&tally.breaches))]),
-    ];
+    ]
+}
+
+/// How long things took.
+fn times(tally: &Tally, plan: &Plan) -> [Family; 2] {
+    let model = |id| ("model", model_name(plan, id).to_owned());
     let histogram = |name, help, series: Vec<(Labels, Histogram)>| Family { name, help, values: Values::Histogram(series) };
-    families.push(histogram(
-        "gwsim_request_duration_seconds",
-        "From a request's arrival to its client's end",
-        tally.latency.iter().map(|(id, times)| (vec![model(*id)], *times)).collect(),
-    ));
-    families.push(histogram(
-        "gwsim_first_token_seconds",
-        "From a streamed request's arrival to the first of its answer",
-        tally.first_token.iter().map(|(id, times)| (vec![model(*id)], *times)).collect(),
-    ));
-    families
+    [
+        histogram(
+            "gwsim_request_duration_seconds",
+            "From a request's arrival to its client's end",
+            tally.latency.iter().map(|(id, times)| (vec![model(*id)], *times)).collect(),
+        ),
+        histogram(
+            "gwsim_first_token_seconds",
+            "From a streamed request's arrival to the first of its answer",
+            tally.first_token.iter().map(|(id, times)| (vec![model(*id)], *times)).collect(),
+        ),
+    ]
 }
 
 /// What is so at this moment.

@@ -68,7 +68,7 @@ async fn a_scrape_counts_what_has_happened() {
         // 20 tokens in and 8 out.
         ("gwsim_spend_dollars_total{deployment=\"mini\",certainty=\"confirmed\"}", 0.000_036),
         ("gwsim_team_spend_dollars{team=\"web\"}", 0.000_036),
-        ("gwsim_budget_used_ratio{account=\"the budget of team web, 1 USD a day\"}", 0.000_036),
+        ("gwsim_budget_used_ratio{account=\"the budget of team web, $1 every 1d\"}", 0.000_036),
         ("gwsim_cache_saved_dollars_total{model=\"gpt-4o-mini\"}", 0.000_020),
         ("gwsim_undelivered_tokens_total{deployment=\"mini\"}", 0.0),
         ("gwsim_request_duration_seconds_count{model=\"gpt-4o-mini\"}", 4.0),
