@@ -74,7 +74,7 @@ impl Reader {
     ///
     /// # Errors
     /// If a segment or turns are missing, or bytes are not what was written.
-    pub fn next(&mut self) -> Result<Option<&Turn>, JournalError> {
+    pub fn next_turn(&mut self) -> Result<Option<&Turn>, JournalError> {
         loop {
             if self.segment.is_none() {
                 let Some(files) = self.rest.pop_front() else { return Ok(None) };
@@ -94,7 +94,7 @@ impl Reader {
         }
     }
 
-    /// The turn that [`Self::next`] has read last.
+    /// The turn that [`Self::next_turn`] has read last.
     pub fn turn(&self) -> &Turn {
         &self.turn
     }
@@ -104,7 +104,7 @@ impl Reader {
         self.checkpoint.take()
     }
 
-    /// What comes after the last whole turn, once [`Self::next`] has said that there is no other.
+    /// What comes after the last whole turn, once [`Self::next_turn`] has said that there is no other.
     pub fn torn(&self) -> Option<&Torn> {
         self.torn.as_ref()
     }

@@ -89,7 +89,7 @@ pub fn recover(folder: &Path) -> Result<Option<Recovered>, JournalError> {
     let Some((checkpoint, mut reader)) = Reader::newest(folder, |error| passed_over.push(error.to_string()))? else { return Ok(None) };
     let mut state = Redriven::from(checkpoint);
     let mut turns = 0;
-    while let Some(turn) = reader.next()? {
+    while let Some(turn) = reader.next_turn()? {
         state.follow(turn).map_err(JournalError::Differs)?;
         turns += 1;
     }

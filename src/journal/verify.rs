@@ -109,7 +109,7 @@ pub fn verify(folder: &Path, from: Option<u32>) -> Result<Verdict, JournalError>
     let mut state = Redriven::from(checkpoint);
     let (mut counts, mut difference) = (Counts::default(), None);
     while difference.is_none() {
-        let is_over = reader.next()?.is_none();
+        let is_over = reader.next_turn()?.is_none();
         if let Some(file) = reader.checkpoint().filter(|_| counts.turns > 0) {
             let checkpoint = checkpoint::read(&file)?;
             let (turn, recorded, decided) = (checkpoint.reach.turn, Books::of(&checkpoint.gateway), Books::of(&state.gateway));

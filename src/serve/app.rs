@@ -2,19 +2,22 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::http::{HeaderName, HeaderValue};
 
+use super::admin::Register;
 use super::alerts::{self, Desk, Hook, Target};
 use super::clock::Clock;
 use super::engine::{Engine, Parts};
-use super::keyring::KeyRing;
+use super::keyring::{self, KeyRing};
 use super::metrics::Metrics;
-use super::observe::Observer;
+use super::observe::{Observer, Recorder};
 use super::reload::{Configured, Reloads};
 use super::shutdown::Shutdown;
+use super::spend::SpendBook;
+use super::store;
 use super::upstream::{self, Destination, NotServable};
 use crate::config::gateway::providers::{HeaderText, Provider};
 use crate::config::gateway::server::{Durability, Server};
@@ -37,6 +40,10 @@ pub struct App {
     settings: RwLock<Arc<Settings>>,
     /// Who a secret is.
     pub keys: KeyRing,
+    /// The keys and teams that administrators have made. Who has it may wait for the disk: not to be taken where requests are handled.
+    pub register: Mutex<Register>,
+    /// What was spent, and by whom.
+    pub spend: SpendBook,
     /// Calls providers.
     pub upstream: upstream::Client,
     /// What has been counted since the start.
@@ -56,6 +63,8 @@ pub struct App {
 pub struct Settings {
     /// How it serves.
     pub server: Server,
+    /// The SHA-256 of the master key, if there is one.
+    pub master: Option<[u8; 32]>,
     /// Where deployments are, by number; those that can't be reached have none, and offer nothing.
     pub destinations: Vec<Result<Destination, NotServable>>,
 }
@@ -80,8 +89,11 @@ impl App {
     /// # Errors
     /// Everything that keeps it from starting, in words: secrets that are not there, keys that nobody could use.
     pub fn new(config: GatewayConfig, mut start: Start) -> Result<(Self, Vec<String>), Vec<String>> {
-        let GatewayConfig { mut plan, mut commands, key_secrets, providers, server, alerts, .. } = config;
+        let GatewayConfig { mut plan, mut commands, key_secrets, providers, server, alerts, budget_defaults, .. } = config;
         let mut faults = Vec::new();
+        let path = server.store.as_ref().map(PathBuf::from);
+        let stored = store::open(path.as_deref()).and_then(|store| Register::open(store, budget_defaults)).map_err(|error| vec![error.to_string()]);
+        let mut register = stored?;
         let taken = start.journal.as_deref().map(journal::take).transpose().map_err(|error| vec![error.to_string()])?;
         if let Some(old) = taken.as_ref().and_then(Taken::plan) {
             let (following, renumbering) = plan.following(old);
@@ -89,8 +101,9 @@ impl App {
             commands = commands.into_iter().map(|command| renumbering.command(command)).collect();
         }
         let settings = Settings::new(server, &plan, &providers).map_err(|found| faults.extend(found)).ok();
-        let reloads = Reloads::new(Configured::at_start(&commands, &key_secrets));
-        let (keys, mut notes) = keys(&mut commands, &key_secrets, settings.as_ref().map(|settings| &settings.server), &mut faults);
+        register.configured = Configured::at_start(&commands, &key_secrets);
+        let reloads = Reloads::new(register.configured.clone());
+        let (keys, mut notes) = keys(&mut commands, &key_secrets, settings.as_ref().map(|settings| &settings.server), &register, &mut faults);
         let hooks = hooks(&alerts).map_err(|found| faults.extend(found)).unwrap_or_default();
         let Some(settings) = settings.filter(|_| faults.is_empty()) else { return Err(faults) };
         settings.offer(&mut plan);
@@ -100,7 +113,10 @@ impl App {
         start.observers.push(metrics.observer());
         let (desk, notices) = Desk::new();
         start.observers.push(desk.observer());
-        let engine = engine((plan, commands), taken, &settings.server, start, &mut notes).map_err(|fault| vec![fault])?;
+        let spend = SpendBook::default();
+        start.observers.push(Box::new(spend.clone()));
+        let engine = engine((plan, commands), taken, &settings.server, start, &spend, &mut notes).map_err(|fault| vec![fault])?;
+        notes.extend(register.restore(&engine, &keys));
         let clock = engine.clock();
         let engine = Arc::new(engine);
         let upstream = upstream::Client::new(clock.in_life(connect));
@@ -110,6 +126,8 @@ impl App {
             engine,
             settings: RwLock::new(Arc::new(settings)),
             keys,
+            register: Mutex::new(register),
+            spend,
             upstream,
             metrics,
             desk,
@@ -145,6 +163,8 @@ impl Settings {
                 Err(fault) => faults.push(fault),
             }
         }
+        let master = server.master_key.as_ref().map(|key| key.read().map(|key| keyring::hash(&key)));
+        let master = master.transpose().map_err(|fault| faults.push(format!("the master key: {fault}"))).ok().flatten();
         if !faults.is_empty() {
             return Err(faults);
         }
@@ -154,7 +174,7 @@ impl Settings {
             };
             Destination::new(deployment, provider, own.key.as_deref(), &own.headers)
         });
-        Ok(Self { destinations: destinations.collect(), server })
+        Ok(Self { destinations: destinations.collect(), server, master })
     }
 
     /// Notes in a plan what its deployments can be asked for.
@@ -229,11 +249,12 @@ fn keys(
     commands: &mut Vec<Command>,
     secrets: &[(String, crate::config::gateway::providers::Secret)],
     server: Option<&Server>,
+    register: &Register,
     faults: &mut Vec<String>,
 ) -> (KeyRing, Vec<String>) {
     let names: Vec<String> =
         commands.iter().filter_map(|command| if let Command::PutKey { name, .. } = command { Some(name.clone()) } else { None }).collect();
-    let has_master = server.is_some_and(|server| server.master_key.is_some());
+    let has_master = !register.is_empty() || server.is_some_and(|server| server.master_key.is_some());
     if names.is_empty() && !has_master {
         let is_local = server.is_some_and(|server| server.listen.parse::<SocketAddr>().is_ok_and(|address| address.ip().is_loopback()));
         if !is_local {
@@ -268,6 +289,7 @@ fn engine(
     taken: Option<Taken>,
     server: &Server,
     start: Start,
+    spend: &SpendBook,
     notes: &mut Vec<String>,
 ) -> Result<Engine, String> {
     let plan = Arc::new(plan);
@@ -284,17 +306,19 @@ fn engine(
     if let Some(found) = found {
         notes.push(found.to_string());
     }
+    spend.follow(&gateway);
     let now = clock.now();
+    let Start { mut observers, broken, .. } = start;
+    let mut recorder = Recorder { plan: &plan, request: None, spent: None, buffer: &mut buffer, observers: &mut observers };
     if *old != *plan {
-        buffer.plan(now, &plan);
-        gateway.adopt(&plan, now, &mut buffer);
-        buffer.end_turn();
+        recorder.buffer.plan(now, &plan);
+        gateway.adopt(&plan, now, &mut recorder);
+        recorder.buffer.end_turn();
     }
     for command in commands {
-        gateway.apply(&plan, now, command, &mut buffer).map_err(|error| format!("the configuration can't be carried out: {error:?}"))?;
-        buffer.end_turn();
+        gateway.apply(&plan, now, command, &mut recorder).map_err(|error| format!("the configuration can't be carried out: {error:?}"))?;
+        recorder.buffer.end_turn();
     }
-    let Start { observers, broken, .. } = start;
     let cached_body_max = server.cached_body_max;
     Ok(Engine::new(Parts { gateway, plan, clock, log, buffer, next, cached_body_max, observers, broken }))
 }

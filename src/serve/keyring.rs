@@ -38,6 +38,21 @@ impl KeyRing {
         self.names.write().unwrap_or_else(PoisonError::into_inner).remove(hash);
     }
 
+    /// The name of the key whose secret has this hash.
+    pub fn name_of_hash(&self, hash: &[u8; 32]) -> Option<Arc<str>> {
+        self.names.read().unwrap_or_else(PoisonError::into_inner).get(hash).cloned()
+    }
+
+    /// The hash of the secret of the key of a name, if it has one.
+    pub fn hash_of(&self, name: &str) -> Option<[u8; 32]> {
+        self.all().into_iter().find(|(_, own)| **own == *name).map(|(hash, _)| hash)
+    }
+
+    /// Every hash, with its name.
+    pub fn all(&self) -> Vec<([u8; 32], Arc<str>)> {
+        self.names.read().unwrap_or_else(PoisonError::into_inner).iter().map(|(hash, name)| (*hash, name.clone())).collect()
+    }
+
     /// Whether everybody is on it.
     pub fn is_open(&self) -> bool {
         self.open.is_some()

@@ -1,5 +1,6 @@
 //! Driver 2: the gateway, live. The only room that knows tokio, axum, HTTP and stores; holds no policy.
 
+pub mod admin;
 pub mod alerts;
 pub mod answers;
 pub mod app;
@@ -18,6 +19,8 @@ pub mod reload;
 pub mod restart;
 pub mod routes;
 pub mod shutdown;
+pub mod spend;
+pub mod store;
 pub mod upstream;
 
 pub use crate::clock;

@@ -20,9 +20,12 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// What the configuration in force has made, so that the next one can take it away.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Configured {
-    teams: BTreeSet<String>,
-    keys: BTreeSet<String>,
-    secrets: BTreeSet<[u8; 32]>,
+    /// Teams, by name.
+    pub teams: BTreeSet<String>,
+    /// Keys, by name.
+    pub keys: BTreeSet<String>,
+    /// The SHA-256 of the secrets of those that have one.
+    pub secrets: BTreeSet<[u8; 32]>,
 }
 
 /// What a gateway was configured with, and how often that has changed.
@@ -94,7 +97,7 @@ pub fn adopt(app: &App, config: GatewayConfig) -> Result<(), Vec<String>> {
 }
 
 fn try_adopt(app: &App, config: GatewayConfig) -> Result<(), Vec<String>> {
-    let GatewayConfig { plan, commands, key_secrets, providers, server, alerts, .. } = config;
+    let GatewayConfig { plan, commands, key_secrets, providers, server, alerts, budget_defaults, .. } = config;
     // One reload at a time: each is renumbered after the plan before it.
     let mut configured = app.reloads.configured.lock().unwrap_or_else(PoisonError::into_inner);
     let before = app.settings();
@@ -128,6 +131,12 @@ fn try_adopt(app: &App, config: GatewayConfig) -> Result<(), Vec<String>> {
     }
     for hash in configured.secrets.difference(&next.secrets) {
         app.keys.remove(hash);
+    }
+    // What administrators have made is told again: models and teams that it names may have come or gone.
+    let mut register = app.register.lock().unwrap_or_else(PoisonError::into_inner);
+    (register.defaults, register.configured) = (budget_defaults, next.clone());
+    for note in register.restore(&app.engine, &app.keys) {
+        tracing::warn!("{note}");
     }
     *configured = next;
     if faults.is_empty() { Ok(()) } else { Err(faults) }

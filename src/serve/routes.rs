@@ -17,7 +17,7 @@ use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 
 use super::app::App;
-use super::{answers, health, metrics, models};
+use super::{admin, answers, health, metrics, models};
 use crate::wire::Endpoint;
 
 /// Everything that is not the data plane: administration, metrics, health.
@@ -27,6 +27,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/models", get(models::list))
         .route("/v1/models/{model}", get(models::one))
         .route("/models/{model}", get(models::one))
+        .merge(admin::routes())
         .route("/metrics", get(metrics::scrape))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))

@@ -12,7 +12,7 @@ use super::calendar::{self, PERIODS, Period};
 use super::defaults::SLICES;
 
 /// What budgets have that do not say otherwise.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BudgetDefaults {
     /// Refuse or observe.
     pub enforce: Enforce,

@@ -3,7 +3,7 @@
 //! One reader per section; the reading code is the schema, and [`defaults`] lists what holds where the file says nothing.
 
 mod budgets;
-mod calendar;
+pub mod calendar;
 pub mod defaults;
 #[cfg(test)]
 mod error_tests;
@@ -32,6 +32,7 @@ use crate::gateway::plan::{BudgetSpec, LoopDetector, Plan, RetryBudget};
 use crate::gateway::time::Span;
 use crate::price::Reserved;
 
+pub use self::budgets::BudgetDefaults;
 use self::identities::KEY_BUDGETS_MAX;
 use self::policies::Policies;
 use self::providers::{Api, Provider, Secret};
@@ -57,6 +58,8 @@ pub struct GatewayConfig {
     pub providers: Vec<Provider>,
     /// How `gwsim serve` listens.
     pub server: Server,
+    /// What budgets have that are made while serving.
+    pub budget_defaults: BudgetDefaults,
     /// Where alerts go.
     pub alerts: Alerts,
     /// The price list that costs are from: its name and date.
@@ -127,6 +130,8 @@ fn read(root: &Section<'_>, lists: &price_lists::Lists) -> GatewayConfig {
     GatewayConfig {
         commands,
         key_secrets,
+        // Where the file says it is nothing to those who are not reading it.
+        budget_defaults: BudgetDefaults { timezone_place: None, ..budget_defaults },
         server: root.section("server").as_ref().map(server::read).unwrap_or_default(),
         alerts: alerts(root),
         price_list: lists.to_string(),

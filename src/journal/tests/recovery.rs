@@ -107,7 +107,7 @@ fn follow(folder: &std::path::Path) -> Turn {
     let (checkpoint, mut reader) = Reader::open(folder, None).unwrap();
     let mut state = Redriven::from(checkpoint);
     let mut last = Turn::default();
-    while let Some(turn) = reader.next().unwrap() {
+    while let Some(turn) = reader.next_turn().unwrap() {
         state.follow(turn).unwrap();
         last = turn.clone();
     }
@@ -124,7 +124,7 @@ fn every_checkpoint_says_what_the_turns_before_it_say() {
     for number in 0..=checkpoints as u32 {
         let (checkpoint, mut reader) = Reader::open(folder.path(), Some(number)).unwrap();
         let mut state = Redriven::from(checkpoint);
-        while let Some(turn) = reader.next().unwrap() {
+        while let Some(turn) = reader.next_turn().unwrap() {
             assert_eq!(turn, &script.turns[turn.number as usize - 1]);
             state.follow(turn).unwrap();
         }

@@ -32,14 +32,14 @@ fn many_who_commit_at_once_find_their_turns_in_order() {
                         log.commit(turn, |bytes| buffer.lock().unwrap().0.give(bytes)).unwrap();
                         let (_, mut reader) = Reader::open(folder.path(), None).unwrap();
                         // The others write on meanwhile: what is asked for is that this one's is there.
-                        assert!(std::iter::from_fn(|| reader.next().unwrap().map(|turn| turn.number)).any(|number| number == turn));
+                        assert!(std::iter::from_fn(|| reader.next_turn().unwrap().map(|turn| turn.number)).any(|number| number == turn));
                     }
                 });
             }
         });
         log.sync().unwrap();
         let (_, mut reader) = Reader::open(folder.path(), None).unwrap();
-        let times: Vec<Time> = std::iter::from_fn(|| reader.next().unwrap().map(|turn| turn.at)).collect();
+        let times: Vec<Time> = std::iter::from_fn(|| reader.next_turn().unwrap().map(|turn| turn.at)).collect();
         assert!(times.into_iter().eq((1..=200).map(Time)));
     }
 }
@@ -132,7 +132,7 @@ fn closed_segments_are_compressed_and_old_ones_go() {
     let (checkpoint, mut reader) = Reader::open(folder.path(), None).unwrap();
     let from = state.reach.at.0 - 60_000_000_000;
     assert!(checkpoint.reach.turn > 0, "something went");
-    let first = reader.next().unwrap().unwrap();
+    let first = reader.next_turn().unwrap().unwrap();
     assert!(first.at.0 <= from || checkpoint.reach.at.0 < from, "and what is needed stays");
-    while reader.next().unwrap().is_some() {}
+    while reader.next_turn().unwrap().is_some() {}
 }

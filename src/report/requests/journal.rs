@@ -18,7 +18,7 @@ use crate::report::fold::Billed;
 pub fn read(folder: &Path, only: Option<u64>, mut take: impl FnMut(Chunk)) -> Result<(), JournalError> {
     let (checkpoint, mut reader) = Reader::open(folder, None)?;
     let mut recorder = Recorder::of_journal(&folder.display().to_string(), checkpoint.plan, checkpoint.gateway);
-    while let Some(turn) = reader.next()? {
+    while let Some(turn) = reader.next_turn()? {
         if let Some(plan) = &turn.plan {
             recorder.adopt(turn.at, Arc::new((**plan).clone()));
         }

@@ -82,7 +82,7 @@ impl Journal {
     /// Reads a turn. `false` at the end.
     fn turn(&mut self) -> Result<bool, TraceError> {
         let Self { folder, reader, gateway, plan, open, given, numbers, answers, is_over } = self;
-        let Some(turn) = reader.next().map_err(|error| told(folder, &error))? else {
+        let Some(turn) = reader.next_turn().map_err(|error| told(folder, &error))? else {
             *is_over = true;
             return Ok(false);
         };

@@ -27,7 +27,7 @@ pub(crate) fn command(folder: &std::path::Path, toml: &str) -> Command {
     command
 }
 
-fn serve(folder: &std::path::Path, toml: &str) -> Served {
+pub(crate) fn serve(folder: &std::path::Path, toml: &str) -> Served {
     started(command(folder, toml).args(["--listen", "127.0.0.1:0"]))
 }
 
