@@ -17,6 +17,8 @@ mod price_tests;
 mod prices;
 pub mod providers;
 pub mod server;
+#[cfg(test)]
+mod server_error_tests;
 mod terms;
 #[cfg(test)]
 mod tests;
