@@ -2,8 +2,8 @@
 //! no sockets, and neither prompts nor secrets.
 //!
 //! - [`take`] and [`Taken::open`] go on with the journal of a folder, or begin one; the gateway records into a [`Buffer`], a [`Log`] writes it.
-//! - [`recover`] is the state that a journal ends in; [`Reader`] reads its turns, and [`Redriven`] tells them to the core again.
-//! - [`verify`] says whether the core decides today what is recorded; [`Words`] tell what is.
+//! - [`recover()`] is the state that a journal ends in; [`Reader`] reads its turns, and [`Redriven`] tells them to the core again.
+//! - [`verify()`] says whether the core decides today what is recorded; [`Words`] tell what is.
 
 mod buffer;
 mod checkpoint;
