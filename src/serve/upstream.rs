@@ -181,9 +181,23 @@ fn address(service: Service, base: &str, endpoint: Endpoint, model: &str, versio
         // Responses have no deployment in their path; Azure's address of version 1 takes no api-version either.
         (Service::Azure, Endpoint::Responses) => format!("{base}/openai/v1{path}"),
         (Service::Azure, _) => format!("{base}/openai/deployments/{model}{path}?api-version={}", version.unwrap_or(AZURE_API_VERSION)),
+        // Anthropic's own client library is given the address without the version: both ways mean the same.
+        (Service::Anthropic, _) if !base.ends_with("/v1") => format!("{base}/v1{path}"),
         _ => format!("{base}{path}"),
     }
 }
 
 /// The latest version of Azure's inference API that is no preview (P: Azure `OpenAI` REST API reference, "API versions").
 const AZURE_API_VERSION: &str = "2024-10-21";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_of_anthropic_may_have_its_version_or_not() {
+        let at = |base| address(Service::Anthropic, base, Endpoint::Messages, "claude", None);
+        assert_eq!(at("https://api.anthropic.com"), "https://api.anthropic.com/v1/messages");
+        assert_eq!(at("https://api.anthropic.com/v1"), "https://api.anthropic.com/v1/messages");
+    }
+}

@@ -93,7 +93,7 @@ async fn anthropic_is_asked_and_answers_in_its_own_dialect() {
     let answer = desk.send(request).await;
     assert_eq!((answer.status, answer.json()["content"][0]["text"].as_str()), (200, Some("hello")), "{}", answer.body);
     let seen = upstream.seen();
-    assert_eq!(seen[0].target, "/base/messages");
+    assert_eq!(seen[0].target, "/base/v1/messages");
     assert_eq!(
         (seen[0].header("x-api-key"), seen[0].header("anthropic-version"), seen[0].header("anthropic-beta")),
         (Some("prov-key"), Some("2023-06-01"), Some("a-feature"))
@@ -180,7 +180,7 @@ async fn a_fallback_from_gpt_to_claude_answers_in_the_words_of_gpt() {
     let sent = upstream.seen();
     assert_eq!(
         (sent[1].target.as_str(), sent[1].header("x-api-key"), sent[1].header("authorization")),
-        ("/anthropic/messages", Some("prov-key"), None)
+        ("/anthropic/v1/messages", Some("prov-key"), None)
     );
     let streamed = desk.post("/v1/chat/completions", &super::desk::streamed("hi")).await;
     assert!(streamed.body.contains("\"content\":\"hello\"") && streamed.body.ends_with("data: [DONE]\n\n"), "{}", streamed.body);

@@ -54,7 +54,7 @@ async fn a_fallback_to_the_other_dialect_is_asked_and_answers_in_translation() {
     assert_eq!((&body["choices"][0]["message"]["content"], &body["usage"]["total_tokens"]), (&json!("hello"), &json!(13)));
     let seen = upstream.seen();
     let targets: Vec<&str> = seen.iter().map(|seen| seen.target.as_str()).collect();
-    assert_eq!(targets, ["/openai/v1/chat/completions", "/anthropic/messages"]);
+    assert_eq!(targets, ["/openai/v1/chat/completions", "/anthropic/v1/messages"]);
     let sent = seen[1].json();
     assert_eq!((&sent["model"], &sent["stop_sequences"]), (&json!("claude-sonnet-4-5"), &json!(["END"])));
     assert_eq!(sent["messages"], json!([{ "role": "user", "content": [{ "type": "text", "text": "hi" }] }]));
