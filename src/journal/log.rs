@@ -257,12 +257,22 @@ pub(super) fn lock(folder: &Path) -> Result<File, JournalError> {
     }
 }
 
+/// Begins a segment: under another name until its beginning is on the disk, so that one that can't be begun is none.
 fn create(folder: &Path, number: u32, after: Reach) -> io::Result<(Arc<File>, u64)> {
     let path = segment::turns_path(folder, number);
-    let beginning = segment::beginning(number, after);
-    let file = File::create(&path)?;
-    file.write_all_at(&beginning, 0)?;
-    file.sync_all()?;
-    segment::sync_folder(folder)?;
-    Ok((Arc::new(file), beginning.len() as u64))
+    let part = path.with_extension("journal.part");
+    let begin = || {
+        let beginning = segment::beginning(number, after);
+        let file = File::create(&part)?;
+        file.write_all_at(&beginning, 0)?;
+        file.sync_all()?;
+        fs::rename(&part, &path)?;
+        segment::sync_folder(folder)?;
+        Ok((Arc::new(file), beginning.len() as u64))
+    };
+    begin().inspect_err(|_| {
+        // Turns go on in the segment before; what is half there would say that they are missing.
+        let _ = fs::remove_file(&part);
+        let _ = fs::remove_file(&path);
+    })
 }

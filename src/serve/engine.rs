@@ -3,6 +3,8 @@
 //! What the core decides and what a driver keeps of it change in the same turn: a request's place, the bodies of cached answers, what a request has
 //! cost. A panic under the lock is a broken invariant: nothing goes on from there, the process starts again (see [`Engine::check`]).
 
+#[cfg(test)]
+mod tests;
 mod ticket;
 
 use std::io;

@@ -78,6 +78,30 @@ impl Ticket {
         Poll::Ready(turn)
     }
 
+    /// The instant of the deadline has come. What somebody else's step has made of the request meanwhile comes first: the timer was for what was
+    /// before it.
+    ///
+    /// # Panics
+    /// If its money is closed.
+    pub fn woke(&mut self) -> Turn {
+        assert!(!self.is_closed, "the request is in flight");
+        let mut locked = self.engine.lock();
+        let now = locked.read(&self.engine.clock);
+        let unseen = locked.requests.get_mut(self.index).expect("the request is in flight").released.take();
+        let turn = match unseen {
+            Some(turn) => {
+                if turn.is_closed {
+                    locked.requests.remove(self.index);
+                }
+                turn
+            }
+            None => locked.step(self.index, now, Event::Woke, None),
+        };
+        drop(locked);
+        self.saw(&turn);
+        turn
+    }
+
     /// The client has left. A call that the core wanted and its exchange has not seen costs nothing, and the core is told so in the same turn;
     /// or it is what comes back, if it is to be made all the same.
     pub fn leave(&mut self) -> Turn {

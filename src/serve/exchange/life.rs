@@ -401,7 +401,7 @@ impl Life {
             Due::Deadline if self.opened => self.fail_with(FailureClass::Timeout, "the answer took too long"),
             Due::Idle => self.fail_with(FailureClass::Timeout, "the provider fell silent in the middle of its answer"),
             Due::Deadline => {
-                let turn = self.ticket.step(Event::Woke);
+                let turn = self.ticket.woke();
                 self.carry_out(turn);
             }
         }
