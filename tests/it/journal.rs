@@ -1,11 +1,11 @@
 //! The journal from outside: a gateway that keeps one and is killed, the one that goes on, and what is read from it afterwards.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
-use tempfile::TempDir;
+
+use crate::twin::processes::{gwsim, start};
 
 /// Some answers fail, some clients leave: whatever a journal can tell of.
 const SCENARIO: &str = r#"
@@ -36,35 +36,6 @@ deployments = [{ id = "mini-1", provider = "openai", model = "gpt-4o-mini" }, { 
 attempts = { per_request = 2 }
 "#;
 
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn gwsim(folder: &TempDir) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gwsim"));
-    command.current_dir(folder.path());
-    command
-}
-
-/// Starts a command that listens, and says where.
-fn start(folder: &TempDir, arguments: &[&str]) -> (Running, String) {
-    let mut child = gwsim(folder).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-    let address = line.split([' ', ',', '\n']).find(|word| word.starts_with("http://"));
-    let Some(address) = address else {
-        let mut errors = String::new();
-        child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
-        panic!("{arguments:?}: {line}{errors}");
-    };
-    (Running(child), address.to_owned())
-}
-
 fn json(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)))
 }
@@ -77,7 +48,8 @@ fn a_gateway_that_is_killed_goes_on_and_its_journal_is_a_trace() {
     let (_mock, _) = start(&folder, &[&["mock", "scenario.toml", "--write-gateway", "live.toml"], &free[..]].concat());
     let serve = [&["serve", "--config", "live.toml", "--journal", "journal"], &free[..]].concat();
     let (mut first, address) = start(&folder, &serve);
-    let load = ["load", "scenario.toml", "--target", &address, "--speed", "20", "--seed", "1", "--format", "json"];
+    let target = format!("http://{address}");
+    let load = ["load", "scenario.toml", "--target", &target, "--speed", "20", "--seed", "1", "--format", "json"];
     let mut loading = gwsim(&folder).args(load).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     std::thread::sleep(std::time::Duration::from_millis(1500));
     first.0.kill().unwrap();
@@ -88,7 +60,8 @@ fn a_gateway_that_is_killed_goes_on_and_its_journal_is_a_trace() {
     assert!(before["requests"].as_u64().unwrap() > 0, "{before}");
 
     let (second, address) = start(&folder, &serve);
-    let load = ["load", "scenario.toml", "--target", &address, "--speed", "20", "--seed", "1", "--requests", "40", "--format", "json"];
+    let target = format!("http://{address}");
+    let load = ["load", "scenario.toml", "--target", &target, "--speed", "20", "--seed", "1", "--requests", "40", "--format", "json"];
     assert!(gwsim(&folder).args(load).output().unwrap().status.success());
     assert!(Command::new("kill").args(["-TERM", &second.0.id().to_string()]).status().unwrap().success());
     let mut second = second;

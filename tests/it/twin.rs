@@ -1,6 +1,6 @@
 //! The twin from outside, by the binary: `gwsim mock`, `gwsim serve` and `gwsim load` beside each other, held against `gwsim run` of the same scenario.
 
-mod processes;
+pub(crate) mod processes;
 
 use std::collections::BTreeMap;
 

@@ -18,7 +18,7 @@ pub(super) struct World<'a> {
 }
 
 /// A process that ends when it is dropped.
-struct Running(Child);
+pub(crate) struct Running(pub(crate) Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -138,8 +138,8 @@ pub(super) fn picodollars(usd: &Value) -> i128 {
     format!("{whole}{decimals:0<12}").parse().unwrap()
 }
 
-/// Starts a command that says on its first line where it is.
-fn start(folder: &TempDir, arguments: &[&str]) -> (Running, String) {
+/// Starts a command that listens, and says where: address and port.
+pub(crate) fn start(folder: &TempDir, arguments: &[&str]) -> (Running, String) {
     let mut child = gwsim(folder).args(arguments).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
     let mut first = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
@@ -148,7 +148,8 @@ fn start(folder: &TempDir, arguments: &[&str]) -> (Running, String) {
     (Running(child), address)
 }
 
-fn gwsim(folder: &TempDir) -> Command {
+/// The program, in a folder.
+pub(crate) fn gwsim(folder: &TempDir) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gwsim"));
     command.current_dir(folder.path());
     command
