@@ -20,6 +20,7 @@ serde = { version = "1", default-features = false, features = ["derive", "alloc"
 [dev-dependencies]
 proptest = { version = "1", default-features = false, features = ["std"] }
 serde_json = "1"
+postcard = { version = "1.1.3", default-features = false, features = ["use-std"] }
 TOML
 printf 'extern crate alloc;\npub mod gateway;\n' > "$work/src/lib.rs"
 CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target}/mutations

@@ -28,6 +28,12 @@ pub enum Event {
     Arrived(Request),
     /// The remote cache has answered the [`Action::LookUp`].
     Looked(Option<Hit>),
+    /// The input has been counted, as [`Action::Count`] asked.
+    Counted {
+        /// The most input tokens that can be billed at any deployment that is [`countable`](super::plan::Deployment::countable). One that is
+        /// above the bound that was known changes nothing.
+        input_tokens_max: u32,
+    },
     /// The instant of [`InFlight::deadline`] has come.
     Woke,
     /// What it waited for is there; from `Gateway::ready`.
@@ -71,6 +77,9 @@ pub enum Action {
     Wait,
     /// Ask the remote cache, then tell `Looked`.
     LookUp(CacheKey),
+    /// Count the input, then tell `Counted`: a bound on it that is too high stands in the way. Asked for once, and only of a request that is
+    /// [`countable`](Request::countable).
+    Count,
     /// Call a deployment, then tell `Opened` (streams), `Finished` or `Failed`.
     Call(Call),
     /// Back-off: nothing until the instant of the deadline.
@@ -178,6 +187,7 @@ enum State {
     Queued,
     Looking,
     Following,
+    Counting,
     Sleeping,
     Calling,
     Relaying,
@@ -288,6 +298,7 @@ impl InFlight {
             State::Queued => "the wait in the queue is over",
             State::Looking => "the remote cache took too long",
             State::Following => "the client's deadline",
+            State::Counting => "the count took too long",
             State::Sleeping => "the back-off is over",
             State::Calling => "the call took too long",
             State::Relaying => "the stream took too long",
@@ -323,11 +334,17 @@ impl InFlight {
             // The answer came after it was given up.
             (_, Event::Looked(_)) => Action::Wait,
 
+            (State::Counting, Event::Counted { input_tokens_max }) => self.counted(turn, input_tokens_max),
+            // The count came after it was given up.
+            (_, Event::Counted { .. }) => Action::Wait,
+
             // A timer of an earlier state that was not stopped in time.
             (_, Event::Woke) if turn.now < self.wake => Action::Wait,
             (State::Queued, Event::Woke) => self.waited_too_long(turn),
             (State::Looking, Event::Woke) => self.looked(turn, None),
             (State::Following, Event::Woke) => self.gave_up_following(turn),
+            // It is refused by the bound then, or goes on where that fits.
+            (State::Counting, Event::Woke) => self.counted(turn, u32::MAX),
             (State::Sleeping, Event::Woke) => self.slept(turn),
             (State::Calling | State::Relaying | State::Draining, Event::Woke) => self.timed_out(turn),
             (State::New | State::Over, Event::Woke) => Action::Wait,

@@ -1,10 +1,11 @@
 //! Which deployment of a group is called: the candidates, what holds them back, and the strategies. `router` decides whether there is a call at all.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::slice;
 
 use super::Gateway;
-use super::budget::{ACCOUNTS_MAX, Want};
+use super::budget::{ACCOUNTS_MAX, Budget, Want};
 use super::directory::Path;
 use super::draw::{self, Purpose};
 use super::failure::FailureClass;
@@ -72,6 +73,17 @@ pub enum Blocked {
     Short(AccountId),
     /// None offers all that the request requires.
     CannotExpress,
+    /// One is held back by a bound on the input that counting may lower: nothing is decided before that.
+    Uncounted,
+}
+
+/// Why a call can't be paid, or not yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Short {
+    /// Its worst case does not fit this account.
+    Account(AccountId),
+    /// It does not fit, and may once the input has been counted.
+    Uncounted,
 }
 
 /// Picks a deployment of the group that `progress` is in.
@@ -85,35 +97,37 @@ pub fn pick<J: Journal>(
     journal: &mut J,
 ) -> Result<Picked, Blocked> {
     let model = plan.model(progress.group);
-    if progress.attempts == 0 && !needs.request.requires.is_empty() {
-        tell_of_others(plan, needs, progress, now, journal);
-    }
     let mut open = candidates(plan, gateway, needs, progress, now)?;
-    let mut short = None;
-    loop {
+    // Told once nothing is left to be counted: what is asked again is not told twice.
+    let mut short = Vec::new();
+    let picked = loop {
         let preferred = open & !progress.avoided(model);
         let from = if preferred != 0 { preferred } else { open };
         let Some(index) = choose(plan, gateway, needs, progress, model, from, now) else {
-            return Err(short.map_or(Blocked::Saturated, Blocked::Short));
+            break Err(short.last().map_or(Blocked::Saturated, |(_, account)| Blocked::Short(*account)));
         };
         let deployment = model.deployments[index];
         if model.pick == Pick::Blind && !has_room(plan, gateway, needs, progress.group, deployment, now) {
-            return Err(Blocked::Saturated);
+            break Err(Blocked::Saturated);
         }
         match afford(plan, gateway, needs, progress.group, deployment, now) {
-            Ok(picked) => return Ok(picked),
-            Err(account) => {
-                let skip = Fact::Skipped { model: progress.group, deployment: Some(deployment), reason: Skip::Budget(account) };
-                journal.record(now, Some(needs.request.id), || skip);
-                short = Some(account);
+            Ok(picked) => break Ok(picked),
+            Err(Short::Uncounted) => return Err(Blocked::Uncounted),
+            Err(Short::Account(account)) => {
+                short.push((deployment, account));
                 open &= !(1 << index);
             }
         }
+    };
+    for (deployment, account) in short {
+        let skip = Fact::Skipped { model: progress.group, deployment: Some(deployment), reason: Skip::Budget(account) };
+        journal.record(now, Some(needs.request.id), || skip);
     }
+    picked
 }
 
 /// The same deployment again, for a transport retry: only money can stand in its way.
-pub fn again(plan: &Plan, gateway: &Gateway, needs: &Needs<'_>, group: ModelId, id: DeploymentId, now: Time) -> Result<Picked, AccountId> {
+pub fn again(plan: &Plan, gateway: &Gateway, needs: &Needs<'_>, group: ModelId, id: DeploymentId, now: Time) -> Result<Picked, Short> {
     afford(plan, gateway, needs, group, id, now)
 }
 
@@ -127,11 +141,11 @@ pub fn max_tokens(plan: &Plan, path: &Path, request: &Request, group: ModelId, d
 }
 
 /// What the request costs at most at the model asked for, at the rates of `now`.
-pub fn worst_case_asked(plan: &Plan, path: &Path, request: &Request, now: Time) -> Money {
+fn worst_case_asked(plan: &Plan, path: &Path, request: &Request, now: Time) -> Money {
     let asked = plan.model(request.model);
     let Some(deployment) = asked.deployments.first() else { return Money::ZERO };
     let output = u64::from(max_tokens(plan, path, request, request.model, *deployment)) * u64::from(request.choices);
-    asked.reference.at(now).worst_case(request.input_tokens_max, output)
+    asked.reference.at(now).worst_case(request.input_tokens_max_on(plan.deployment(*deployment)), output)
 }
 
 /// What a request asks of the limits that it counts on, with `output` tokens at most.
@@ -203,7 +217,11 @@ pub fn expressing(plan: &Plan, model: &Model, some: u64, request: &Request) -> u
 }
 
 /// Journals the deployments of a priority level that the request cannot be sent to, once: at the first look at the level.
-fn tell_of_others<J: Journal>(plan: &Plan, needs: &Needs<'_>, progress: &Progress, now: Time, journal: &mut J) {
+#[inline]
+pub(super) fn tell_of_others<J: Journal>(plan: &Plan, needs: &Needs<'_>, progress: &Progress, now: Time, journal: &mut J) {
+    if progress.attempts > 0 || needs.request.requires.is_empty() {
+        return;
+    }
     let model = plan.model(progress.group);
     let level = on_level(plan, model, progress.level);
     let others = level & !expressing(plan, model, level, needs.request);
@@ -220,12 +238,12 @@ fn tell_of_others<J: Journal>(plan: &Plan, needs: &Needs<'_>, progress: &Progres
 fn candidates(plan: &Plan, gateway: &Gateway, needs: &Needs<'_>, progress: &Progress, now: Time) -> Result<u64, Blocked> {
     let model = plan.model(progress.group);
     let ratio = if progress.group == needs.request.model { None } else { price_ratio(plan, needs) };
-    let ceiling = ratio.map(|ratio| worst_case_asked(plan, needs.path, needs.request, now).0 * i128::from(ratio));
+    let ceiling = ratio.map(|ratio| ceiling(plan, needs, ratio, now));
     let hurdles: [(Blocked, &dyn Fn(DeploymentId) -> bool); 5] = [
         (Blocked::Exhausted, &|id| progress.attempts_on(id) < model.attempts.per_deployment),
         (Blocked::TooLong, &|id| needs.request.input_tokens <= plan.deployment(id).input_tokens_max),
         (Blocked::Unhealthy, &|id| gateway.health.may_call(model, id, now)),
-        (Blocked::PriceRatio, &|id| ceiling.is_none_or(|ceiling| worst_case(plan, needs, progress.group, id, now).0 * 1000 <= ceiling)),
+        (Blocked::PriceRatio, &|id| is_within(ceiling, worst_case(plan, needs, progress.group, id, now))),
         (Blocked::Saturated, &|id| model.pick == Pick::Blind || has_room(plan, gateway, needs, progress.group, id, now)),
     ];
     let (mut open, mut furthest) = (0, 0);
@@ -240,7 +258,13 @@ fn candidates(plan: &Plan, gateway: &Gateway, needs: &Needs<'_>, progress: &Prog
         let id = model.deployments[place as usize];
         match hurdles.iter().position(|(_, passes)| !passes(id)) {
             None => open |= 1 << place,
-            Some(hurdle) => furthest = furthest.max(hurdle),
+            Some(hurdle) => {
+                let is_dear = hurdles[hurdle].0 == Blocked::PriceRatio;
+                if is_dear && needs.request.countable && is_cheaper_counted(plan, needs, progress.group, id, now) {
+                    return Err(Blocked::Uncounted);
+                }
+                furthest = furthest.max(hurdle);
+            }
         }
     }
     if open == 0 { Err(hurdles[furthest].0) } else { Ok(open) }
@@ -253,7 +277,27 @@ fn price_ratio(plan: &Plan, needs: &Needs<'_>) -> Option<u32> {
 #[inline]
 fn worst_case(plan: &Plan, needs: &Needs<'_>, group: ModelId, id: DeploymentId, now: Time) -> Money {
     let output = u64::from(max_tokens(plan, needs.path, needs.request, group, id)) * u64::from(needs.request.choices);
-    plan.deployment(id).rates.at(now).worst_case(needs.request.input_tokens_max, output)
+    let deployment = plan.deployment(id);
+    deployment.rates.at(now).worst_case(needs.request.input_tokens_max_on(deployment), output)
+}
+
+/// The most that a call may cost at a price ratio, in thousandths.
+fn ceiling(plan: &Plan, needs: &Needs<'_>, ratio_per_mille: u32, now: Time) -> i128 {
+    worst_case_asked(plan, needs.path, needs.request, now).0 * i128::from(ratio_per_mille)
+}
+
+/// Whether a worst case is within a ceiling, if there is one.
+#[inline]
+fn is_within(ceiling: Option<i128>, worst_case: Money) -> bool {
+    ceiling.is_none_or(|ceiling| worst_case.0 * 1000 <= ceiling)
+}
+
+/// Whether a deployment that is too dear by the bound on the input may be within `max_price_ratio` once that is counted: if it were with nothing.
+fn is_cheaper_counted(plan: &Plan, needs: &Needs<'_>, group: ModelId, id: DeploymentId, now: Time) -> bool {
+    let counted = Request { input_tokens_counted: 0, ..*needs.request };
+    let needs = Needs { request: &counted, ..*needs };
+    let ceiling = price_ratio(plan, &needs).map(|ratio| ceiling(plan, &needs, ratio, now));
+    plan.deployment(id).countable && is_within(ceiling, worst_case(plan, &needs, group, id, now))
 }
 
 fn has_room(plan: &Plan, gateway: &Gateway, needs: &Needs<'_>, group: ModelId, id: DeploymentId, now: Time) -> bool {
@@ -268,41 +312,59 @@ fn has_room(plan: &Plan, gateway: &Gateway, needs: &Needs<'_>, group: ModelId, i
 
 /// Finds what the call would hold, lowering its max_tokens or the hold where the accounts want that; or the account that has no room.
 #[inline]
-fn afford(plan: &Plan, gateway: &Gateway, needs: &Needs<'_>, group: ModelId, id: DeploymentId, now: Time) -> Result<Picked, AccountId> {
-    let request = needs.request;
-    let rates = plan.deployment(id).rates.at(now);
+fn afford(plan: &Plan, gateway: &Gateway, needs: &Needs<'_>, group: ModelId, id: DeploymentId, now: Time) -> Result<Picked, Short> {
+    let (request, deployment) = (needs.request, plan.deployment(id));
+    let rates = deployment.rates.at(now);
+    let input = request.input_tokens_max_on(deployment);
     let max_tokens = max_tokens(plan, needs.path, request, group, id);
     let accounts = Accounts::of(plan, gateway, needs, group, id);
-    let want_for = |max_tokens: u32| {
+    let want_of = |input: u32, max_tokens: u32| {
         let choices = u64::from(request.choices);
-        let worst_case = rates.worst_case(request.input_tokens_max, u64::from(max_tokens) * choices);
+        let worst_case = rates.worst_case(input, u64::from(max_tokens) * choices);
         let mut estimates = None;
         for (number, quantile) in gateway.budget.estimating(accounts.as_slice()) {
             if let Some(output) = gateway.models[group.index()].outputs.quantile(quantile) {
-                let estimate = rates.worst_case(request.input_tokens_max, u64::from(output.min(max_tokens)) * choices);
+                let estimate = rates.worst_case(input, u64::from(output.min(max_tokens)) * choices);
                 estimates.get_or_insert_with(|| Box::new([worst_case; ACCOUNTS_MAX]))[number] = estimate;
             }
         }
         Want { worst_case, estimates }
     };
+    let want_for = |max_tokens: u32| want_of(input, max_tokens);
     let mut picked = Picked { model: group, deployment: id, max_tokens, want: want_for(max_tokens), shrink: false, accounts };
-    if gateway.budget.short(accounts.as_slice(), now, &picked.want).is_none() {
+    let fits = gateway.budget.short(accounts.as_slice(), now, &picked.want).is_none();
+    if request.countable && deployment.countable {
+        let is_refused = !fits || gateway.budget.observed_short(accounts.as_slice(), now, &picked.want).is_some();
+        if is_refused && counting_helps(&gateway.budget, accounts.as_slice(), now, fits, &want_of(0, max_tokens)) {
+            return Err(Short::Uncounted);
+        }
+    }
+    if fits {
         return Ok(picked);
     }
     if let (room, OnShort::Clamp { min }) = gateway.budget.remainder(accounts.as_slice(), now, &picked.want)? {
         // The dearest output rate is the difference that one more token makes.
-        let input_only = rates.worst_case(request.input_tokens_max, 0);
-        let per_token = rates.worst_case(request.input_tokens_max, u64::from(request.choices)) - input_only;
+        let input_only = rates.worst_case(input, 0);
+        let per_token = rates.worst_case(input, u64::from(request.choices)) - input_only;
         let fits = if per_token > Money::ZERO { ((room - input_only).0 / per_token.0).max(0) } else { i128::from(max_tokens) };
         picked.max_tokens = u32::try_from(fits).unwrap_or(u32::MAX).min(max_tokens);
         picked.want = want_for(picked.max_tokens);
         match gateway.budget.remainder(accounts.as_slice(), now, &picked.want)? {
             (_, OnShort::Shrink) if picked.max_tokens >= min.max(1) => {}
-            _ => return gateway.budget.short(accounts.as_slice(), now, &want_for(max_tokens)).map_or(Ok(picked), Err),
+            _ => return gateway.budget.short(accounts.as_slice(), now, &want_for(max_tokens)).map_or(Ok(picked), |id| Err(id.into())),
         }
     }
     picked.shrink = true;
     Ok(picked)
+}
+
+/// Whether a lower bound on the input may let a call through, or let it ask for more: never where `least`, what the call costs without any input,
+/// does not fit either. `fits` says that only accounts that observe would have refused it.
+fn counting_helps(budget: &Budget, accounts: &[AccountId], now: Time, fits: bool, least: &Want) -> bool {
+    if fits {
+        return budget.observed_short(accounts, now, least).is_none();
+    }
+    budget.short(accounts, now, least).is_none() || matches!(budget.remainder(accounts, now, least), Ok((_, OnShort::Clamp { .. })))
 }
 
 /// The place in the group of the deployment that the strategy wants, among `open`.
@@ -341,6 +403,12 @@ fn choose(plan: &Plan, gateway: &Gateway, needs: &Needs<'_>, progress: &Progress
     }
 }
 
+impl From<AccountId> for Short {
+    fn from(account: AccountId) -> Self {
+        Self::Account(account)
+    }
+}
+
 impl Blocked {
     /// What the journal says of a group passed over for this; deployments without money, and those that cannot express
     /// the request, were named one by one.
@@ -349,7 +417,7 @@ impl Blocked {
             Self::Unhealthy => Some(Skip::Unhealthy),
             Self::TooLong => Some(Skip::TooLong),
             Self::PriceRatio => Some(Skip::PriceRatio),
-            Self::Saturated | Self::Exhausted | Self::Short(_) | Self::CannotExpress => None,
+            Self::Saturated | Self::Exhausted | Self::Short(_) | Self::CannotExpress | Self::Uncounted => None,
         }
     }
 
@@ -359,7 +427,7 @@ impl Blocked {
             Self::Unhealthy => Some(FailureClass::NoDeployment),
             Self::Saturated => Some(FailureClass::Saturated),
             Self::TooLong => Some(FailureClass::ContextWindow),
-            Self::Exhausted | Self::PriceRatio | Self::Short(_) | Self::CannotExpress => None,
+            Self::Exhausted | Self::PriceRatio | Self::Short(_) | Self::CannotExpress | Self::Uncounted => None,
         }
     }
 }

@@ -103,6 +103,8 @@ pub struct Deployment {
     pub input_tokens_max: u32,
     /// What a request that is sent there may require.
     pub offers: Features,
+    /// The tokenizer of its model is known to the driver, which can count what a request's input comes to there.
+    pub countable: bool,
     /// What the provider bills for calls that do not end well.
     pub billing: BillingRule,
     /// Overrides [`Cooldown::time`] of its group.

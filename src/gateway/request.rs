@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::features::Features;
 use super::id::{EndUserId, KeyId, ModelId, RequestId, Slot, TagId};
+use super::plan::Deployment;
 use super::time::Time;
 
 /// The identity of a request's content: equal fingerprints are exact duplicates.
@@ -31,6 +32,9 @@ pub struct Request {
     pub input_tokens: u32,
     /// An upper bound on the input tokens that can be billed, at least `input_tokens`.
     pub input_tokens_max: u32,
+    /// The same where a deployment is [`countable`](Deployment::countable): as high as `input_tokens_max`, until the driver has counted. May be
+    /// below `input_tokens` then.
+    pub input_tokens_counted: u32,
     /// The client's max_tokens.
     pub max_tokens: Option<NonZeroU32>,
     /// How many answers it wants; at least 1.
@@ -41,6 +45,8 @@ pub struct Request {
     pub no_cache: bool,
     /// It does not want its answer cached.
     pub no_store: bool,
+    /// Its driver is able to count its input, if [`Action::Count`](super::in_flight::Action::Count) asks for it; no more once it has.
+    pub countable: bool,
     /// The identity of its content.
     pub fingerprint: Fingerprint,
     /// What a deployment has to offer that it may be sent to.
@@ -50,6 +56,12 @@ pub struct Request {
 }
 
 impl Request {
+    /// The most input tokens that a call to this deployment can be billed for.
+    #[inline]
+    pub fn input_tokens_max_on(&self, deployment: &Deployment) -> u32 {
+        if deployment.countable { self.input_tokens_counted.min(self.input_tokens_max) } else { self.input_tokens_max }
+    }
+
     /// Stands in before a request has arrived; never looked at.
     pub(crate) const NONE: Self = Self {
         id: RequestId(0),
@@ -60,11 +72,13 @@ impl Request {
         tag: None,
         input_tokens: 0,
         input_tokens_max: 0,
+        input_tokens_counted: 0,
         max_tokens: None,
         choices: 1,
         stream: false,
         no_cache: false,
         no_store: false,
+        countable: false,
         fingerprint: Fingerprint(0, 0),
         requires: Features::NONE,
         deadline: None,

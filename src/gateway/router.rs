@@ -11,7 +11,7 @@ use super::draw::{self, Purpose};
 use super::failure::{Failure, FailureClass};
 use super::id::{DeploymentId, ModelId};
 use super::journal::{Denial, Fact, Journal, Skip};
-use super::pick::{Blocked, Needs, Picked, expressing, on_level, pick};
+use super::pick::{Blocked, Needs, Picked, expressing, on_level, pick, tell_of_others};
 use super::plan::{Backoff, DepthBy, Fallbacks, Model, Plan, Shown, Walk};
 use super::time::{Span, Time};
 
@@ -85,7 +85,7 @@ pub enum Last {
     Slept(Then),
 }
 
-/// What follows a back-off.
+/// What follows a back-off, or a count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Then {
     /// Another attempt in the group.
@@ -94,6 +94,8 @@ pub enum Then {
     Leave,
     /// The same call again, below the attempt.
     Resend(DeploymentId),
+    /// The pick that the input was counted for, as if it had not been asked before.
+    Pick,
 }
 
 /// What the request does next.
@@ -108,6 +110,8 @@ pub enum Next {
         /// What follows.
         then: Then,
     },
+    /// Nothing until the input has been counted; then [`Then::Pick`].
+    Count,
     /// No more.
     GiveUp(End),
 }
@@ -132,24 +136,31 @@ pub fn next<J: Journal>(plan: &Plan, gateway: &Gateway, needs: &Needs<'_>, progr
             }
             Verdict::GiveUp
         }
-        Last::Slept(Then::Retry) if progress.calls > 0 && !gateway.may_retry(plan, needs.request.model) => Verdict::Leave,
-        Last::Nothing | Last::Slept(Then::Retry | Then::Resend(..)) => Verdict::Try,
+        Last::Slept(Then::Retry | Then::Pick) if progress.calls > 0 && !gateway.may_retry(plan, needs.request.model) => Verdict::Leave,
+        Last::Nothing | Last::Slept(Then::Retry | Then::Resend(..) | Then::Pick) => Verdict::Try,
         Last::Slept(Then::Leave) => Verdict::Leave,
         Last::Failed(failure) => {
             progress.trail().last = Some(End::Failed(failure));
             judge(plan, gateway, needs, progress, failure, now)
         }
     };
+    let mut told = matches!(last, Last::Slept(Then::Pick));
     loop {
         match verdict {
             Verdict::Sleep { until, then } => return Next::Sleep { until, then },
             Verdict::GiveUp => return Next::GiveUp(shown(plan, needs, progress)),
             Verdict::Leave if move_on(plan, gateway, needs, progress, now, journal) => verdict = Verdict::Try,
             Verdict::Leave => return Next::GiveUp(shown(plan, needs, progress)),
-            Verdict::Try => match pick(plan, gateway, needs, progress, now, journal) {
-                Ok(picked) => return Next::Call(picked),
-                Err(blocked) => verdict = blocked_by(plan, gateway, needs, progress, blocked, now, journal),
-            },
+            Verdict::Try => {
+                if !core::mem::take(&mut told) {
+                    tell_of_others(plan, needs, progress, now, journal);
+                }
+                match pick(plan, gateway, needs, progress, now, journal) {
+                    Ok(picked) => return Next::Call(picked),
+                    Err(Blocked::Uncounted) => return Next::Count,
+                    Err(blocked) => verdict = blocked_by(plan, gateway, needs, progress, blocked, now, journal),
+                }
+            }
         }
     }
 }
@@ -245,7 +256,7 @@ fn blocked_by<J: Journal>(
         Blocked::Exhausted => None,
         Blocked::Short(account) => (!called).then_some(End::Refused(Denial::Budget(account))),
         Blocked::TooLong => (!called).then_some(End::Refused(Denial::TooLong)),
-        Blocked::PriceRatio => None,
+        Blocked::PriceRatio | Blocked::Uncounted => None,
         // A group that can express it may have room again: that is worth more to the client than what this one is not able to do.
         Blocked::CannotExpress => progress.trail().last.is_none().then_some(End::Refused(Denial::CannotExpress)),
         Blocked::Unhealthy | Blocked::Saturated => {

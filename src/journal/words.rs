@@ -69,6 +69,7 @@ impl Words<'_> {
         match event {
             Event::Arrived(request) => self.arrival(request),
             Event::Looked(hit) => format!("the remote cache has {}", if hit.is_some() { "the answer" } else { "no answer" }),
+            Event::Counted { input_tokens_max } => format!("its input is counted: at most {input_tokens_max} tokens"),
             Event::Woke => "its time has come".to_owned(),
             Event::Released(wake) => format!("goes on: {wake:?}"),
             Event::Opened { call } => format!("call {call} has begun to answer"),
@@ -90,6 +91,7 @@ impl Words<'_> {
         match action {
             Action::Wait => "wait".to_owned(),
             Action::LookUp(_) => "ask the remote cache".to_owned(),
+            Action::Count => "count the input".to_owned(),
             Action::Call(call) => format!("call {} with max_tokens {}", self.deployment(call.deployment), call.max_tokens),
             Action::Sleep { until } => format!("nothing until {} ns", until.0),
             Action::Relay => "pass the answer on".to_owned(),

@@ -11,6 +11,7 @@ use super::admin::Register;
 use super::alerts::{self, Desk, Hook, Target};
 use super::clock::Clock;
 use super::engine::{Engine, Parts};
+use super::exchange::Counter;
 use super::keyring::{self, KeyRing};
 use super::metrics::Metrics;
 use super::observe::{Observer, Recorder};
@@ -46,6 +47,8 @@ pub struct App {
     pub spend: SpendBook,
     /// Calls providers.
     pub upstream: upstream::Client,
+    /// Counts what requests come to, where it has to be known.
+    pub counter: Counter,
     /// What has been counted since the start.
     pub metrics: Metrics,
     /// Takes notices for people.
@@ -129,6 +132,7 @@ impl App {
             register: Mutex::new(register),
             spend,
             upstream,
+            counter: Counter::default(),
             metrics,
             desk,
             reloads,
@@ -177,10 +181,11 @@ impl Settings {
         Ok(Self { destinations: destinations.collect(), server, master })
     }
 
-    /// Notes in a plan what its deployments can be asked for.
+    /// Notes in a plan what its deployments can be asked for, and where input can be counted.
     pub fn offer(&self, plan: &mut Plan) {
         for (deployment, destination) in plan.deployments.iter_mut().zip(&self.destinations) {
             deployment.offers = destination.as_ref().map_or(Features::NONE, |destination| destination.service.offers());
+            deployment.countable = destination.as_ref().is_ok_and(Destination::is_countable);
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod arrival;
 mod body;
+mod counting;
 mod life;
 mod reading;
 mod timer;
@@ -17,6 +18,7 @@ use axum::http::Request;
 use axum::response::Response;
 use bytes::Bytes;
 
+pub use self::counting::Counter;
 pub use self::life::Life;
 use self::life::{End, Step};
 use super::answers;

@@ -19,6 +19,7 @@ pub use self::failure::{Said, refused, unreachable};
 use crate::config::gateway::providers::{Api, Provider};
 use crate::gateway::plan::Deployment;
 use crate::wire::features::Service;
+use crate::wire::tokens::Encoding;
 use crate::wire::{Dialect, Endpoint};
 
 /// How long a connection that nobody uses is kept: shorter than the load balancers of the providers keep theirs.
@@ -114,6 +115,11 @@ impl Destination {
             addresses[endpoint as usize] = Some(text.parse().map_err(wrong)?);
         }
         Ok(Self { service, model: deployment.model.clone(), addresses, headers: sent })
+    }
+
+    /// Whether the tokenizer of its model is known: by the model's name, which is taken to mean what it means at `OpenAI`.
+    pub fn is_countable(&self) -> bool {
+        matches!(self.service, Service::OpenAi | Service::Azure) && Encoding::of(&self.model).is_some()
     }
 
     /// A request to it. `asked` are the headers of the client's request, `caller` its dialect.

@@ -381,6 +381,7 @@ impl<O: Observer> Driver<O> {
             Action::Wait | Action::Relay | Action::Sleep { .. } => {}
             Action::LookUp(_) => entry.is_looking = true,
             Action::Call(call) => self.call(slot, call),
+            Action::Count => unreachable!("what the simulator sends has no text that could be counted"),
             Action::Drain { until, tokens_max } => {
                 let open = entry.open.as_mut().expect("only an open call is drained");
                 // A plain answer has no tokens to count before it is whole: its drain ends with the core's own deadline.

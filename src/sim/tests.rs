@@ -68,6 +68,7 @@ pub(super) fn deployment(name: &str, rates: RateCard) -> Deployment {
         output_tokens_max: 16_384,
         input_tokens_max: u32::MAX,
         offers: Features::ALL,
+        countable: false,
         billing: BillingRule { cancel_stops_billing: true, cancel_lag_tokens_max: 0, timed_out: Presume::WorstCase, failed: Presume::Nothing },
         cooldown_time: None,
         retired: false,

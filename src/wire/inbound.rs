@@ -12,6 +12,7 @@ use bytes::Bytes;
 pub(super) use self::fields::{Field, Fields};
 use super::json::{Document, Fault, Kind, Value};
 use super::size::Weight;
+use super::tokens::Encoding;
 use super::{Endpoint, features, fingerprint, size, translate};
 use crate::gateway::features::Features;
 use crate::gateway::request::Fingerprint;
@@ -139,6 +140,22 @@ impl Inbound {
     /// [`super::images::is_dear`] names. The same as `input_tokens_max` where `dear` is true, or where there are no images.
     pub fn input_tokens_max_on(&self, dear: bool) -> u32 {
         bound(&self.weight, dear, self.unseen_input)
+    }
+
+    /// Whether counting may make its upper bound on input tokens any lower.
+    pub fn is_countable(&self) -> bool {
+        !self.unseen_input && self.weight.has_text()
+    }
+
+    /// The upper bound by what its texts are in the tokenizers of the models that it may be sent to, in the one that makes the most of them.
+    /// Images are counted as by [`Self::input_tokens_max_on`], whose bound it never passes. Takes time: see [`super::tokens`].
+    pub fn count(&self, encodings: impl IntoIterator<Item = Encoding>, dear: bool) -> u32 {
+        let known = self.input_tokens_max_on(dear);
+        let counted = |encoding| {
+            let weight = Fields::read(self.root()).and_then(|fields| size::count(self.endpoint, &fields, encoding));
+            weight.map_or(known, |weight| bound(&weight, dear, self.unseen_input))
+        };
+        encodings.into_iter().map(counted).max().unwrap_or(known).min(known)
     }
 
     /// The field under which the client stated a limit on output tokens.

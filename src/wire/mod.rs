@@ -15,6 +15,7 @@ pub mod outbound;
 pub mod relay;
 pub mod replay;
 pub mod sse;
+pub mod tokens;
 pub mod translate;
 pub mod usage;
 

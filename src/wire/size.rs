@@ -1,13 +1,16 @@
-//! How many input tokens a request has: an upper bound that needs no tokenizer, and an estimate. Knows shapes of content, no models.
+//! How many input tokens a request has: an upper bound that needs no tokenizer, a lower one by what its texts are in one, and an estimate. Knows
+//! shapes of content, no models.
 //!
 //! The bound rests on one fact: a tokenizer over bytes never makes more tokens of a text than it has bytes in UTF-8. Text is counted as it
 //! stands in the body, where it has at least as many. What a provider adds around it is bounded by the constants below, on the high side.
-//! Where nothing in the body bounds what is billed (`unseen`), this module says so.
+//! Texts are counted one by one, and a model may be given two of them as one: what that adds at their seam is within the bound on what is around
+//! them. Where nothing in the body bounds what is billed (`unseen`), this module says so.
 
 use super::images::{self, Images};
 use super::inbound::Malformed;
 use super::inbound::{Field, Fields};
 use super::json::{Kind, Value};
+use super::tokens::Encoding;
 use super::{Dialect, Endpoint, features};
 use crate::gateway::features::Features;
 
@@ -36,7 +39,7 @@ const SOUND_BYTES_PER_TOKEN: u64 = 16;
 pub(super) struct Weight {
     text_bytes: u64,
     sound_bytes: u64,
-    /// Numbers in a prompt that is given as tokens.
+    /// Numbers in a prompt that is given as tokens, and the tokens of texts that were counted.
     tokens: u64,
     parts: u64,
     tools: u64,
@@ -67,6 +70,11 @@ impl Weight {
         short(text + REQUEST_TOKENS_MAX + self.parts * PART_TOKENS_MAX + tools + images)
     }
 
+    /// Whether there is any text.
+    pub(super) fn has_text(&self) -> bool {
+        self.text_bytes > 0
+    }
+
     /// The estimate.
     pub(super) fn estimate(&self) -> u32 {
         let tools = if self.tools > 0 { TOOLS_TOKENS } else { 0 };
@@ -81,17 +89,34 @@ impl Weight {
 
 /// Weighs the content of a request.
 pub(super) fn weigh(endpoint: Endpoint, fields: &Fields<'_>) -> Result<Weight, Malformed> {
+    weigh_by(endpoint, fields, &|text, weight| weight.text_bytes += text.string_bytes() as u64)
+}
+
+/// Weighs it anew, by what its texts are in `encoding`. All that is not known to be given to the model as it is (definitions of tools, their
+/// arguments, schemas) goes by its bytes as before, so the bound is never above the one that needs no tokenizer.
+pub(super) fn count(endpoint: Endpoint, fields: &Fields<'_>, encoding: Encoding) -> Result<Weight, Malformed> {
+    weigh_by(endpoint, fields, &|text, weight| match text.string() {
+        Some(text) => weight.tokens += encoding.count(&text),
+        None => weight.text_bytes += text.string_bytes() as u64,
+    })
+}
+
+/// Adds a text to what is weighed.
+trait Text: Fn(Value<'_>, &mut Weight) {}
+impl<F: Fn(Value<'_>, &mut Weight)> Text for F {}
+
+fn weigh_by(endpoint: Endpoint, fields: &Fields<'_>, text: &impl Text) -> Result<Weight, Malformed> {
     let mut weight = Weight::NOTHING;
     match endpoint {
-        Endpoint::ChatCompletions | Endpoint::Messages | Endpoint::CountTokens => weigh_messages(endpoint, fields, &mut weight)?,
-        Endpoint::Responses => weigh_input(fields, &mut weight)?,
-        Endpoint::Completions => weigh_texts(Field::Prompt, fields, &mut weight)?,
-        Endpoint::Embeddings => weigh_texts(Field::Input, fields, &mut weight)?,
+        Endpoint::ChatCompletions | Endpoint::Messages | Endpoint::CountTokens => weigh_messages(endpoint, fields, &mut weight, text)?,
+        Endpoint::Responses => weigh_input(fields, &mut weight, text)?,
+        Endpoint::Completions => weigh_texts(Field::Prompt, fields, &mut weight, text)?,
+        Endpoint::Embeddings => weigh_texts(Field::Input, fields, &mut weight, text)?,
     }
     for field in [Field::System, Field::Instructions, Field::Suffix] {
         if let Some(value) = fields.get(field) {
             weight.parts += 1;
-            weigh_content(value, &mut weight);
+            weigh_content(value, &mut weight, text);
         }
     }
     // What the model sees of these is made from their text, as it stands.
@@ -111,7 +136,7 @@ pub(super) fn weigh(endpoint: Endpoint, fields: &Fields<'_>) -> Result<Weight, M
     Ok(weight)
 }
 
-fn weigh_messages(endpoint: Endpoint, fields: &Fields<'_>, weight: &mut Weight) -> Result<(), Malformed> {
+fn weigh_messages(endpoint: Endpoint, fields: &Fields<'_>, weight: &mut Weight, text: &impl Text) -> Result<(), Malformed> {
     let list = fields.get(Field::Messages).ok_or_else(|| Malformed::field("messages", "is missing"))?;
     if list.kind() != Kind::Array {
         return Err(Malformed::kind("messages", list, "a list"));
@@ -133,7 +158,7 @@ fn weigh_messages(endpoint: Endpoint, fields: &Fields<'_>, weight: &mut Weight) 
             if key.is("tool_calls") && value.items().next().is_some() {
                 weight.uses(features::TOOLS);
             }
-            weigh_content(value, weight);
+            weigh_content(value, weight, text);
         }
     }
     if last_role.is_none() {
@@ -146,11 +171,11 @@ fn weigh_messages(endpoint: Endpoint, fields: &Fields<'_>, weight: &mut Weight) 
 }
 
 /// The input of a response: a text, or a list of items.
-fn weigh_input(fields: &Fields<'_>, weight: &mut Weight) -> Result<(), Malformed> {
+fn weigh_input(fields: &Fields<'_>, weight: &mut Weight, text: &impl Text) -> Result<(), Malformed> {
     // A stored prompt or an earlier response may stand for it.
     let Some(input) = fields.get(Field::Input) else { return Ok(()) };
     match input.kind() {
-        Kind::String | Kind::Array => weigh_content(input, weight),
+        Kind::String | Kind::Array => weigh_content(input, weight, text),
         _ => return Err(Malformed::kind("input", input, "a string or a list")),
     }
     weight.parts += 1;
@@ -158,7 +183,7 @@ fn weigh_input(fields: &Fields<'_>, weight: &mut Weight) -> Result<(), Malformed
 }
 
 /// One text, several, or the same as tokens.
-fn weigh_texts(field: Field, fields: &Fields<'_>, weight: &mut Weight) -> Result<(), Malformed> {
+fn weigh_texts(field: Field, fields: &Fields<'_>, weight: &mut Weight, text: &impl Text) -> Result<(), Malformed> {
     let Some(value) = fields.get(field) else {
         // Completions go without a prompt.
         return if field == Field::Input { Err(Malformed::field("input", "is missing")) } else { Ok(()) };
@@ -168,7 +193,10 @@ fn weigh_texts(field: Field, fields: &Fields<'_>, weight: &mut Weight) -> Result
     }
     for value in value.all() {
         match value.kind() {
-            Kind::String => (weight.text_bytes, weight.parts) = (weight.text_bytes + value.string_bytes() as u64, weight.parts + 1),
+            Kind::String => {
+                text(value, weight);
+                weight.parts += 1;
+            }
             Kind::Number => weight.tokens += 1,
             _ => {}
         }
@@ -177,21 +205,21 @@ fn weigh_texts(field: Field, fields: &Fields<'_>, weight: &mut Weight) -> Result
 }
 
 /// Text, a list of parts, or a part: whatever it is, all of it counts.
-fn weigh_content(value: Value<'_>, weight: &mut Weight) {
+fn weigh_content(value: Value<'_>, weight: &mut Weight, text: &impl Text) {
     match value.kind() {
-        Kind::String => weight.text_bytes += value.string_bytes() as u64,
+        Kind::String => text(value, weight),
         Kind::Number | Kind::Boolean | Kind::Null => weight.text_bytes += value.raw().len() as u64,
         Kind::Array => {
             for item in value.items() {
                 weight.parts += 1;
-                weigh_content(item, weight);
+                weigh_content(item, weight, text);
             }
         }
-        Kind::Object => weigh_part(value, weight),
+        Kind::Object => weigh_part(value, weight, text),
     }
 }
 
-fn weigh_part(part: Value<'_>, weight: &mut Weight) {
+fn weigh_part(part: Value<'_>, weight: &mut Weight, text: &impl Text) {
     let kind = part.some("type").and_then(Value::string);
     match kind.as_deref() {
         Some("image_url" | "input_image" | "image") => {
@@ -230,7 +258,7 @@ fn weigh_part(part: Value<'_>, weight: &mut Weight) {
         if key.is("input") && value.kind() == Kind::Object {
             weight.text_bytes += value.raw().len() as u64;
         } else {
-            weigh_content(value, weight);
+            weigh_content(value, weight, text);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod broken;
 mod control;
+mod counting;
 pub(crate) mod desk;
 mod dialects;
 mod keeping;

@@ -7,7 +7,7 @@ use crate::gateway::health::Report;
 use crate::gateway::journal::{CallClosed, Called, Certainty, Denial, Ended, Fact, Journal, Outcome, Position, Skip};
 use crate::gateway::limits::Ask;
 use crate::gateway::money::Money;
-use crate::gateway::pick::{self, Needs, Picked};
+use crate::gateway::pick::{self, Needs, Picked, Short};
 use crate::gateway::plan::{Counts, Hops, Model};
 use crate::gateway::rate_card::Usage;
 use crate::gateway::router::{self, End, Last, Next, Then};
@@ -24,6 +24,9 @@ struct Closing {
     report: Report,
 }
 
+/// How long counting may take before the request goes on with the bound that is known.
+const COUNT_MAX: Span = Span::from_secs(10);
+
 impl InFlight {
     /// Asks the router, and does what it says.
     #[inline]
@@ -37,6 +40,7 @@ impl InFlight {
         match router::next(plan, gateway, &needs, &mut self.progress, last, *now, *journal) {
             Next::Call(picked) => self.call(turn, picked, true),
             Next::Sleep { until, then } => self.sleep(until, then),
+            Next::Count => self.count(turn.now, Then::Pick),
             Next::GiveUp(End::Failed(failure)) => self.finish(turn, Outcome::Failed(failure), None, None),
             Next::GiveUp(End::Refused(denial)) => self.refused(turn, denial),
         }
@@ -45,6 +49,19 @@ impl InFlight {
     fn sleep(&mut self, until: Time, then: Then) -> Action {
         (self.state, self.wake, self.then) = (State::Sleeping, until, then);
         Action::Sleep { until }
+    }
+
+    /// What follows is asked again once the input has been counted.
+    fn count(&mut self, now: Time, then: Then) -> Action {
+        (self.state, self.wake, self.then) = (State::Counting, (now + COUNT_MAX).min(self.deadline), then);
+        Action::Count
+    }
+
+    /// The input has been counted, or that was given up. It is not asked for again.
+    pub(super) fn counted<J: Journal>(&mut self, turn: &mut Turn<'_, J>, input_tokens_max: u32) -> Action {
+        self.request.countable = false;
+        self.request.input_tokens_counted = self.request.input_tokens_counted.min(input_tokens_max);
+        self.slept(turn)
     }
 
     pub(super) fn slept<J: Journal>(&mut self, turn: &mut Turn<'_, J>) -> Action {
@@ -59,7 +76,8 @@ impl InFlight {
         if may {
             match pick::again(plan, gateway, &needs, self.progress.group, deployment, *now) {
                 Ok(picked) => return self.call(turn, picked, false),
-                Err(account) => {
+                Err(Short::Uncounted) => return self.count(*now, self.then),
+                Err(Short::Account(account)) => {
                     let skipped = Fact::Skipped { model: self.progress.group, deployment: Some(deployment), reason: Skip::Budget(account) };
                     journal.record(*now, Some(self.request.id), || skipped);
                 }
@@ -242,7 +260,7 @@ impl InFlight {
                 self.stop_following(turn);
                 return self.finish(turn, Outcome::Abandoned, None, None);
             }
-            State::Sleeping | State::Looking => Phase::BetweenAttempts,
+            State::Sleeping | State::Looking | State::Counting => Phase::BetweenAttempts,
             State::Calling if self.request.stream => Phase::BeforeFirstByte,
             State::Calling => Phase::NonStream,
             State::Relaying => Phase::Streaming,
@@ -298,9 +316,10 @@ impl InFlight {
             let worst_case = turn.gateway.budget.worst_case(&open.hold);
             let max_tokens = u64::from(open.max_tokens) * u64::from(self.request.choices);
             let rates = deployment.rates.at(open.since);
-            let amount = stream::presumed(deployment.billing, rates, worst_case, self.request.input_tokens_max, max_tokens, broken);
+            let input_max = self.request.input_tokens_max_on(deployment);
+            let amount = stream::presumed(deployment.billing, rates, worst_case, input_max, max_tokens, broken);
             let certainty = if amount.is_some() { Certainty::Presumed } else { Certainty::Confirmed };
-            let usage = if amount.is_some() { Usage::plain(self.request.input_tokens, received) } else { Usage::default() };
+            let usage = if amount.is_some() { Usage::plain(self.request.input_tokens.min(input_max), received) } else { Usage::default() };
             Closing { ended, usage, amount, certainty, delivered, report }
         };
         self.close(turn, closing);

@@ -1,8 +1,8 @@
 //! A driver at a desk: a few words in, the rendered decisions out. For tests that read as sentences of the domain.
 //!
 //! Words, separated by `;`: `ask [MODEL] [key=K] [stream] [max=N] [in=N] [choices=N] [same] [wait=SECS] [user=U] [tag=T] [no_cache] [no_store]
-//! [needs=N]` (a feature by its number), `N fail CLASS [after=SECS] [got=N]`, `N ok [OUTPUT]` (usage is the input and so much output),
-//! `N ok CALL OUTPUT` for late usage, `N opens`,
+//! [needs=N] [bound=N] [countable]` (a feature by its number, the bound on the input), `N counted MOST`,
+//! `N fail CLASS [after=SECS] [got=N]`, `N ok [OUTPUT]` (usage is the input and so much output), `N ok CALL OUTPUT` for late usage, `N opens`,
 //! `N wakes` (at its deadline), `N late SECS` (that much after it), `N leaves [RECEIVED DELIVERED]`, `N misses`, `N looked`, `+SECS`, `tick`.
 //! Every request has its own fingerprint, unless it is the `same`.
 
@@ -170,6 +170,7 @@ impl Desk {
                     ("leaves", []) => Event::ClientLeft { received: 0, delivered: 0 },
                     ("leaves", [received, delivered]) => Event::ClientLeft { received: number(received), delivered: number(delivered) },
                     ("misses", []) => Event::Looked(None),
+                    ("counted", [most]) => Event::Counted { input_tokens_max: number(most) },
                     ("looked", []) => Event::Looked(Some(Hit { usage: usage(5), deployment: DeploymentId(0) })),
                     _ => panic!("no such word: {word:?}"),
                 };
@@ -193,12 +194,14 @@ impl Desk {
             end_user: value("user=").map(|name| self.gateway.end_user(self.now, name, &mut self.journal)),
             tag: value("tag=").map(|name| self.gateway.tag(self.now, name, &mut self.journal)),
             input_tokens,
-            input_tokens_max: input_tokens,
+            input_tokens_max: value("bound=").map_or(input_tokens, |text| text.parse().expect("a number")),
+            input_tokens_counted: u32::MAX,
             max_tokens: value("max=").and_then(|text| text.parse().ok()),
             choices: value("choices=").map_or(1, |text| text.parse().expect("a number")),
             stream: words.contains(&"stream"),
             no_cache: words.contains(&"no_cache"),
             no_store: words.contains(&"no_store"),
+            countable: words.contains(&"countable"),
             fingerprint: Fingerprint(if words.contains(&"same") { 0 } else { slot as u64 + 1 }, 0),
             requires: value("needs=").map_or(Features::NONE, |feature| Features::of(feature.parse().expect("a number"))),
             deadline: value("wait=").map(|seconds| self.now + span(seconds)),
@@ -233,6 +236,7 @@ impl Desk {
             Fact::Decided(Action::Relay) => format!("{who} relays"),
             Fact::Decided(Action::Drain { until, tokens_max }) => format!("{who} drains {} {tokens_max}", until.since(record.at)),
             Fact::Decided(Action::LookUp(_)) => format!("{who} looks up"),
+            Fact::Decided(Action::Count) => format!("{who} counts"),
             Fact::Decided(Action::Wait) => return None,
             Fact::Decided(Action::Finish(finish)) => match finish.outcome {
                 Outcome::Served { model: by } => format!("{who} served by {}", model(by)),

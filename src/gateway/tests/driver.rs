@@ -19,9 +19,9 @@ use crate::gateway::failure::{Failure, FailureClass};
 use crate::gateway::features::Features;
 use crate::gateway::id::{AccountId, DeploymentId, KeyId, ModelId, RequestId, Slot};
 use crate::gateway::in_flight::{Action, CacheKey, Event, Finish, Hit, InFlight};
-use crate::gateway::journal::{Certainty, Fact, Record};
+use crate::gateway::journal::{Certainty, Denial, Fact, Record, Skip};
 use crate::gateway::money::Money;
-use crate::gateway::plan::Plan;
+use crate::gateway::plan::{OnShort, Plan};
 use crate::gateway::rate_card::Usage;
 use crate::gateway::request::{Fingerprint, Request};
 use crate::gateway::time::{Span, Time};
@@ -69,7 +69,16 @@ pub(super) struct Flight {
     pub(super) calls: u32,
     call: Option<world::Upstream>,
     looking: bool,
+    counting: bool,
+    counted: bool,
     left: bool,
+}
+
+impl Flight {
+    /// Something of it is under way elsewhere: a call, a look into the remote cache, a count.
+    fn is_busy(&self) -> bool {
+        self.call.is_some() || self.looking || self.counting
+    }
 }
 
 impl Run {
@@ -175,15 +184,15 @@ impl Run {
                 return;
             };
             self.now = self.now + Span::from_millis(self.dice.below(100));
-            if self.flights[slot].call.is_some() || self.flights[slot].looking {
+            if self.flights[slot].is_busy() {
                 self.happen_to(slot);
             } else if self.flights[slot].in_flight.deadline().is_some() {
                 self.wake_up(slot);
             } else {
                 // It waits without a time: whatever it waits for is held by a later one.
-                let others = |flight: &Flight| flight.call.is_some() || flight.looking || flight.in_flight.deadline().is_some();
+                let others = |flight: &Flight| flight.is_busy() || flight.in_flight.deadline().is_some();
                 let busy = self.flights.iter().position(others).expect("somebody holds what the others wait for");
-                if self.flights[busy].call.is_some() || self.flights[busy].looking { self.happen_to(busy) } else { self.wake_up(busy) }
+                if self.flights[busy].is_busy() { self.happen_to(busy) } else { self.wake_up(busy) }
             }
             self.drain_ready();
         }
@@ -203,18 +212,30 @@ impl Run {
             end_user: dice.one_in(3).then(|| crate::gateway::id::EndUserId(dice.below(2) as u32)),
             tag: dice.one_in(3).then(|| crate::gateway::id::TagId(dice.below(2) as u32)),
             input_tokens,
-            input_tokens_max: input_tokens + dice.below(20) as u32,
+            input_tokens_max: input_tokens + dice.of(&[0, 20, 20, 2000]),
+            input_tokens_counted: u32::MAX,
             max_tokens: core::num::NonZeroU32::new(dice.of(&[0, 10, 60, 500])),
             choices: dice.of(&[1, 1, 1, 2]),
             stream: dice.one_in(2),
             no_cache: dice.one_in(8),
             no_store: dice.one_in(8),
+            countable: dice.one_in(2),
             fingerprint: Fingerprint(dice.below(6), 1),
             requires: if dice.one_in(4) { Features::of(dice.below(3) as u32) } else { Features::NONE },
             deadline: dice.one_in(3).then(|| self.now + Span::from_millis(dice.below(8_000))),
         };
         let (plan, path_accounts) = (self.plans.len() - 1, Vec::new());
-        let flight = Flight { in_flight: InFlight::new(), plan, path_accounts, calls: 0, call: None, looking: false, left: false };
+        let flight = Flight {
+            in_flight: InFlight::new(),
+            plan,
+            path_accounts,
+            calls: 0,
+            call: None,
+            looking: false,
+            counting: false,
+            counted: false,
+            left: false,
+        };
         self.flights.push(flight);
         if (request.key.0 as usize) < self.gateway.directory().key_names().len() {
             let directory = self.gateway.directory();
@@ -238,6 +259,10 @@ impl Run {
             let deployment = DeploymentId(self.dice.below(self.sizes.1 as u64) as u32);
             let hit = self.dice.one_in(4).then_some(Hit { usage: Usage::plain(3, 4), deployment });
             return self.step(slot, Event::Looked(hit));
+        }
+        if core::mem::take(&mut flight.counting) {
+            let most = self.dice.of(&[0, 10, 100, 500, u32::MAX]);
+            return self.step(slot, Event::Counted { input_tokens_max: most });
         }
         let hurry = self.arrivals_left == 0;
         if let Some(event) = flight.call.as_mut().and_then(|call| call.next(&mut self.dice, hurry)) {
@@ -350,17 +375,45 @@ impl Run {
             self.bodies.insert(key);
         }
         self.let_bodies_go();
+        if action == Action::Count {
+            self.check_count(slot);
+        }
         let flight = &mut self.flights[slot];
         flight.looking = matches!(action, Action::LookUp(_)) || (flight.looking && matches!(action, Action::Wait));
+        assert!(action != Action::Count || !flight.counted, "a request is counted once");
+        flight.counted |= action == Action::Count;
+        flight.counting = action == Action::Count || (flight.counting && matches!(action, Action::Wait));
         match action {
             Action::Call(_) => assert!(flight.call.is_some()),
-            Action::Sleep { .. } | Action::Finish(_) => assert!(flight.call.is_none(), "what is open is closed before {action:?}"),
+            Action::Sleep { .. } | Action::Count | Action::Finish(_) => assert!(flight.call.is_none(), "what is open is closed before {action:?}"),
             Action::Drain { .. } => flight.call.as_mut().expect("there is something to drain").drained = true,
             Action::Relay | Action::Wait | Action::LookUp(_) => {}
         }
         if flight.in_flight.is_closed() {
             assert!(flight.call.is_none(), "a request is closed after its calls");
         }
+    }
+
+    /// A count is asked for only where the bound stands in the way: were it not to help, something would be skipped, refused or made smaller.
+    fn check_count(&self, slot: usize) {
+        let flight = &self.flights[slot];
+        let (plan, request) = (&self.plans[flight.plan], flight.in_flight.request());
+        let (mut gateway, mut journal) = (self.gateway.clone(), Vec::new());
+        let mut in_flight: InFlight = through_postcard(&flight.in_flight);
+        in_flight.step(plan, &mut gateway, self.now, Event::Counted { input_tokens_max: u32::MAX }, &mut journal);
+        let directory = self.gateway.directory();
+        let key_ratio = directory.path(directory.path_of(request.key)).overrides.price_ratio_max_per_mille;
+        let has_ratio = plan.model(request.model).fallbacks.price_ratio_max_per_mille.or(key_ratio).is_some();
+        let is_in_the_way = |record: &Record| match &record.fact {
+            Fact::Skipped { reason, .. } => matches!(reason, Skip::Budget(_) | Skip::PriceRatio),
+            Fact::Refused { denial, .. } => matches!(denial, Denial::Budget(_)),
+            Fact::Called(called) => {
+                let accounts = accounts_of(&self.gateway, flight, called);
+                accounts.iter().any(|account| self.gateway.budget().spec(*account).on_short != OnShort::Refuse)
+            }
+            _ => false,
+        };
+        assert!(has_ratio || journal.iter().any(is_in_the_way), "counted for nothing: {journal:?}");
     }
 
     fn check_bill(&self, closed: &crate::gateway::journal::CallClosed, bill: Money, worst_case: Money) {

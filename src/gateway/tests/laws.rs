@@ -226,6 +226,24 @@ fn replay(plans: &[Plan], seed: u64, journal: &[Record]) -> (Gateway, Vec<Record
 }
 
 #[test]
+fn the_random_driver_counts_what_is_admitted_then_and_what_is_not() {
+    let runs = (0..10).map(|seed| Run::of(setup(seed, 60)));
+    let (mut admitted, mut refused) = (0, 0);
+    for run in runs {
+        let mut counted = false;
+        for Record { fact, .. } in &run.journal {
+            match fact {
+                Fact::Told(event) => counted = matches!(event, Event::Counted { .. }),
+                Fact::Called(_) if counted => admitted += 1,
+                Fact::Refused { observed: false, .. } if counted => refused += 1,
+                _ => {}
+            }
+        }
+    }
+    assert!(admitted > 0 && refused > 0);
+}
+
+#[test]
 fn a_call_that_is_closed_says_all_that_a_bill_needs() {
     // The report folds these; a field that goes missing is a wrong bill.
     fn complete(closed: CallClosed) -> (Usage, Money) {

@@ -9,18 +9,20 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::desk::Desk;
-use super::plans::{cache, limit, plan};
+use super::plans::{budget, cache, limit, plan};
 use crate::gateway::command::KeySpec;
 use crate::gateway::plan::{Leave, LimitKind, Plan, Queue};
 use crate::gateway::time::Span;
 
 fn desk() -> Desk {
-    let mut plan = plan(&[("A", &["a"]), ("R", &["r"])]);
+    let mut plan = plan(&[("A", &["a"]), ("R", &["r"]), ("C", &["c"])]);
     plan.models[0].attempts.per_group = 2;
     plan.models[0].backoff.base = Span::SECOND;
     plan.models[0].cache = Some(crate::gateway::plan::CachePolicy { single_flight: true, ..cache(60) });
     plan.models[0].on_disconnect.streaming = Leave::Drain;
     plan.models[1].cache = Some(crate::gateway::plan::CachePolicy { remote: true, ..cache(60) });
+    plan.models[2].budgets = vec![budget(600)];
+    plan.deployments[2].countable = true;
     let mut desk = Desk::new(plan);
     let queue = Some(Queue { length_max: 9, wait_max: Span::from_secs(30) });
     desk.put_key(
@@ -31,10 +33,11 @@ fn desk() -> Desk {
 }
 
 /// States, and the shortest paths there. The request under test is the last one.
-const STATES: [(&str, &str, &str); 9] = [
+const STATES: [(&str, &str, &str); 10] = [
     ("Queued", "2", "ask key=queue; ask key=queue"),
     ("Looking", "1", "ask R"),
     ("Following", "2", "ask same; ask same"),
+    ("Counting", "1", "ask C bound=1000 countable"),
     ("Sleeping", "1", "ask; 1 fail internal"),
     ("Calling", "1", "ask"),
     ("Calling a stream", "1", "ask stream"),
@@ -44,20 +47,21 @@ const STATES: [(&str, &str, &str); 9] = [
 ];
 
 /// Events, each in a line, with what it decides in each of the states above.
-const TABLE: [(&str, [&str; 9]); 13] = [
-    ("looked", ["-", "cached", "-", "-", "-", "-", "-", "-", "-"]),
-    ("misses", ["-", "calls r", "-", "-", "-", "-", "-", "-", "-"]),
-    ("early", ["-", "-", "-", "-", "-", "-", "-", "-", "-"]),
-    ("wakes", ["refused", "calls r", "failed", "calls a", "sleeps", "sleeps", "failed", "abandoned", "-"]),
-    ("opens 1", ["-", "-", "-", "-", "relays", "relays", "-", "-", "-"]),
-    ("opens 2", ["-", "-", "-", "-", "-", "-", "-", "-", "-"]),
-    ("ok 1 9", ["-", "-", "-", "-", "served", "served", "served", "abandoned", "-"]),
-    ("ok 2 9", ["-", "-", "-", "-", "-", "-", "-", "-", "-"]),
-    ("fail 1", ["-", "-", "-", "-", "sleeps", "sleeps", "failed", "abandoned", "-"]),
-    ("fail 2", ["-", "-", "-", "-", "-", "-", "-", "-", "-"]),
-    ("billed 1", ["-", "-", "-", "-", "sleeps", "sleeps", "failed", "abandoned", "-"]),
-    ("billed 2", ["-", "-", "-", "-", "-", "-", "-", "-", "-"]),
-    ("leaves", ["abandoned", "abandoned", "abandoned", "abandoned", "abandoned", "abandoned", "drains", "-", "-"]),
+const TABLE: [(&str, [&str; 10]); 14] = [
+    ("looked", ["-", "cached", "-", "-", "-", "-", "-", "-", "-", "-"]),
+    ("misses", ["-", "calls r", "-", "-", "-", "-", "-", "-", "-", "-"]),
+    ("counted 200", ["-", "-", "-", "calls c", "-", "-", "-", "-", "-", "-"]),
+    ("early", ["-", "-", "-", "-", "-", "-", "-", "-", "-", "-"]),
+    ("wakes", ["refused", "calls r", "failed", "refused", "calls a", "sleeps", "sleeps", "failed", "abandoned", "-"]),
+    ("opens 1", ["-", "-", "-", "-", "-", "relays", "relays", "-", "-", "-"]),
+    ("opens 2", ["-", "-", "-", "-", "-", "-", "-", "-", "-", "-"]),
+    ("ok 1 9", ["-", "-", "-", "-", "-", "served", "served", "served", "abandoned", "-"]),
+    ("ok 2 9", ["-", "-", "-", "-", "-", "-", "-", "-", "-", "-"]),
+    ("fail 1", ["-", "-", "-", "-", "-", "sleeps", "sleeps", "failed", "abandoned", "-"]),
+    ("fail 2", ["-", "-", "-", "-", "-", "-", "-", "-", "-", "-"]),
+    ("billed 1", ["-", "-", "-", "-", "-", "sleeps", "sleeps", "failed", "abandoned", "-"]),
+    ("billed 2", ["-", "-", "-", "-", "-", "-", "-", "-", "-", "-"]),
+    ("leaves", ["abandoned", "abandoned", "abandoned", "abandoned", "abandoned", "abandoned", "abandoned", "drains", "-", "-"]),
 ];
 
 #[test]

@@ -68,6 +68,7 @@ pub(super) fn deployment(name: &str) -> Deployment {
         output_tokens_max: 100,
         input_tokens_max: 100_000,
         offers: Features::ALL,
+        countable: false,
         billing: BillingRule { cancel_stops_billing: true, cancel_lag_tokens_max: 10, timed_out: Presume::WorstCase, failed: Presume::Nothing },
         cooldown_time: None,
         retired: false,
@@ -251,6 +252,7 @@ fn random_deployment(dice: &mut Dice, name: &str) -> Deployment {
         output_tokens_max: dice.of(&[20, 100, 200]),
         input_tokens_max: dice.of(&[50, 1000, 1000]),
         offers: if dice.one_in(3) { Features::ALL.without(Features::of(dice.below(3) as u32)) } else { Features::ALL },
+        countable: dice.one_in(2),
         billing: BillingRule {
             cancel_stops_billing: dice.one_in(2),
             cancel_lag_tokens_max: dice.of(&[0, 7, 40]),

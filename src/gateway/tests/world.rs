@@ -36,7 +36,9 @@ impl Upstream {
         let fate = dice.of(&[Fate::Finishes, Fate::Finishes, Fate::Finishes, Fate::Fails, Fate::Fails, Fate::Hangs]);
         assert!(called.max_tokens <= deployment.output_tokens_max);
         let most = u64::from(called.max_tokens) * u64::from(request.choices) * if honest { 1 } else { 3 };
-        let input = request.input_tokens + dice.below(u64::from(request.input_tokens_max - request.input_tokens) + 1) as u32;
+        let bound = request.input_tokens_max_on(deployment);
+        let least = request.input_tokens.min(bound);
+        let input = least + dice.below(u64::from(bound - least) + 1) as u32;
         let any = dice.below(most + 1);
         let output = dice.of(&[most, most / 2, any]) as u32;
         let cache_read = dice.below(u64::from(input) + 1) as u32;
@@ -91,6 +93,7 @@ impl Upstream {
             Event::Failed { call: self.call, failure, received: 0, usage: None },
             Event::Opened { call: self.call + 1000 },
             Event::Looked(None),
+            Event::Counted { input_tokens_max: 0 },
             Event::Woke,
             Event::ClientLeft { received: 0, delivered: 0 },
         ])
@@ -120,7 +123,9 @@ impl Upstream {
             Event::Woke if self.opened || self.drained => Some(cancelled(self.received)),
             Event::Woke => by(rule.timed_out),
             Event::ClientLeft { received, .. } => Some(cancelled(received)),
-            Event::Arrived(_) | Event::Looked(_) | Event::Released(_) | Event::Opened { .. } => unreachable!("{event:?} closes no call"),
+            Event::Arrived(_) | Event::Looked(_) | Event::Counted { .. } | Event::Released(_) | Event::Opened { .. } => {
+                unreachable!("{event:?} closes no call")
+            }
         }
     }
 

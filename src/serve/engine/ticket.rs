@@ -120,7 +120,12 @@ impl Ticket {
         }
         let Passed { received, delivered } = self.passed;
         let mut turn = locked.step_one(self.index, now, Event::ClientLeft { received, delivered }, None);
-        if let Some(Action::Call(made)) = unseen.map(|turn| turn.action) {
+        let unseen = unseen.map(|turn| turn.action);
+        if unseen == Some(Action::Count) && turn.action == Action::Wait {
+            // Others wait for its answer, or the core wants it all the same: it is still to be counted.
+            turn.action = Action::Count;
+        }
+        if let Some(Action::Call(made)) = unseen {
             let (call, nothing) = (made.call, Usage::default());
             match turn.action {
                 Action::Finish(_) => {

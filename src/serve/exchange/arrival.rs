@@ -120,6 +120,7 @@ fn request(arriving: &mut Arriving<'_>, key: &str, inbound: &Inbound) -> Request
         let is_full = directory.tag_names().len() >= NAMES_MAX;
         known.or_else(|| (!is_full).then(|| arriving.tag(name)))
     });
+    let input_tokens_max = input_bound(arriving.plan(), model, inbound);
     Request {
         id: arriving.id,
         slot: arriving.slot,
@@ -128,12 +129,14 @@ fn request(arriving: &mut Arriving<'_>, key: &str, inbound: &Inbound) -> Request
         end_user,
         tag,
         input_tokens: inbound.input_tokens,
-        input_tokens_max: input_bound(arriving.plan(), model, inbound),
+        input_tokens_max,
+        input_tokens_counted: input_tokens_max,
         max_tokens: inbound.max_tokens,
         choices: inbound.choices,
         stream: inbound.stream,
         no_cache: inbound.no_cache,
         no_store: inbound.no_store,
+        countable: inbound.is_countable(),
         fingerprint: inbound.fingerprint,
         requires: inbound.requires,
         deadline: None,

@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, HeaderValue};
 use bytes::Bytes;
 use hyper::body::Incoming;
 
+use super::counting::Counting;
 use super::reading::{self, Refusal, Whole};
 use super::timer::{Due, Timer};
 use crate::gateway::failure::{Failure, FailureClass};
@@ -62,6 +63,8 @@ pub struct Life {
 enum Stage {
     /// Somebody else's step, or the deadline.
     Waiting,
+    /// How much there is in the request.
+    Counting(Counting),
     /// The head of an answer.
     Calling(Pending),
     /// The rest of a refusal.
@@ -229,6 +232,11 @@ impl Life {
                 let turn = ready!(self.ticket.poll_released(context));
                 self.carry_out(turn);
             }
+            Stage::Counting(counting) => {
+                let Ticket { plan, request, .. } = &self.ticket;
+                let input_tokens_max = ready!(counting.poll(context, &self.inbound, plan, request));
+                self.counted(input_tokens_max);
+            }
             Stage::Calling(pending) => match ready!(Pin::new(pending).poll(context)) {
                 Ok(response) => self.head(response),
                 Err(error) => {
@@ -263,6 +271,15 @@ impl Life {
             Stage::Passing(_) | Stage::Over => return Poll::Pending,
         }
         Poll::Ready(())
+    }
+
+    /// The input has been counted.
+    fn counted(&mut self, input_tokens_max: u32) {
+        self.stage = Stage::Waiting;
+        let known = &mut self.ticket.request.input_tokens_counted;
+        *known = input_tokens_max.min(*known);
+        let turn = self.ticket.step(Event::Counted { input_tokens_max });
+        self.carry_out(turn);
     }
 
     /// The head of an answer has come.
@@ -359,7 +376,7 @@ impl Life {
     /// A call has ended well. `received` bounds its output where the provider did not say what it bills.
     fn finish(&mut self, usage: Option<Usage>, received: u32, body: Option<Kept>) {
         let Some(call) = self.call else { return };
-        let usage = usage.unwrap_or_else(|| self.counted(call, received));
+        let usage = usage.unwrap_or_else(|| self.unsaid(call, received));
         self.line.add(usage);
         let body = body.filter(|_| self.turn.has_cache).map(Arc::new);
         let turn = self.ticket.step_with(Event::Finished { call: call.call, usage }, body.as_ref());
@@ -369,9 +386,10 @@ impl Life {
     }
 
     /// What stands in for the usage of a provider that does not say it: never below the bill.
-    fn counted(&self, call: Call, received: u32) -> Usage {
+    fn unsaid(&self, call: Call, received: u32) -> Usage {
+        let Ticket { plan, request, .. } = &self.ticket;
         let most = u64::from(call.max_tokens) * u64::from(self.inbound.choices);
-        Usage::plain(self.ticket.request.input_tokens_max, u32::try_from(most).unwrap_or(u32::MAX).min(received))
+        Usage::plain(request.input_tokens_max_on(plan.deployment(call.deployment)), u32::try_from(most).unwrap_or(u32::MAX).min(received))
     }
 
     fn fail_with(&mut self, class: FailureClass, message: &str) {
@@ -421,6 +439,7 @@ impl Life {
                 let turn = self.ticket.step(Event::Looked(None));
                 self.carry_out(turn);
             }
+            Action::Count => self.stage = Stage::Counting(self.app.counter.counting()),
             Action::Sleep { .. } => self.stage = Stage::Waiting,
             Action::Call(call) => self.place(call, number),
             Action::Drain { tokens_max, .. } => self.drains = Some(tokens_max),

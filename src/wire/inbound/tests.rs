@@ -269,7 +269,66 @@ fn prompt_bytes(value: &Json) -> usize {
     }
 }
 
+/// The tokens of the same strings, one by one.
+fn prompt_tokens(value: &Json, encoding: Encoding) -> u64 {
+    match value {
+        Json::String(text) => encoding.count(text),
+        Json::Array(list) => list.iter().map(|value| prompt_tokens(value, encoding)).sum(),
+        Json::Object(object) => object.values().map(|value| prompt_tokens(value, encoding)).sum(),
+        _ => 0,
+    }
+}
+
+#[test]
+fn texts_are_counted_as_they_read_and_all_else_as_by_the_bound() {
+    let words = "The quick brown fox jumps over the lazy dog. ".repeat(100);
+    let plain = chat(json!({ "messages": [{ "role": "user", "content": words }] }));
+    let counted = plain.count([Encoding::O200k], false);
+    // Nine words, a stop and a space in ten tokens; 4500 bytes.
+    assert!((1000..1100).contains(&counted) && plain.input_tokens_max > 4500, "{counted}");
+    let escaped: String = words.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
+    let body = json!({ "model": "gpt-4o", "messages": [{ "role": "user", "content": "@" }] }).to_string().replace('@', &escaped);
+    let escaped = Inbound::read(Endpoint::ChatCompletions, body.into()).unwrap();
+    assert_eq!(escaped.count([Encoding::O200k], false), counted);
+    let definition = json!({ "type": "function", "function": { "name": "f", "description": words, "parameters": {} } });
+    let tools = chat(json!({ "messages": [{ "role": "user", "content": words }], "tools": [definition] }));
+    assert_eq!(tools.input_tokens_max - plain.input_tokens_max, tools.count([Encoding::O200k], false) - counted);
+    let image = json!([{ "type": "text", "text": words }, { "type": "image_url", "image_url": { "url": "https://example.com/a.png" } }]);
+    let image = chat(json!({ "messages": [{ "role": "user", "content": image }] }));
+    assert!(image.count([Encoding::O200k], true) > image.count([Encoding::O200k], false) + 20_000);
+}
+
+#[test]
+fn the_tokenizer_that_makes_the_most_of_it_is_counted_by() {
+    let inbound = chat(json!({ "messages": [{ "role": "user", "content": "お誕生日おめでとう".repeat(50) }] }));
+    let [old, new] = [Encoding::Cl100k, Encoding::O200k].map(|encoding| inbound.count([encoding], false));
+    assert!(new < old);
+    assert_eq!(inbound.count([Encoding::O200k, Encoding::Cl100k], false), old);
+    assert_eq!(inbound.count([], false), inbound.input_tokens_max_on(false), "no tokenizer is known");
+}
+
+#[test]
+fn what_can_not_be_lower_is_not_countable() {
+    assert!(chat(json!({})).is_countable());
+    assert!(!read(Endpoint::Embeddings, &json!({ "model": "e", "input": [1, 2, 3] })).is_countable());
+    assert!(!read(Endpoint::Responses, &json!({ "model": "o3", "input": "Hi", "previous_response_id": "r" })).is_countable());
+}
+
 proptest! {
+    #[test]
+    fn a_count_is_between_what_its_texts_are_and_the_bound((endpoint, body) in any_request(), dear: bool) {
+        let inbound = read(endpoint, &body);
+        let prompt = match endpoint {
+            Endpoint::ChatCompletions | Endpoint::Messages | Endpoint::CountTokens => &body["messages"],
+            _ => &body["input"],
+        };
+        for encoding in [Encoding::Cl100k, Encoding::O200k] {
+            let counted = inbound.count([encoding], dear);
+            prop_assert!(counted <= inbound.input_tokens_max_on(dear));
+            prop_assert!(prompt_tokens(prompt, encoding) <= u64::from(counted));
+        }
+    }
+
     #[test]
     fn no_tokenizer_finds_more_than_the_bound((endpoint, body) in any_request()) {
         let inbound = read(endpoint, &body);

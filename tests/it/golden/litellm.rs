@@ -272,6 +272,7 @@ fn deployment(config: &Config, entry: &Entry) -> Result<Deployment, String> {
         output_tokens_max: 16_384,
         input_tokens_max: u32::MAX,
         offers: Features::ALL,
+        countable: false,
         // R 6: attempts that timed out are charged their input, other failures nothing.
         billing: BillingRule { cancel_stops_billing: true, cancel_lag_tokens_max: 0, timed_out: Presume::Input, failed: Presume::Nothing },
         cooldown_time: params.cooldown_time.filter(|_| !config.router_settings.disable_cooldowns).map(seconds),
