@@ -17,11 +17,11 @@ fn words_that_mean_something_to_a_model_are_text() {
 }
 
 #[test]
-fn a_megabyte_of_anything_is_counted() {
+fn a_long_run_of_anything_is_counted() {
     // A tokenizer that takes time by the square of a word's length would be at this for minutes.
     let texts = ["a", "A", " ", "\n", "\n ", "!", "é", "漢", "e\u{301}", "\u{200d}", "0", "'s", "aA"];
     for text in texts {
-        let long = text.repeat((1 << 20) / text.len());
+        let long = text.repeat((1 << 17) / text.len());
         for encoding in [Encoding::Cl100k, Encoding::O200k] {
             let tokens = encoding.count(&long);
             assert!(tokens > 0 && tokens <= long.len() as u64, "{text:?}");
