@@ -162,7 +162,7 @@ fn a_probe_that_nobody_carries_on_makes_room_for_the_next() {
     let counted = FailureSet::of(&[FailureClass::Internal]);
     plan.models[0].breaker = Some(Breaker { failures: 1, open_for: Span::SECOND, probes: 1, successes: 1, counted });
     let mut desk = Desk::new(plan);
-    desk.run("ask; 1 fail internal; +2; ask; 2 drops");
-    desk.check("ask; 3 ok", "3 calls a; 3 served by A; a closed");
+    desk.check("ask; 1 fail internal; +2; ask", "1 calls a; a open; 1 failed: internal; a half-open; 2 calls a");
+    desk.check("2 drops; ask; 3 ok", "2 failed: internal; a half-open; 3 calls a; a closed; 3 served by A");
     desk.check_empty();
 }
