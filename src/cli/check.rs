@@ -48,7 +48,8 @@ fn not_servable(gateway: &GatewayConfig) -> String {
     let economy = gateway.plan.deployments.iter().filter(|deployment| deployment.service == ServiceClass::Economy);
     let names: Vec<String> = economy.map(|deployment| format!("`{}`", deployment.name)).collect();
     if !names.is_empty() {
-        let _ = writeln!(lines, "priced at a cheaper service tier: {}: `gwsim serve` sends there what asks for one by `service_tier`", names.join(", "));
+        let _ =
+            writeln!(lines, "priced at a cheaper service tier: {}: `gwsim serve` sends there what asks for one by `service_tier`", names.join(", "));
     }
     lines
 }

@@ -154,12 +154,19 @@ fn a_request_says_what_it_may_cost_beyond_tokens_at_the_standard_price() {
     for tier in ["priority", "something new"] {
         assert_eq!(requires(json!({ "service_tier": tier })), CHAT.and(features::PREMIUM_SERVICE), "{tier}");
     }
-    refused(Endpoint::Embeddings, r#"{"model":"m","input":"x","service_tier":1}"#, "`service_tier` is a number, but must be a string", Some("service_tier"));
+    refused(
+        Endpoint::Embeddings,
+        r#"{"model":"m","input":"x","service_tier":1}"#,
+        "`service_tier` is a number, but must be a string",
+        Some("service_tier"),
+    );
     assert!(requires(json!({ "web_search_options": {} })).have(features::BILLED_TOOLS));
     let tool = |endpoint: Endpoint, kind: &str| {
         let messages = json!([{ "role": "user", "content": "Hi" }]);
         let tools = json!([{ "type": kind, "name": "n", "max_uses": 3 }]);
-        read(endpoint, &json!({ "model": "m", "max_tokens": 9, "messages": messages, "input": "x", "tools": tools })).requires.have(features::BILLED_TOOLS)
+        read(endpoint, &json!({ "model": "m", "max_tokens": 9, "messages": messages, "input": "x", "tools": tools }))
+            .requires
+            .have(features::BILLED_TOOLS)
     };
     for billed in ["web_search", "web_search_preview", "file_search", "code_interpreter", "image_generation", "something_new"] {
         assert!(tool(Endpoint::Responses, billed), "{billed}");

@@ -35,7 +35,8 @@ async fn presumed(body: serde_json::Value, pieces: Vec<Piece>) -> (u16, i128) {
 
 #[tokio::test]
 async fn an_answer_without_usage_is_presumed_from_what_came_or_what_was_held() {
-    let body = json!({ "id": "1", "object": "chat.completion", "choices": [{ "index": 0, "message": { "content": "hi" }, "finish_reason": "stop" }] });
+    let body =
+        json!({ "id": "1", "object": "chat.completion", "choices": [{ "index": 0, "message": { "content": "hi" }, "finish_reason": "stop" }] });
     let (status, tokens) = presumed(chat("hi"), upstream::answer(200, &[], &body.to_string())).await;
     assert!(status == 200 && tokens >= 10, "{tokens}");
     let stop = "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
