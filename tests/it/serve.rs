@@ -4,6 +4,7 @@ mod broken;
 mod control;
 pub(crate) mod desk;
 mod dialects;
+mod ends;
 mod keeping;
 mod leaving;
 mod plain;
