@@ -2,12 +2,15 @@
 
 mod broken;
 mod control;
+mod cut;
 pub(crate) mod desk;
 mod dialects;
 mod keeping;
 mod leaving;
+mod line;
 mod plain;
 pub(crate) mod program;
+mod race;
 mod sharing;
 mod streams;
 mod translation;
