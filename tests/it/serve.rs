@@ -1,5 +1,7 @@
 //! The gateway as its clients meet it: over HTTP, in front of a provider that does what a test says.
 
+mod bad_clients;
+mod bad_providers;
 mod broken;
 mod control;
 mod cut;
@@ -13,5 +15,6 @@ pub(crate) mod program;
 mod race;
 mod sharing;
 mod streams;
+mod tls;
 mod translation;
 pub(crate) mod upstream;
