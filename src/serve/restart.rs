@@ -7,9 +7,11 @@ use std::io::Write;
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+#[cfg(debug_assertions)]
+use super::observe::Context;
 use super::observe::Observer;
 #[cfg(debug_assertions)]
-use {super::observe::Context, crate::gateway::journal::Fact};
+use crate::gateway::journal::Fact;
 
 /// Says when and how often the process has begun anew.
 const VARIABLE: &str = "GWSIM_RESTARTS";
