@@ -101,12 +101,13 @@ impl App {
             plan = following;
             commands = commands.into_iter().map(|command| renumbering.command(command)).collect();
         }
+        let tls = upstream::tls(server.ca_file.as_deref()).map_err(|fault| faults.push(format!("[server] ca_file: {fault}"))).ok();
         let settings = Settings::new(server, &plan, &providers).map_err(|found| faults.extend(found)).ok();
         register.configured = Configured::at_start(&commands, &key_secrets);
         let reloads = Reloads::new(register.configured.clone());
         let (keys, mut notes) = keys(&mut commands, &key_secrets, settings.as_ref().map(|settings| &settings.server), &register, &mut faults);
         let hooks = hooks(&alerts).map_err(|found| faults.extend(found)).unwrap_or_default();
-        let Some(settings) = settings.filter(|_| faults.is_empty()) else { return Err(faults) };
+        let (Some(settings), Some(tls), true) = (settings, tls, faults.is_empty()) else { return Err(faults) };
         settings.offer(&mut plan);
         notes.extend(settings.not_servable(&plan));
         let connect = settings.server.connect;
@@ -120,7 +121,7 @@ impl App {
         notes.extend(register.restore(&engine, &keys));
         let clock = engine.clock();
         let engine = Arc::new(engine);
-        let upstream = upstream::Client::new(clock.in_life(connect));
+        let upstream = upstream::Client::new(clock.in_life(connect), tls);
         desk.directions.set(hooks, clock.in_life(alerts.dedupe));
         tokio::spawn(alerts::deliver(notices, desk.directions.clone(), engine.clone(), upstream.clone(), desk.deliveries.clone()));
         let app = Self {

@@ -192,16 +192,17 @@ impl Engine {
         self.log.commit(turn, |bytes| self.ignoring_panics().buffer.give(bytes))
     }
 
-    /// Once a second, on a thread that may block: what the journal's durability promises of the disk, and a checkpoint if one is due.
+    /// Once a second, on a thread that may block: what the journal's durability promises of the disk, and a checkpoint if one is due. Starts the
+    /// process again if the core has panicked, even where no request asks for it.
     ///
     /// # Errors
     /// If the journal can't be written.
     pub fn keep_journal(&self) -> io::Result<()> {
+        self.check();
         self.log.sync()?;
         if !self.log.is_due() {
             return Ok(());
         }
-        self.check();
         self.log.rotate(|bytes| {
             let mut locked = self.locked.lock().expect("the core has not panicked");
             let reach = locked.buffer.give(bytes);

@@ -78,7 +78,12 @@ impl Watch {
         }
         let mut document = std::mem::take(&mut self.document);
         let is_usage_alone = match document.read(data) {
-            Ok(()) => self.see_value(name, document.root(data)),
+            Ok(()) if document.root(data).kind() == Kind::Object => self.see_value(name, document.root(data)),
+            Ok(()) => {
+                let kind = document.root(data).kind().name();
+                self.fail(FailureClass::BadGateway, format!("the provider's stream has an event that is {kind}, not an object"));
+                false
+            }
             Err(fault) => {
                 self.fail(FailureClass::BadGateway, format!("the provider's stream has an event that is not JSON: {}", fault.what));
                 false
