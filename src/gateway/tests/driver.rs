@@ -148,7 +148,8 @@ impl Run {
             84..90 => orders::put_someone(self),
             90..93 => orders::adopt(self),
             93..96 => orders::order(self),
-            96..98 => self.lose_a_body(),
+            96 => self.lose_a_body(),
+            97 => self.lose_a_request(),
             _ => self.gateway.tick(self.now, &mut self.journal),
         }
         self.drain_ready();
@@ -212,14 +213,14 @@ impl Run {
             end_user: dice.one_in(3).then(|| crate::gateway::id::EndUserId(dice.below(2) as u32)),
             tag: dice.one_in(3).then(|| crate::gateway::id::TagId(dice.below(2) as u32)),
             input_tokens,
-            input_tokens_max: input_tokens + dice.of(&[0, 20, 20, 2000]),
+            input_tokens_max: input_tokens + dice.below(20) as u32 + if number % 8 == 5 { 2000 } else { 0 },
             input_tokens_counted: u32::MAX,
             max_tokens: core::num::NonZeroU32::new(dice.of(&[0, 10, 60, 500])),
             choices: dice.of(&[1, 1, 1, 2]),
             stream: dice.one_in(2),
             no_cache: dice.one_in(8),
             no_store: dice.one_in(8),
-            countable: dice.one_in(2),
+            countable: !number.is_multiple_of(3),
             fingerprint: Fingerprint(dice.below(6), 1),
             requires: if dice.one_in(4) { Features::of(dice.below(3) as u32) } else { Features::NONE },
             deadline: dice.one_in(3).then(|| self.now + Span::from_millis(dice.below(8_000))),
@@ -261,7 +262,7 @@ impl Run {
             return self.step(slot, Event::Looked(hit));
         }
         if core::mem::take(&mut flight.counting) {
-            let most = self.dice.of(&[0, 10, 100, 500, u32::MAX]);
+            let most = [100, u32::MAX, 0, 500][slot / 8 % 4];
             return self.step(slot, Event::Counted { input_tokens_max: most });
         }
         let hurry = self.arrivals_left == 0;
@@ -303,6 +304,16 @@ impl Run {
         self.step(slot, Event::ClientLeft { received, delivered });
     }
 
+    /// What has carried a request on is gone.
+    fn lose_a_request(&mut self) {
+        let there: Vec<usize> = (0..self.flights.len()).filter(|slot| !self.flights[*slot].in_flight.is_closed()).collect();
+        if !there.is_empty() {
+            let slot = self.dice.of(&there);
+            self.step(slot, Event::Dropped);
+            assert!(self.flights[slot].in_flight.is_closed());
+        }
+    }
+
     /// An event of a call that is over, or that never was.
     fn late(&mut self) {
         let Some((slot, event)) = self.stale.pop_front() else { return };
@@ -336,7 +347,7 @@ impl Run {
                     self.check_bill(&closed, bill, upstream.worst_case);
                     if let (Some(usage), Certainty::Presumed) = (billed, closed.certainty) {
                         for _ in 0..self.dice.below(3) {
-                            self.stale.push_back((slot, Event::Finished { call: closed.call, usage }));
+                            self.stale.push_back((slot, Event::Finished { call: closed.call, received: 0, usage: Some(usage) }));
                         }
                     }
                     self.stale.push_back((slot, upstream.leftover(&mut self.dice)));

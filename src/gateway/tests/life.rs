@@ -47,7 +47,7 @@ const STATES: [(&str, &str, &str); 10] = [
 ];
 
 /// Events, each in a line, with what it decides in each of the states above.
-const TABLE: [(&str, [&str; 10]); 14] = [
+const TABLE: [(&str, [&str; 10]); 17] = [
     ("looked", ["-", "cached", "-", "-", "-", "-", "-", "-", "-", "-"]),
     ("misses", ["-", "calls r", "-", "-", "-", "-", "-", "-", "-", "-"]),
     ("counted 200", ["-", "-", "-", "calls c", "-", "-", "-", "-", "-", "-"]),
@@ -57,10 +57,13 @@ const TABLE: [(&str, [&str; 10]); 14] = [
     ("opens 2", ["-", "-", "-", "-", "-", "-", "-", "-", "-", "-"]),
     ("ok 1 9", ["-", "-", "-", "-", "-", "served", "served", "served", "abandoned", "-"]),
     ("ok 2 9", ["-", "-", "-", "-", "-", "-", "-", "-", "-", "-"]),
+    ("ends 1", ["-", "-", "-", "-", "-", "served", "served", "served", "abandoned", "-"]),
+    ("ends 2", ["-", "-", "-", "-", "-", "-", "-", "-", "-", "-"]),
     ("fail 1", ["-", "-", "-", "-", "-", "sleeps", "sleeps", "failed", "abandoned", "-"]),
     ("fail 2", ["-", "-", "-", "-", "-", "-", "-", "-", "-", "-"]),
     ("billed 1", ["-", "-", "-", "-", "-", "sleeps", "sleeps", "failed", "abandoned", "-"]),
     ("billed 2", ["-", "-", "-", "-", "-", "-", "-", "-", "-", "-"]),
+    ("drops", ["failed", "failed", "failed", "failed", "failed", "failed", "failed", "failed", "abandoned", "-"]),
     ("leaves", ["abandoned", "abandoned", "abandoned", "abandoned", "abandoned", "abandoned", "abandoned", "drains", "-", "-"]),
 ];
 

@@ -13,6 +13,7 @@ mod counting;
 mod desk;
 mod dice;
 mod driver;
+mod ends;
 mod health;
 mod laws;
 mod ledger;
