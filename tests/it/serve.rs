@@ -8,6 +8,7 @@ mod keeping;
 mod leaving;
 mod plain;
 pub(crate) mod program;
+mod restart;
 mod sharing;
 mod streams;
 mod translation;
