@@ -1,6 +1,7 @@
 //! The twin from outside, by the binary: `gwsim mock`, `gwsim serve` and `gwsim load` beside each other, held against `gwsim run` of the same scenario.
 
 pub(crate) mod processes;
+mod tour;
 
 use std::collections::BTreeMap;
 
