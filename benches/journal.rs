@@ -232,7 +232,8 @@ global = { limit = "50000000 USD", every = "day" }
 "#,
     );
     for team in 0..TEAMS {
-        writeln!(text, "[teams.t{team}]\ntags = [\"team {team}\"]\nbudget = {{ limit = \"5000000 USD\", every = \"day\" }}").expect("a string takes it");
+        writeln!(text, "[teams.t{team}]\ntags = [\"team {team}\"]\nbudget = {{ limit = \"5000000 USD\", every = \"day\" }}")
+            .expect("a string takes it");
     }
     for key in 0..KEYS {
         let team = key % TEAMS;

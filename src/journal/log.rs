@@ -278,7 +278,9 @@ impl Log {
 
     fn lose(&self, error: &io::Error) -> io::Result<()> {
         let why = || {
-            format!("the disk has failed to keep what was written ({error}); what is there is known once gwsim has been started again and has read it")
+            format!(
+                "the disk has failed to keep what was written ({error}); what is there is known once gwsim has been started again and has read it"
+            )
         };
         self.lost.get_or_init(why);
         self.fails.store(true, Ordering::Relaxed);

@@ -137,13 +137,7 @@ impl Taken {
     }
 }
 
-fn begin(
-    (folder, lock): (&Path, File),
-    settings: Settings,
-    now: Time,
-    fold: &dyn Fold,
-    first: (Gateway, Arc<Plan>),
-) -> Result<Opened, JournalError> {
+fn begin((folder, lock): (&Path, File), settings: Settings, now: Time, fold: &dyn Fold, first: (Gateway, Arc<Plan>)) -> Result<Opened, JournalError> {
     let unwritable = || JournalError::io(folder, "write the journal");
     let state = Redriven::first(first.0, first.1, Reach { turn: 0, at: now });
     checkpoint::write(folder, 0, &state.draft().with(fold.section())).map_err(unwritable())?;
@@ -152,13 +146,7 @@ fn begin(
     Ok(Opened { log, buffer: Buffer::after(0, now), gateway, plan, next, at: reach.at, found: None })
 }
 
-fn go_on(
-    (folder, lock): (&Path, File),
-    settings: Settings,
-    now: Time,
-    fold: &mut dyn Fold,
-    recovered: Recovered,
-) -> Result<Opened, JournalError> {
+fn go_on((folder, lock): (&Path, File), settings: Settings, now: Time, fold: &mut dyn Fold, recovered: Recovered) -> Result<Opened, JournalError> {
     let unwritable = || JournalError::io(folder, "write the journal");
     let Recovered { state, turns, torn, passed_over, next_number } = recovered;
     if let Some(torn) = torn.as_ref().filter(|torn| torn.offset > 0) {

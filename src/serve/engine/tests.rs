@@ -4,8 +4,8 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
 use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 use super::{Engine, Parts, Ticket, Turn};
 use crate::clock::Clock;

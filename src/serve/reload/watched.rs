@@ -30,7 +30,8 @@ impl Watched {
     /// Looks at these files only. Those that it knew are as they were.
     pub fn only(&mut self, files: impl IntoIterator<Item = PathBuf>) {
         let mut before = std::mem::take(&mut self.0);
-        self.0 = files.into_iter().map(|file| (before.remove(&file).unwrap_or_else(|| stamp(&file)), file)).map(|(seen, file)| (file, seen)).collect();
+        self.0 =
+            files.into_iter().map(|file| (before.remove(&file).unwrap_or_else(|| stamp(&file)), file)).map(|(seen, file)| (file, seen)).collect();
     }
 
     /// Whether one was written since it was last looked at. One that is gone is on its way back: editors write anew and rename.

@@ -191,7 +191,8 @@ async fn a_price_list_and_a_secret_are_seen_by_themselves_too() {
     let prices = |dollars: &str| format!("{{\"gpt-4o-mini\": {{\"litellm_provider\": \"openai\", \"mode\": \"chat\", {dollars}}}}}");
     std::fs::write(folder.path().join("prices.json"), prices("\"input_cost_per_token\": 1e-6, \"output_cost_per_token\": 2e-6")).unwrap();
     let key = secret(&folder, "key", "sk-before");
-    let provider = format!("version = 1\n[prices]\nlist = \"prices.json\"\n[providers.openai]\nbase_url = \"{}/v1\"\nkey = {key}\n", upstream.address);
+    let provider =
+        format!("version = 1\n[prices]\nlist = \"prices.json\"\n[providers.openai]\nbase_url = \"{}/v1\"\nkey = {key}\n", upstream.address);
     let toml = format!("{provider}[models.m]\ndeployments = [{{ id = \"d\", provider = \"openai\", model = \"gpt-4o-mini\" }}]\n");
     let served = started(command(folder.path(), &toml).args(["--listen", "127.0.0.1:0"]));
     let has = async |what: &str| get(&served.address, "/metrics").await.contains(what);

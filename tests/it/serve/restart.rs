@@ -70,8 +70,7 @@ async fn keys(served: &Served) -> Vec<String> {
 
 #[tokio::test]
 async fn what_is_said_of_spend_is_the_same_after_kill_9() {
-    let upstream =
-        Upstream::start(|number, _| if number % 5 == 3 { upstream::answer(500, &[], "{}") } else { upstream::completion("hello") }).await;
+    let upstream = Upstream::start(|number, _| if number % 5 == 3 { upstream::answer(500, &[], "{}") } else { upstream::completion("hello") }).await;
     let (secrets, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let more = "store = \"keys.db\"\njournal = \"journal\"\n[cache]\nttl = \"1h\"\n";
     let toml = administered(&upstream.address, secrets.path(), more);
