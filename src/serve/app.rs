@@ -25,9 +25,10 @@ use crate::config::gateway::{Alerts, GatewayConfig};
 use crate::gateway::Gateway;
 use crate::gateway::command::{Command, KeySpec};
 use crate::gateway::features::Features;
-use crate::gateway::plan::Plan;
+use crate::gateway::plan::{Plan, ServiceClass};
 use crate::gateway::time::{Span, Time};
 use crate::journal::{self, Opened, Taken};
+use crate::wire::features;
 
 /// The one key of a gateway that has none.
 pub const EVERYBODY: &str = "everybody";
@@ -178,10 +179,14 @@ impl Settings {
         Ok(Self { destinations: destinations.collect(), server, master })
     }
 
-    /// Notes in a plan what its deployments can be asked for.
+    /// Notes in a plan what its deployments can be asked for: what has words there, and a price.
     pub fn offer(&self, plan: &mut Plan) {
         for (deployment, destination) in plan.deployments.iter_mut().zip(&self.destinations) {
-            deployment.offers = destination.as_ref().map_or(Features::NONE, |destination| destination.service.offers());
+            deployment.offers = destination.as_ref().map_or(Features::NONE, |destination| {
+                let unpriced = if destination.billed_tools { Features::NONE } else { features::BILLED_TOOLS };
+                let dearer = features::of_service(ServiceClass::Premium).without(features::of_service(deployment.service));
+                destination.service.offers().without(dearer).without(unpriced)
+            });
         }
     }
 

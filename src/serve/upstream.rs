@@ -69,6 +69,8 @@ pub struct Destination {
     pub service: Service,
     /// The provider's name for the model.
     pub model: String,
+    /// Tools that are billed by their uses may be asked for.
+    pub billed_tools: bool,
     addresses: [Option<Uri>; Endpoint::ALL.len()],
     headers: HeaderMap,
 }
@@ -116,7 +118,8 @@ impl Destination {
             let wrong = |error| NotServable { why: format!("provider `{}`: {text} is no address: {error}", provider.name) };
             addresses[endpoint as usize] = Some(text.parse().map_err(wrong)?);
         }
-        Ok(Self { service, model: deployment.model.clone(), addresses, headers: sent })
+        let billed_tools = provider.billed_tools;
+        Ok(Self { service, model: deployment.model.clone(), billed_tools, addresses, headers: sent })
     }
 
     /// A request to it. `asked` are the headers of the client's request, `caller` its dialect.

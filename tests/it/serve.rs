@@ -7,6 +7,7 @@ mod control;
 mod cut;
 pub(crate) mod desk;
 mod dialects;
+mod ends;
 mod keeping;
 mod leaving;
 mod line;

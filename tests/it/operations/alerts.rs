@@ -144,7 +144,7 @@ async fn a_provider_that_bills_more_than_can_be_is_a_breach() {
     assert_eq!(desk.chat("again").await.status, 429, "what it has billed is spent");
     let text = the_one(&hook, "breach").await;
     assert!(text.contains("was overspent by $0.500003"), "{text}");
-    scrape(&desk).await.has(&[("gwsim_alerts_total{kind=\"breach\"}", 1.0)]);
+    scrape(&desk).await.has(&[("gwsim_breaches_total", 1.0)]);
 }
 
 #[tokio::test]
