@@ -166,11 +166,12 @@ async fn usage_that_can_not_be_true_is_presumed_and_usage_beyond_the_hold_is_a_b
             let account = gateway.budget().accounts().next().unwrap();
             *gateway.budget().windows(account).last().unwrap()
         });
-        let sums = sums.lock().unwrap();
+        let sums = std::mem::take(&mut *sums.lock().unwrap());
         assert!(window.settled + window.held <= Money(1_000_000_000) + window.breached, "case {case}, {usage}: {window:?}");
         assert_eq!(window.breached, sums.breaches, "{usage}");
         let spent = sums.amounts.iter().fold(Money::ZERO, |sum, amount| sum + *amount);
         assert_eq!(window.settled, spent, "{usage}");
+        assert_eq!(desk.spent(), if can_be_true { (spent, Money::ZERO) } else { (Money::ZERO, spent) }, "{usage}: confirmed, presumed");
         for (amount, hold) in sums.amounts.iter().zip(&sums.holds) {
             if can_be_true {
                 let tokens = |field: &str| usage[field].as_i64().map(i128::from).unwrap();
