@@ -477,10 +477,10 @@ impl Flights {
 
     /// The leader was answered: so is everybody who waited.
     #[inline]
-    pub fn served(&mut self, id: FlightId, hit: Hit, ready: &mut VecDeque<(Slot, Wake)>) {
+    pub fn served(&mut self, id: FlightId, hit: &Hit, ready: &mut VecDeque<(Slot, Wake)>) {
         let followers = self.land(id).followers;
         if !followers.is_empty() {
-            ready.extend(followers.into_iter().map(|(slot, _)| (slot, Wake::Served(hit))));
+            ready.extend(followers.into_iter().map(|(slot, _)| (slot, Wake::Served(*hit))));
         }
     }
 

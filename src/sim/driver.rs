@@ -366,10 +366,11 @@ impl<O: Observer> Driver<O> {
         let (now, plan, entry) = (self.now, &self.variant.plan, &mut self.entries[slot.index()]);
         let has_left = entry.has_left;
         let (context, open, upstream) = (&entry.context, entry.open.as_ref(), &self.upstream);
-        let mut about = About { context, has_left, open, upstream, plan, has_closed: false, answered: None };
+        let is_awaited = self.callers.is_some();
+        let mut about = About { context, has_left, open, upstream, plan, has_closed: false, is_awaited, answered: None };
         let mut journal = Listener { observer: &mut self.observer, totals: &mut self.totals, about: Some(&mut about) };
         let action = entry.flight.step(plan, &mut self.gateway, now, event, &mut journal);
-        let answered = about.answered.filter(|_| self.callers.is_some());
+        let answered = about.answered;
         if about.has_closed
             && let Some(open) = entry.open.take()
             && !open.has_ended

@@ -169,7 +169,7 @@ impl InFlight {
     #[inline]
     fn hit<J: Journal>(&mut self, turn: &mut Turn<'_, J>, hit: Hit) -> Action {
         self.record_hit(turn, hit);
-        self.finish(turn, Outcome::Cached, Some(hit), None)
+        self.finish(turn, Outcome::Cached, Some(&hit), None)
     }
 
     fn record_hit<J: Journal>(&self, turn: &mut Turn<'_, J>, hit: Hit) {
