@@ -20,10 +20,17 @@ pub(super) struct World<'a> {
 /// A process that ends when it is dropped.
 pub(crate) struct Running(pub(crate) Child);
 
-impl Drop for Running {
-    fn drop(&mut self) {
+impl Running {
+    /// Ends it as `kill -9` does.
+    pub(crate) fn kill(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill();
     }
 }
 
@@ -140,10 +147,15 @@ pub(super) fn picodollars(usd: &Value) -> i128 {
 
 /// Starts a command that listens, and says where: address and port.
 pub(crate) fn start(folder: &TempDir, arguments: &[&str]) -> (Running, String) {
-    let mut child = gwsim(folder).args(arguments).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+    listening(gwsim(folder).args(arguments))
+}
+
+/// Starts a command of the program that listens, and says where: address and port.
+pub(crate) fn listening(command: &mut Command) -> (Running, String) {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
     let mut first = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
-    let address = first.split("http://").nth(1).unwrap_or_else(|| panic!("{arguments:?} says where it is: {first}"));
+    let address = first.split("http://").nth(1).unwrap_or_else(|| panic!("{command:?} says where it is: {first}"));
     let address = address.split([',', '\n']).next().unwrap().to_owned();
     (Running(child), address)
 }
@@ -151,6 +163,13 @@ pub(crate) fn start(folder: &TempDir, arguments: &[&str]) -> (Running, String) {
 /// The program, in a folder.
 pub(crate) fn gwsim(folder: &TempDir) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gwsim"));
+    command.current_dir(folder.path());
+    command
+}
+
+/// The program for what is heavy, in a folder: optimised, where there is one of this code.
+pub(crate) fn quick_gwsim(folder: &TempDir) -> Command {
+    let mut command = Command::new(std::env::var_os("GWSIM_RELEASE").unwrap_or_else(|| env!("CARGO_BIN_EXE_gwsim").into()));
     command.current_dir(folder.path());
     command
 }
