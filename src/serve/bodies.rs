@@ -18,6 +18,12 @@ pub struct Kept {
 }
 
 impl Kept {
+    /// The same in memory of its own. What came over a connection is a piece of its buffer, several times as large, and would keep all of it.
+    #[must_use]
+    pub fn apart(self) -> Self {
+        Self { body: Bytes::copy_from_slice(&self.body), ..self }
+    }
+
     /// The answer in the form that a request asked for: whole, or as a stream, with usage or without.
     pub fn form(&self, inbound: &Inbound) -> Option<Bytes> {
         match (self.streamed, inbound.stream) {
@@ -140,6 +146,14 @@ mod tests {
         bodies.insert(key(2), body(3_000), |key| forgotten.push(key));
         bodies.insert(key(5), body(3_000), |key| forgotten.push(key));
         assert_eq!(forgotten, [key(0), key(1), key(3)], "what was put back is young again");
+    }
+
+    #[test]
+    fn an_answer_does_not_keep_the_buffer_that_it_came_in() {
+        let buffer = Bytes::from(vec![b'x'; 8192]);
+        let kept = Kept { body: buffer.slice(..100), streamed: false }.apart();
+        assert_eq!(kept.body, vec![b'x'; 100]);
+        assert!(buffer.is_unique(), "no part of it is kept");
     }
 
     #[test]

@@ -361,7 +361,7 @@ impl Life {
         let Some(call) = self.call else { return };
         let usage = usage.unwrap_or_else(|| self.counted(call, received));
         self.line.add(usage);
-        let body = body.filter(|_| self.turn.has_cache).map(Arc::new);
+        let body = body.filter(|_| self.turn.has_cache).map(|kept| Arc::new(kept.apart()));
         let turn = self.ticket.step_with(Event::Finished { call: call.call, usage }, body.as_ref());
         // Were it not written, the call would be presumed at its hold after a crash: no reason to keep the answer from its client.
         let _ = self.app.engine.commit(turn.number);
