@@ -1,6 +1,7 @@
 //! `gwsim serve`: the gateway itself. Starts it, says where it is, and lets it down gently.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,17 +12,21 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::args::ServeArguments;
 use super::check::loaded;
 use super::{Exit, Failure, Printer};
-use crate::config::{self, gateway::GatewayConfig};
+use crate::config::diagnostic::Diagnostics;
+use crate::config::{self, Loaded, gateway::GatewayConfig};
 use crate::gateway::time::Span;
 use crate::serve::app::{App, Start};
-use crate::serve::{listener, logs, reload, restart};
+use crate::serve::reload::{self, Reread, Watched};
+use crate::serve::{listener, logs, restart};
 
 /// Serves until it is told to stop.
 ///
 /// # Errors
 /// If the configuration is wrong, a secret is missing, or the address is taken.
 pub fn serve(arguments: &ServeArguments, printer: &mut Printer) -> Result<Exit, Failure> {
-    let config = load(arguments, printer)?;
+    let read = read(arguments);
+    let watched = Watched::new(files(arguments, &read));
+    let config = overridden(loaded(read, printer)?, arguments);
     let filter = std::env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty());
     let in_color = printer.errors_in_color && arguments.log_format == logs::Format::Text;
     let logs = logs::install(arguments.log_format, filter.as_deref().unwrap_or(logs::FILTER), in_color).map_err(Failure::usage)?;
@@ -43,7 +48,7 @@ pub fn serve(arguments: &ServeArguments, printer: &mut Printer) -> Result<Exit, 
     let hangup = runtime.block_on(async { signal(SignalKind::hangup()) }).map_err(|error| Failure::internal(format!("no signals: {error}")))?;
     printer.result(&format!("listening on http://{address}\n"))?;
     let app = Arc::new(app);
-    runtime.spawn(reloading(app.clone(), hangup, arguments.clone()));
+    runtime.spawn(reloading(app.clone(), hangup, watched, arguments.clone()));
     let drained = run(&runtime, &app, listener, drain)?;
     // Who is not done by now is dropped: the core presumes what it cost.
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -52,29 +57,40 @@ pub fn serve(arguments: &ServeArguments, printer: &mut Printer) -> Result<Exit, 
     Ok(if drained { Exit::Pass } else { Exit::Incomplete })
 }
 
-/// The configuration, with what the command line says in its place.
-fn load(arguments: &ServeArguments, printer: &Printer) -> Result<GatewayConfig, Failure> {
-    Ok(overridden(loaded(config::load_gateway(&arguments.config, &arguments.reading.options()), printer)?, arguments))
+fn read(arguments: &ServeArguments) -> Result<Loaded<GatewayConfig>, Diagnostics> {
+    config::load_gateway(&arguments.config, &arguments.reading.options())
 }
 
+/// The files that a configuration was read from, and those that its secrets are in.
+fn files(arguments: &ServeArguments, read: &Result<Loaded<GatewayConfig>, Diagnostics>) -> Vec<PathBuf> {
+    let (texts, secrets) = match read {
+        Ok(loaded) => (&loaded.warnings, loaded.value.secret_files()),
+        Err(diagnostics) => (diagnostics, Vec::new()),
+    };
+    let named = texts.sources().map(|(name, _)| PathBuf::from(name));
+    named.chain(secrets).chain([arguments.config.clone()]).collect()
+}
+
+/// The configuration, with what the command line says in its place.
 fn overridden(mut config: GatewayConfig, arguments: &ServeArguments) -> GatewayConfig {
     if let Some(address) = arguments.listen {
         config.server.listen = address.to_string();
     }
-    if let Some(folder) = arguments.journal.as_ref().or(arguments.record.as_ref()) {
+    if let Some(folder) = &arguments.journal {
         config.server.journal = Some(folder.display().to_string());
     }
     config
 }
 
-/// Loads the configuration again whenever its file changes, or SIGHUP asks for it.
-async fn reloading(app: Arc<App>, hangup: Signal, arguments: ServeArguments) {
-    let changed = || std::fs::metadata(&arguments.config).and_then(|found| found.modified()).ok();
-    let load = || match config::load_gateway(&arguments.config, &arguments.reading.options()) {
-        Ok(loaded) => Ok(overridden(loaded.value, &arguments)),
-        Err(diagnostics) => Err(diagnostics.render(false)),
+/// Loads the configuration again whenever a file of it changes, or SIGHUP asks for it.
+async fn reloading(app: Arc<App>, hangup: Signal, watched: Watched, arguments: ServeArguments) {
+    let load = || {
+        let read = read(&arguments);
+        let files = files(&arguments, &read);
+        let config = read.map(|loaded| overridden(loaded.value, &arguments)).map_err(|diagnostics| diagnostics.render(false));
+        Reread { files, config }
     };
-    reload::watch(app, hangup, changed, load).await;
+    reload::watch(app, hangup, watched, load).await;
 }
 
 /// Serves, and says whether every request had its end.

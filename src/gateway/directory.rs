@@ -137,6 +137,16 @@ impl Directory {
         self.keys.get(key.index()).and_then(|key| key.team)
     }
 
+    /// The tags that a key's requests carry; none if there is no such key.
+    pub fn tags_of_key(&self, key: KeyId) -> &[String] {
+        self.keys.get(key.index()).map_or(&[], |key| &key.spec.tags)
+    }
+
+    /// The tags that requests of a team's keys carry; none if there is no such team.
+    pub fn tags_of_team(&self, team: TeamId) -> &[String] {
+        self.teams.get(team.index()).map_or(&[], |team| &team.spec.tags)
+    }
+
     /// The path of a key's requests.
     #[inline]
     pub fn path_of(&self, key: KeyId) -> PathId {

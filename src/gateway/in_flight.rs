@@ -398,7 +398,7 @@ impl InFlight {
 
     /// Ends the request, for its client and for the books. `hit` is the answer, if there is one for those who wait for it.
     #[inline]
-    fn finish<J: Journal>(&mut self, turn: &mut Turn<'_, J>, outcome: Outcome, hit: Option<Hit>, store: Option<CacheKey>) -> Action {
+    fn finish<J: Journal>(&mut self, turn: &mut Turn<'_, J>, outcome: Outcome, hit: Option<&Hit>, store: Option<CacheKey>) -> Action {
         debug_assert!(self.open.is_none(), "the last call is closed before the request");
         let Turn { plan, gateway, now, journal } = turn;
         let outcome = if self.gone { Outcome::Abandoned } else { outcome };

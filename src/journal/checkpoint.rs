@@ -1,4 +1,5 @@
-//! The state of a gateway as a file, from which a journal can be read on. Decides what belongs to it: plans, gateway, requests in flight.
+//! The state of a gateway as a file, from which a journal can be read on. Decides what belongs to it: plans, gateway, requests in
+//! flight, and whatever bytes a driver puts beside them.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -7,6 +8,7 @@ use std::sync::Arc;
 
 use super::buffer::Reach;
 use super::error::JournalError;
+use super::fold::Section;
 use super::frame::{self, Found, kind};
 use super::segment::{self, Head};
 use super::turn::{put, take};
@@ -28,6 +30,7 @@ pub struct Draft {
     snapshot: Snapshot,
     requests: Vec<u8>,
     count: u32,
+    sections: Vec<Section>,
 }
 
 /// The state after a turn, as it was read.
@@ -43,6 +46,8 @@ pub struct Checkpoint {
     pub gateway: Gateway,
     /// The requests in flight, with the plans that they were admitted under.
     pub requests: Vec<(Slot, InFlight, Arc<Plan>)>,
+    /// What a driver has put beside them, by name.
+    pub sections: Vec<(String, Vec<u8>)>,
     /// The version of gwsim that wrote it.
     pub gwsim: String,
 }
@@ -65,7 +70,14 @@ impl Draft {
             put(&mut requests, &(slot, number as u64, request));
             count += 1;
         }
-        Self { reach, next, plans, snapshot: gateway.snapshot(), requests, count }
+        Self { reach, next, plans, snapshot: gateway.snapshot(), requests, count, sections: Vec::new() }
+    }
+
+    /// With what a driver keeps beside the gateway.
+    #[must_use]
+    pub fn with(mut self, section: Section) -> Self {
+        self.sections.push(section);
+        self
     }
 
     /// The turn that it is the state after.
@@ -83,7 +95,21 @@ impl Draft {
         put(&mut bytes, &self.count);
         bytes.extend_from_slice(&self.requests);
         put(&mut bytes, &self.snapshot);
+        // They come last: who knows of none has read all of it by then.
+        for section in &self.sections {
+            put(&mut bytes, section.name);
+            let section = section.bytes();
+            put(&mut bytes, &(section.len() as u64));
+            bytes.extend_from_slice(&section);
+        }
         bytes
+    }
+}
+
+impl Checkpoint {
+    /// What a driver has put there under a name.
+    pub fn section(&self, name: &str) -> Option<&[u8]> {
+        self.sections.iter().find(|(known, _)| known == name).map(|(_, bytes)| &bytes[..])
     }
 }
 
@@ -140,8 +166,17 @@ pub(super) fn read(file: &Path) -> Result<Checkpoint, JournalError> {
         requests.push((slot, request, Arc::clone(plan)));
     }
     let snapshot = take(&mut rest).map_err(spelt)?;
+    let mut sections = Vec::new();
+    while !rest.is_empty() {
+        let name: String = take(&mut rest).map_err(spelt)?;
+        let length: u64 = take(&mut rest).map_err(spelt)?;
+        let section = usize::try_from(length).ok().and_then(|length| rest.split_at_checked(length));
+        let (section, after) = section.ok_or_else(|| JournalError::rot(file, 0, format!("the checkpoint ends within `{name}`")))?;
+        sections.push((name, section.to_vec()));
+        rest = after;
+    }
     let plan = plans.first().map(Arc::clone).ok_or_else(|| JournalError::rot(file, 0, "the checkpoint has no plan"))?;
-    Ok(Checkpoint { reach: head.after, next, plan, gateway: Gateway::restore(snapshot), requests, gwsim: head.gwsim })
+    Ok(Checkpoint { reach: head.after, next, plan, gateway: Gateway::restore(snapshot), requests, sections, gwsim: head.gwsim })
 }
 
 fn read_body(file: &Path) -> Result<(Head, Vec<u8>), JournalError> {

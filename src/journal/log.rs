@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::buffer::Reach;
@@ -51,7 +51,14 @@ pub struct Log {
     settings: Settings,
     written: AtomicU64,
     fails: AtomicBool,
+    /// Why nothing is written any more: the disk has failed to keep what was.
+    lost: OnceLock<String>,
+    /// A segment is being closed, so who commits may have to wait for the disk.
+    closes: AtomicBool,
     open: Option<Open>,
+    /// Held by a test that has the disk take its time.
+    #[cfg(test)]
+    pub(crate) disk: Mutex<()>,
 }
 
 #[derive(Debug)]
@@ -85,7 +92,21 @@ struct Writing {
 impl Log {
     /// No journal: nothing is kept, and nobody waits.
     pub fn none() -> Self {
-        Self { settings: Settings::default(), written: AtomicU64::new(u64::MAX), fails: AtomicBool::new(false), open: None }
+        Self::of(Settings::default(), u64::MAX, None)
+    }
+
+    fn of(settings: Settings, written: u64, open: Option<Open>) -> Self {
+        let (fails, lost, closes) = (AtomicBool::new(false), OnceLock::new(), AtomicBool::new(false));
+        Self {
+            settings,
+            written: AtomicU64::new(written),
+            fails,
+            lost,
+            closes,
+            open,
+            #[cfg(test)]
+            disk: Mutex::new(()),
+        }
     }
 
     /// Begins a segment in `folder`, which must be one that `lock` was taken for.
@@ -93,26 +114,44 @@ impl Log {
         let (file, length) = create(folder, number, after)?;
         let writing = Writing { file, number, length, since: Instant::now(), has_checkpoint, pending: Vec::new(), reach: after, spare: Vec::new() };
         let open = Open { folder: folder.to_owned(), _lock: lock, writing: Mutex::new(writing), unsynced: AtomicBool::new(true) };
-        Ok(Self { settings, written: AtomicU64::new(after.turn), fails: AtomicBool::new(false), open: Some(open) })
+        Ok(Self::of(settings, after.turn, Some(open)))
     }
 
     /// Makes sure that `turn` is written, as safely as the durability asks. `give` locks the gateway briefly and has its buffer give what it has
     /// ([`super::Buffer::give`]). Blocks for as long as a write takes.
     ///
     /// # Errors
-    /// If it can't be written; the call that waits for it must not leave then. The next commit tries again, with what was taken.
+    /// If it can't be written; the call that waits for it must not leave then. The next commit tries again, with what was taken; but once the disk
+    /// has failed to keep what it had taken, every commit fails: see [`Self::lost`].
     #[inline]
     pub fn commit(&self, turn: u64, give: impl FnOnce(&mut Vec<u8>) -> Reach) -> io::Result<()> {
-        if self.written.load(Ordering::Acquire) >= turn {
+        if self.has(turn) {
             return Ok(());
         }
         let Some(open) = &self.open else { return Ok(()) };
         let mut writing = open.writing();
-        if self.written.load(Ordering::Acquire) >= turn {
+        if self.has(turn) {
             return Ok(());
         }
         writing.take(give);
         self.flush(open, &mut writing)
+    }
+
+    /// Whether a turn is written, as safely as the durability asks.
+    #[inline]
+    pub fn has(&self, turn: u64) -> bool {
+        self.written.load(Ordering::Acquire) >= turn
+    }
+
+    /// Whether a commit may take as long as a disk does, so that it is not to be waited for on a thread that serves others.
+    pub fn waits_for_disk(&self) -> bool {
+        self.settings.durability == Durability::Strict || self.closes.load(Ordering::Relaxed)
+    }
+
+    /// Why nothing is written any more, if it is so: a disk has failed to keep what it had taken. What of it is there is known once another process
+    /// reads it: the system may have forgotten the rest, and say that all is well when it is asked again.
+    pub fn lost(&self) -> Option<&str> {
+        self.lost.get().map(String::as_str)
     }
 
     /// Whether the last write failed: nobody should be sent here until one goes well.
@@ -143,6 +182,17 @@ impl Log {
     /// If anything can't be written. The journal is good all the same: what has no checkpoint is read from the one before.
     pub fn rotate(&self, freeze: impl FnOnce(&mut Vec<u8>) -> Draft) -> io::Result<()> {
         let Some(open) = &self.open else { return Ok(()) };
+        self.closes.store(true, Ordering::Relaxed);
+        let next = self.begin_next(open, freeze);
+        self.closes.store(false, Ordering::Relaxed);
+        let (number, draft) = next?;
+        checkpoint::write(&open.folder, number, &draft)?;
+        open.writing().has_checkpoint = true;
+        keep::tidy(&open.folder, number, draft.reach().at, self.settings.retention)
+    }
+
+    /// Closes the segment and begins the next one, whose number comes back with the state before it.
+    fn begin_next(&self, open: &Open, freeze: impl FnOnce(&mut Vec<u8>) -> Draft) -> io::Result<(u32, Draft)> {
         // Most of it now, so that little is left to be waited for below.
         self.sync_now()?;
         let mut writing = open.writing();
@@ -156,15 +206,12 @@ impl Log {
         let draft = draft.expect("it was drafted above");
         self.flush(open, &mut writing)?;
         // No segment begins before the one before is on the disk: whatever is torn is at the end.
-        writing.file.sync_data()?;
+        self.sync_file(&writing.file)?;
         let number = writing.number + 1;
         let (file, length) = create(&open.folder, number, writing.reach)?;
         (writing.file, writing.number, writing.length) = (file, number, length);
         (writing.since, writing.has_checkpoint) = (Instant::now(), false);
-        drop(writing);
-        checkpoint::write(&open.folder, number, &draft)?;
-        open.writing().has_checkpoint = true;
-        keep::tidy(&open.folder, number, draft.reach().at, self.settings.retention)
+        Ok((number, draft))
     }
 
     /// Writes whatever there is, for an end in good order.
@@ -176,19 +223,23 @@ impl Log {
         let mut writing = open.writing();
         writing.take(give);
         self.flush(open, &mut writing)?;
-        writing.file.sync_data()
+        self.sync_file(&writing.file)
     }
 
     /// Puts another file in the place of the one that is written.
     #[cfg(test)]
-    pub(super) fn exchange_file(&self, file: File) -> File {
+    pub(crate) fn exchange_file(&self, file: File) -> File {
         let mut writing = self.open.as_ref().expect("it is open").writing();
         let before = std::mem::replace(&mut writing.file, Arc::new(file));
         Arc::into_inner(before).expect("nobody syncs")
     }
 
     fn flush(&self, open: &Open, writing: &mut Writing) -> io::Result<()> {
-        let done = writing.flush(self.settings.durability == Durability::Strict);
+        if self.lost().is_some() {
+            // It is never written; what is decided from here on can't leave, so it need not be.
+            writing.pending.clear();
+        }
+        let done = self.flush_pending(writing);
         self.fails.store(done.is_err(), Ordering::Relaxed);
         done?;
         open.unsynced.store(true, Ordering::Relaxed);
@@ -196,16 +247,59 @@ impl Log {
         Ok(())
     }
 
+    /// Writes what is pending. After a failure the same bytes go to the same place again, over whatever part of them is there.
+    fn flush_pending(&self, writing: &mut Writing) -> io::Result<()> {
+        self.check()?;
+        if writing.pending.is_empty() {
+            return Ok(());
+        }
+        writing.file.write_all_at(&writing.pending, writing.length)?;
+        if self.settings.durability == Durability::Strict {
+            self.sync_file(&writing.file)?;
+        }
+        writing.length += writing.pending.len() as u64;
+        writing.pending.clear();
+        Ok(())
+    }
+
+    /// # Errors
+    /// If a disk has failed to keep what was written.
+    fn check(&self) -> io::Result<()> {
+        self.lost().map_or(Ok(()), |why| Err(io::Error::other(why.to_owned())))
+    }
+
+    /// Has the disk keep a file; whoever asks has the lock of writing, so that nobody goes on past a failure.
+    fn sync_file(&self, file: &File) -> io::Result<()> {
+        self.check()?;
+        #[cfg(test)]
+        drop(self.disk.lock());
+        file.sync_data().or_else(|error| self.lose(&error))
+    }
+
+    fn lose(&self, error: &io::Error) -> io::Result<()> {
+        let why = || {
+            format!(
+                "the disk has failed to keep what was written ({error}); what is there is known once gwsim has been started again and has read it"
+            )
+        };
+        self.lost.get_or_init(why);
+        self.fails.store(true, Ordering::Relaxed);
+        // Nobody is told any more that a turn is written.
+        self.written.store(0, Ordering::Release);
+        self.check()
+    }
+
     fn sync_now(&self) -> io::Result<()> {
         let Some(open) = &self.open else { return Ok(()) };
         if open.unsynced.swap(false, Ordering::Relaxed) {
             let file = Arc::clone(&open.writing().file);
+            // Without the lock: turns are written meanwhile.
             if let Err(error) = file.sync_data() {
-                open.unsynced.store(true, Ordering::Relaxed);
-                return Err(error);
+                let _writing = open.writing();
+                return self.lose(&error);
             }
         }
-        Ok(())
+        self.check()
     }
 }
 
@@ -224,21 +318,6 @@ impl Writing {
         } else {
             self.pending.append(&mut self.spare);
         }
-    }
-
-    /// Writes what is pending. After a failure the same bytes go to the same place again, over whatever part of them is there.
-    fn flush(&mut self, durably: bool) -> io::Result<()> {
-        if self.pending.is_empty() {
-            return Ok(());
-        }
-        self.file.write_all_at(&self.pending, self.length)?;
-        if durably {
-            // What a disk refused once it may forget: it is written again, not only synced again.
-            self.file.sync_data()?;
-        }
-        self.length += self.pending.len() as u64;
-        self.pending.clear();
-        Ok(())
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::buffer::{Buffer, Reach};
 use super::checkpoint;
 use super::error::JournalError;
+use super::fold::{Both, Fold};
 use super::log::{self, Log, Settings};
 use super::reader::Reader;
 use super::redrive::Redriven;
@@ -80,29 +81,34 @@ pub struct Found {
     pub passed_over: Vec<String>,
 }
 
-/// Reads the state that a journal ends in. Changes nothing. `None` if the folder has no journal.
+/// Reads the state that a journal ends in, and tells `fold` what has led there. Changes nothing. `None` if the folder has no journal.
 ///
 /// # Errors
 /// If the journal can't be read to its end, or the core decides anything else than what is recorded.
-pub fn recover(folder: &Path) -> Result<Option<Recovered>, JournalError> {
+pub fn recover(folder: &Path, fold: &mut dyn Fold) -> Result<Option<Recovered>, JournalError> {
     let mut passed_over = Vec::new();
     let Some((checkpoint, mut reader)) = Reader::newest(folder, |error| passed_over.push(error.to_string()))? else { return Ok(None) };
+    fold.begin(&checkpoint.gateway, checkpoint.section(fold.name()));
     let mut state = Redriven::from(checkpoint);
     let mut turns = 0;
     while let Some(turn) = reader.next_turn()? {
         state.follow(turn).map_err(JournalError::Differs)?;
+        for record in &turn.records {
+            fold.take(record.at, record.request, &record.fact);
+        }
         turns += 1;
     }
     Ok(Some(Recovered { state, turns, torn: reader.torn().cloned(), passed_over, next_number: reader.next_number() }))
 }
 
-/// Takes the journal in `folder` for this process alone, and reads the state that it ends in. Nothing of it is changed yet.
+/// Takes the journal in `folder` for this process alone, and reads the state that it ends in; `fold` is told what has led there. Nothing of it is
+/// changed yet.
 ///
 /// # Errors
 /// As [`recover`]; if another process has it, or the folder can't be made.
-pub fn take(folder: &Path) -> Result<Taken, JournalError> {
+pub fn take(folder: &Path, fold: &mut dyn Fold) -> Result<Taken, JournalError> {
     let lock = log::lock(folder)?;
-    Ok(Taken { folder: folder.to_owned(), lock, recovered: recover(folder)? })
+    Ok(Taken { folder: folder.to_owned(), lock, recovered: recover(folder, fold)? })
 }
 
 impl Taken {
@@ -111,30 +117,36 @@ impl Taken {
         self.recovered.as_ref().map(|recovered| &*recovered.state.plan)
     }
 
-    /// Goes on with the journal, at `now` or at its last turn, whichever is later. Where it has not begun, it begins with the gateway that `first`
-    /// makes.
+    /// Goes on with the journal, at `now` or at its last turn, whichever is later, and tells `fold`, which must be the one that it was taken with.
+    /// Where it has not begun, it begins with the gateway that `first` makes.
     ///
     /// # Errors
     /// If it can't be written.
-    pub fn open(self, settings: Settings, now: Time, first: impl FnOnce() -> (Gateway, Arc<Plan>)) -> Result<Opened, JournalError> {
+    pub fn open(
+        self,
+        settings: Settings,
+        now: Time,
+        fold: &mut dyn Fold,
+        first: impl FnOnce() -> (Gateway, Arc<Plan>),
+    ) -> Result<Opened, JournalError> {
         let Self { folder, lock, recovered } = self;
         match recovered {
-            Some(recovered) => go_on(&folder, lock, settings, now, recovered),
-            None => begin(&folder, lock, settings, now, first()),
+            Some(recovered) => go_on((&folder, lock), settings, now, fold, recovered),
+            None => begin((&folder, lock), settings, now, fold, first()),
         }
     }
 }
 
-fn begin(folder: &Path, lock: File, settings: Settings, now: Time, first: (Gateway, Arc<Plan>)) -> Result<Opened, JournalError> {
+fn begin((folder, lock): (&Path, File), settings: Settings, now: Time, fold: &dyn Fold, first: (Gateway, Arc<Plan>)) -> Result<Opened, JournalError> {
     let unwritable = || JournalError::io(folder, "write the journal");
     let state = Redriven::first(first.0, first.1, Reach { turn: 0, at: now });
-    checkpoint::write(folder, 0, &state.draft()).map_err(unwritable())?;
+    checkpoint::write(folder, 0, &state.draft().with(fold.section())).map_err(unwritable())?;
     let log = Log::begin(folder, lock, settings, 0, state.reach, true).map_err(unwritable())?;
     let Redriven { gateway, plan, next, reach, .. } = state;
     Ok(Opened { log, buffer: Buffer::after(0, now), gateway, plan, next, at: reach.at, found: None })
 }
 
-fn go_on(folder: &Path, lock: File, settings: Settings, now: Time, recovered: Recovered) -> Result<Opened, JournalError> {
+fn go_on((folder, lock): (&Path, File), settings: Settings, now: Time, fold: &mut dyn Fold, recovered: Recovered) -> Result<Opened, JournalError> {
     let unwritable = || JournalError::io(folder, "write the journal");
     let Recovered { state, turns, torn, passed_over, next_number } = recovered;
     if let Some(torn) = torn.as_ref().filter(|torn| torn.offset > 0) {
@@ -147,7 +159,7 @@ fn go_on(folder: &Path, lock: File, settings: Settings, now: Time, recovered: Re
     let Redriven { mut gateway, plan, next, reach, .. } = state;
     let at = now.max(reach.at);
     let mut buffer = Buffer::after(reach.turn, reach.at);
-    let calls = gateway.recover(&plan, at, Bodies::Lost, &mut buffer);
+    let calls = gateway.recover(&plan, at, Bodies::Lost, &mut Both { buffer: &mut buffer, fold });
     let turn = buffer.end_turn();
     let log = Log::begin(folder, lock, settings, next_number, reach, false).map_err(unwritable())?;
     log.commit(turn, |bytes| buffer.give(bytes)).map_err(unwritable())?;

@@ -72,7 +72,7 @@ impl Redriven {
 
     /// A gateway that goes on from a checkpoint.
     pub fn from(checkpoint: Checkpoint) -> Self {
-        let Checkpoint { reach, next, plan, gateway, requests, gwsim: _ } = checkpoint;
+        let Checkpoint { reach, next, plan, gateway, requests, sections: _, gwsim: _ } = checkpoint;
         let mut redriven = Self { next, ..Self::first(gateway, plan, reach) };
         for (slot, request, plan) in requests {
             redriven.put(request.request().id, slot, request, plan);

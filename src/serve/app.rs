@@ -98,7 +98,8 @@ impl App {
         let path = server.store.as_ref().map(PathBuf::from);
         let stored = store::open(path.as_deref()).and_then(|store| Register::open(store, budget_defaults)).map_err(|error| vec![error.to_string()]);
         let mut register = stored?;
-        let taken = start.journal.as_deref().map(journal::take).transpose().map_err(|error| vec![error.to_string()])?;
+        let mut spend = SpendBook::default();
+        let taken = start.journal.as_deref().map(|folder| journal::take(folder, &mut spend)).transpose().map_err(|error| vec![error.to_string()])?;
         if let Some(old) = taken.as_ref().and_then(Taken::plan) {
             let (following, renumbering) = plan.following(old);
             plan = following;
@@ -118,9 +119,8 @@ impl App {
         start.observers.push(metrics.observer());
         let (desk, notices) = Desk::new();
         start.observers.push(desk.observer());
-        let spend = SpendBook::default();
         start.observers.push(Box::new(spend.clone()));
-        let engine = engine((plan, commands), taken, &settings.server, start, &spend, &mut notes).map_err(|fault| vec![fault])?;
+        let engine = engine((plan, commands), taken, &settings.server, start, &mut spend, &mut notes).map_err(|fault| vec![fault])?;
         notes.extend(register.restore(&engine, &keys));
         let clock = engine.clock();
         let engine = Arc::new(engine);
@@ -300,7 +300,7 @@ fn engine(
     taken: Option<Taken>,
     server: &Server,
     start: Start,
-    spend: &SpendBook,
+    spend: &mut SpendBook,
     notes: &mut Vec<String>,
 ) -> Result<Engine, String> {
     let plan = Arc::new(plan);
@@ -309,7 +309,7 @@ fn engine(
         None => Opened::kept_nowhere(first()),
         Some(taken) => {
             let wall = Clock::start(Time(0), start.per_mille).now();
-            taken.open(kept_as(server), wall, first).map_err(|error| error.to_string())?
+            taken.open(kept_as(server), wall, spend, first).map_err(|error| error.to_string())?
         }
     };
     let clock = Clock::start(opened.at, start.per_mille);
@@ -317,7 +317,13 @@ fn engine(
     if let Some(found) = found {
         notes.push(found.to_string());
     }
-    spend.follow(&gateway);
+    if spend.is_anew() {
+        notes.push(
+            "the journal's newest checkpoint does not say what was spent by whom, or says it as another version of gwsim: what it says in all is \
+             right, and so are budgets, but spend by key, team, model, tag, end user and day begins anew there"
+                .into(),
+        );
+    }
     let now = clock.now();
     let Start { mut observers, broken, .. } = start;
     let mut recorder = Recorder { plan: &plan, request: None, spent: None, buffer: &mut buffer, observers: &mut observers };

@@ -20,12 +20,13 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// An answer as it came, as a stream or whole. Where requests for either form may get it (`either`), it is tried whether they can.
+    /// An answer as it came, as a stream or whole, in memory of its own: what came over a connection is a piece of its buffer, several times as
+    /// large, and would keep all of it. Where requests for either form may get it (`either`), it is tried whether they can.
     pub fn new(endpoint: Endpoint, body: Bytes, streamed: bool, either: bool) -> Self {
         let turned = || if streamed { replay::as_whole(endpoint, &body) } else { replay::as_stream(endpoint, &body, true) };
         let streams = !matches!(endpoint, Endpoint::Embeddings | Endpoint::CountTokens);
         let turns = !either || !streams || turned().is_some();
-        Self { body, streamed, turns }
+        Self { body: Bytes::copy_from_slice(&body), streamed, turns }
     }
 
     /// Whether [`Self::form`] has it for a request that wants a stream, or does not.
@@ -155,6 +156,14 @@ mod tests {
         bodies.insert(key(2), body(3_000), |key| forgotten.push(key));
         bodies.insert(key(5), body(3_000), |key| forgotten.push(key));
         assert_eq!(forgotten, [key(0), key(1), key(3)], "what was put back is young again");
+    }
+
+    #[test]
+    fn an_answer_does_not_keep_the_buffer_that_it_came_in() {
+        let buffer = Bytes::from(vec![b'x'; 8192]);
+        let kept = Kept::new(Endpoint::ChatCompletions, buffer.slice(..100), false, false);
+        assert_eq!(kept.body, vec![b'x'; 100]);
+        assert!(buffer.is_unique(), "no part of it is kept");
     }
 
     #[test]

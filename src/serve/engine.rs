@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use slab::Slab;
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 pub use self::ticket::{Passed, Ticket};
 use super::bodies::{Bodies, Kept};
@@ -183,13 +184,19 @@ impl Engine {
         (ticket, turn)
     }
 
-    /// Makes sure that a turn is in the journal, as safely as its durability asks.
+    /// Makes sure that a turn is in the journal, as safely as its durability asks. Blocks for as long as that takes; where it may take as long as a
+    /// disk does, the runtime is told, so that others are served meanwhile.
     ///
     /// # Errors
     /// If it can't be written: what it decided must not leave then.
     pub fn commit(&self, turn: u64) -> io::Result<()> {
         // Turns that have ended are whole, whatever came after them.
-        self.log.commit(turn, |bytes| self.ignoring_panics().buffer.give(bytes))
+        let commit = || self.log.commit(turn, |bytes| self.ignoring_panics().buffer.give(bytes));
+        let has_other_threads = || Handle::try_current().is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread);
+        if !self.log.has(turn) && self.log.waits_for_disk() && has_other_threads() {
+            return tokio::task::block_in_place(commit);
+        }
+        commit()
     }
 
     /// Once a second, on a thread that may block: what the journal's durability promises of the disk, and a checkpoint if one is due. Starts the
@@ -208,7 +215,8 @@ impl Engine {
             let reach = locked.buffer.give(bytes);
             let open = locked.requests.iter().filter(|(_, entry)| !entry.in_flight.is_closed());
             let open = open.map(|(index, entry)| (Slot(u32::try_from(index).expect("as it arrived")), &entry.in_flight, &entry.plan));
-            Draft::new(reach, &locked.gateway, &locked.plan, locked.next, open)
+            let draft = Draft::new(reach, &locked.gateway, &locked.plan, locked.next, open);
+            locked.observers.iter().filter_map(|observer| observer.section()).fold(draft, Draft::with)
         })
     }
 
@@ -224,6 +232,11 @@ impl Engine {
     pub fn check_journal(&self) -> io::Result<()> {
         let turn = self.lock().buffer.turn();
         self.commit(turn)
+    }
+
+    /// Why the journal is not written any more until the process starts again, if it is so.
+    pub fn journal_lost(&self) -> Option<&str> {
+        self.log.lost()
     }
 
     /// Carries out a command, and waits until it is in the journal.

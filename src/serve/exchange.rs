@@ -41,12 +41,16 @@ pub async fn answer<B: hyper::body::Body<Data = Bytes> + Unpin>(app: Arc<App>, e
         Ok(key) => key,
         Err(problem) => return turned_away(&app, None, problem.respond(dialect)),
     };
+    let deadline = match arrival::deadline(&parts.headers) {
+        Ok(deadline) => deadline,
+        Err(problem) => return turned_away(&app, Some(&key), problem.respond(dialect)),
+    };
     let bounds = bounds(&app);
     let inbound = match arrival::read(endpoint, &parts.headers, body, bounds).await {
         Ok(inbound) => inbound,
         Err(problem) => return turned_away(&app, Some(&key), problem.respond(dialect)),
     };
-    let mut exchange = Exchange { life: Some(Box::new(arrival::arrive(app, key, parts.headers, inbound))) };
+    let mut exchange = Exchange { life: Some(Box::new(arrival::arrive(app, key, parts.headers, inbound, deadline))) };
     match poll_fn(|context| exchange.life().poll(context)).await {
         Step::Opened => {
             let mut response = Response::new(Body::empty());

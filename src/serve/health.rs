@@ -18,7 +18,9 @@ pub async fn ready(State(app): State<Arc<App>>) -> impl IntoResponse {
     let (status, why) = if app.shutdown.has_begun() {
         (StatusCode::SERVICE_UNAVAILABLE, "going down")
     } else if app.engine.check_journal().is_err() {
-        (StatusCode::SERVICE_UNAVAILABLE, "the journal can't be written")
+        let is_lost = app.engine.journal_lost().is_some();
+        let why = if is_lost { "the disk has failed to keep the journal: start gwsim again" } else { "the journal can't be written" };
+        (StatusCode::SERVICE_UNAVAILABLE, why)
     } else {
         (StatusCode::OK, "ready")
     };

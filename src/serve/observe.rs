@@ -6,7 +6,7 @@ use crate::gateway::money::Money;
 use crate::gateway::plan::Plan;
 use crate::gateway::request::Request;
 use crate::gateway::time::Time;
-use crate::journal::Buffer;
+use crate::journal::{Buffer, Section};
 
 /// What is known around a fact.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +23,11 @@ pub struct Context<'a> {
 pub trait Observer: Send {
     /// Takes a fact.
     fn observe(&mut self, context: &Context<'_>, fact: &Fact);
+
+    /// What of it rides in the journal's checkpoints; copied quickly, under the lock.
+    fn section(&self) -> Option<Section> {
+        None
+    }
 }
 
 /// Records for the journal and tells the observers, in one step of one request.

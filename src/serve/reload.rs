@@ -1,12 +1,16 @@
 //! Another configuration while requests are in flight: checked whole before anything changes, and kept out if anything is wrong with it. Decides
 //! nothing about requests: those that have arrived keep the plan that they were admitted under.
 
+mod watched;
+
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::signal::unix::Signal;
 
+pub use self::watched::Watched;
 use super::alerts::{Notice, Subject};
 use super::app::{self, App, Settings};
 use super::{keyring, logs};
@@ -156,27 +160,30 @@ fn read(secrets: &[(String, Secret)]) -> Result<Vec<(String, String)>, Vec<Strin
     if faults.is_empty() { Ok(read.into_iter().flatten().collect()) } else { Err(faults.into_iter().filter_map(Result::err).collect()) }
 }
 
-/// Loads the configuration again with every `hangup`, and whenever one of its files has changed. `changed` says when they were last written, `load`
-/// reads them. The log says what came of it.
-pub async fn watch(app: Arc<App>, mut hangup: Signal, changed: impl Fn() -> Option<SystemTime>, load: impl Fn() -> Result<GatewayConfig, String>) {
-    let mut seen = changed();
+/// What came of loading a configuration: the files that were read for it, and the configuration.
+pub struct Reread {
+    /// The files; of one that was refused those that were read by then.
+    pub files: Vec<PathBuf>,
+    /// The configuration, or what is wrong with it in words.
+    pub config: Result<GatewayConfig, String>,
+}
+
+/// Loads the configuration again with every `hangup`, and whenever one of the files that it was read from has changed. The log says what came of it.
+pub async fn watch(app: Arc<App>, mut hangup: Signal, mut watched: Watched, load: impl Fn() -> Reread) {
     loop {
         let asked = tokio::time::timeout(LOOK_EVERY, hangup.recv()).await.is_ok();
-        let now = changed();
-        // A file that is gone is on its way back: editors write anew and rename.
-        if !asked && (now == seen || now.is_none()) {
+        let have_changed = watched.have_changed();
+        if !asked && !have_changed {
             continue;
         }
-        seen = now;
-        let loaded = load().inspect_err(|_| app.reloads.count(|counts| counts.refused += 1));
-        match loaded.and_then(|config| {
-            adopt(&app, config).map_err(|faults| {
-                faults.join(
-                    "
-",
-                )
-            })
-        }) {
+        let Reread { files, config } = load();
+        match config {
+            Ok(_) => watched.only(files),
+            // What is in force was read from the others.
+            Err(_) => watched.also(files),
+        }
+        let loaded = config.inspect_err(|_| app.reloads.count(|counts| counts.refused += 1));
+        match loaded.and_then(|config| adopt(&app, config).map_err(|faults| faults.join("\n"))) {
             Ok(()) => logs::reloaded(Ok(())),
             Err(faults) => {
                 logs::reloaded(Err(&faults.trim_end()));

@@ -370,10 +370,11 @@ impl<O: Observer> Driver<O> {
         let (now, plan, entry) = (self.now, &self.variant.plan, &mut self.entries[slot.index()]);
         let has_left = entry.has_left;
         let (context, open, upstream) = (&entry.context, entry.open.as_ref(), &self.upstream);
-        let mut about = About { context, has_left, open, upstream, plan, has_closed: false, answered: None };
+        let is_awaited = self.callers.is_some();
+        let mut about = About { context, has_left, open, upstream, plan, has_closed: false, is_awaited, answered: None };
         let mut journal = Listener { observer: &mut self.observer, totals: &mut self.totals, about: Some(&mut about) };
         let action = entry.flight.step(plan, &mut self.gateway, now, event, &mut journal);
-        let answered = about.answered.filter(|_| self.callers.is_some());
+        let answered = about.answered;
         if about.has_closed
             && let Some(open) = entry.open.take()
             && !open.has_ended
@@ -420,7 +421,7 @@ impl<O: Observer> Driver<O> {
     fn call(&mut self, slot: Slot, call: Call) {
         let entry = &mut self.entries[slot.index()];
         assert!(entry.open.is_none(), "one call of a request is open at one time");
-        let (request, output_tokens) = (*entry.flight.request(), entry.context.output_tokens);
+        let (request, output_tokens) = (entry.flight.request(), entry.context.output_tokens);
         let (blocks, block_size) = entry.batch.map_or((&[][..], 0), |batch| self.batches.blocks(batch, entry.row));
         let recorded =
             self.outcomes.as_ref().filter(|_| call.call == 1 && callers::is_first_try(request.id)).zip(entry.batch).and_then(|(outcomes, batch)| {

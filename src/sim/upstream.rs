@@ -192,8 +192,10 @@ impl Provider {
         let scripted = usize::try_from(self.calls).ok().and_then(|calls| self.world.steps.get(calls)).copied();
         self.calls += 1;
         let step = scripted.or(conditions.this).or_else(|| self.chance(conditions.drawn)).unwrap_or(self.world.then);
-        let fate = self.fate(now, max_tokens, Answered { wait: begins_at.since(now), ..answered(step) }, prompt);
-        let fate = self.places.as_mut().map_or(fate, |places| places.enter(now, prompt.slot, begins_at, fate));
+        let mut fate = self.fate(now, max_tokens, Answered { wait: begins_at.since(now), ..answered(step) }, prompt);
+        if let Some(places) = &mut self.places {
+            fate = places.enter(now, prompt.slot, begins_at, fate);
+        }
         if let Some(limits) = &mut self.limits {
             limits.will_end(now, counts, fate.ends_at, fate.usage.output);
         }

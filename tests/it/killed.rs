@@ -131,7 +131,7 @@ fn what_was_killed_at_any_moment_has_lost_nothing_and_counts_nothing_twice() {
     let verdict: Value = serde_json::from_slice(&verified.stdout).unwrap();
     assert_eq!((verified.status.code(), &verdict["difference"]), (Some(0), &Value::Null), "{verdict:#}");
     let path = folder.path().join("journal");
-    let recovered = journal::recover(&path).unwrap().unwrap().state;
+    let recovered = journal::recover(&path, &mut ()).unwrap().unwrap().state;
     assert_eq!(recovered.gateway.outstanding(), Outstanding::default());
     assert_eq!(recovered.in_flight().count(), 0);
     let books = Books::read(&path);

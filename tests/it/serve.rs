@@ -15,6 +15,7 @@ mod line;
 mod plain;
 pub(crate) mod program;
 mod race;
+mod restart;
 mod sharing;
 mod streams;
 mod tls;

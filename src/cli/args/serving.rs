@@ -34,12 +34,9 @@ pub struct ServeArguments {
     /// Where to listen, in place of the configuration's address; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<SocketAddr>,
-    /// The folder of the journal, in place of the configuration's
-    #[arg(long, value_name = "DIR")]
+    /// The folder of the journal, in place of the configuration's: what is kept there can be replayed with `gwsim run`
+    #[arg(long, visible_alias = "record", value_name = "DIR")]
     pub journal: Option<PathBuf>,
-    /// Another name for --journal: what is kept can be replayed with `gwsim run`
-    #[arg(long, value_name = "DIR", conflicts_with = "journal")]
-    pub record: Option<PathBuf>,
     /// How fast its time goes: 10 makes a minute of limits, budgets and back-offs six seconds
     #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = speed)]
     pub speed: u64,

@@ -25,7 +25,7 @@ mod tests;
 #[cfg(test)]
 mod value_error_tests;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::gateway::command::Command;
 use crate::gateway::plan::{BudgetSpec, LoopDetector, Plan, RetryBudget};
@@ -35,7 +35,7 @@ use crate::price::Reserved;
 pub use self::budgets::BudgetDefaults;
 use self::identities::KEY_BUDGETS_MAX;
 use self::policies::Policies;
-use self::providers::{Api, Provider, Secret};
+use self::providers::{Api, HeaderText, Provider, Secret};
 use self::server::Server;
 use super::diagnostic::{Diagnostics, Place};
 use super::problem;
@@ -81,6 +81,22 @@ pub struct Alerts {
     pub webhook_secret: Option<Secret>,
     /// Equal alerts within this are one.
     pub dedupe: Span,
+}
+
+impl GatewayConfig {
+    /// The files that its secrets are in, by the paths that it has for them.
+    pub fn secret_files(&self) -> Vec<PathBuf> {
+        let headers = self.providers.iter().flat_map(|provider| &provider.headers).filter_map(|(_, text)| match text {
+            HeaderText::Secret(secret) => Some(secret),
+            HeaderText::Plain(_) => None,
+        });
+        let alerts = [&self.alerts.slack, &self.alerts.webhook, &self.alerts.webhook_secret];
+        let keys = self.key_secrets.iter().map(|(_, secret)| secret);
+        let providers = self.providers.iter().filter_map(|provider| provider.key.as_ref());
+        let secrets = keys.chain(providers).chain(headers).chain(&self.server.master_key).chain(alerts.into_iter().flatten());
+        let files = secrets.filter_map(|secret| if let Secret::File(path) = secret { Some(path.into()) } else { None });
+        files.collect()
+    }
 }
 
 /// Resolves a tree. `None` if there were errors, which are all in `diagnostics` then. `directory` is what paths in the tree are relative to,

@@ -176,7 +176,7 @@ impl InFlight {
         let asked = self.request.model;
         let level = turn.plan.model(asked).fallbacks.alert_share_per_mille;
         turn.gateway.models[asked.index()].answered(asked, group != asked, level, turn.now, turn.journal);
-        self.finish(turn, Outcome::Served { model: group }, Some(hit), store)
+        self.finish(turn, Outcome::Served { model: group }, Some(&hit), store)
     }
 
     /// The call has failed, before it opened or after.

@@ -25,7 +25,7 @@ fn a_changed_bit_is_an_error_unless_nothing_whole_comes_after_it() {
         let mut changed = bytes.clone();
         changed[offset] ^= 1 << (offset % 8);
         fs::write(&file, &changed).unwrap();
-        match recover(folder.path()) {
+        match recover(folder.path(), &mut ()) {
             Err(JournalError::Rot { file: named, offset: at, .. }) => {
                 assert_eq!(named, file);
                 assert!(at as usize <= offset && offset < last, "byte {offset} is changed, said is {at}");
@@ -51,7 +51,7 @@ fn a_missing_segment_is_named() {
     let closed = |number: usize, what: &str| folder.path().join(format!("{number:08}.{what}.zst"));
     fs::remove_file(closed(newest - 1, "checkpoint")).unwrap();
     fs::remove_file(closed(newest - 1, "journal")).unwrap();
-    let error = recover(folder.path()).unwrap_err();
+    let error = recover(folder.path(), &mut ()).unwrap_err();
     assert!(error.to_string().contains(&format!("segment {:08} is missing", newest - 1)), "{error}");
 }
 

@@ -35,7 +35,7 @@ fn cut(script: &Script, offsets: impl Fn(usize) -> Vec<usize>) {
     for length in offsets(bytes.len()) {
         fs::write(turns_path(cut.path(), 0), &bytes[..length]).unwrap();
         let turns = lengths.iter().filter(|end| **end <= length as u64).count();
-        let recovered = recover(cut.path()).unwrap().unwrap();
+        let recovered = recover(cut.path(), &mut ()).unwrap().unwrap();
         assert_eq!(recovered.turns, turns as u64, "cut at {length}");
         assert_eq!(books(&recovered.state.gateway), after[turns], "cut at {length}");
         let is_whole = turns > 0 && lengths[turns - 1] == length as u64;
@@ -95,7 +95,7 @@ fn whoever_goes_on_has_every_call_that_left_and_nothing_else() {
             put(&Turn { at: first.at, records: told.clone(), ..Turn::default() }, &mut opened.buffer);
             let number = opened.buffer.end_turn();
             opened.log.commit(number, |bytes| opened.buffer.give(bytes)).unwrap();
-            let state = recover(folder.path()).unwrap().unwrap().state;
+            let state = recover(folder.path(), &mut ()).unwrap().unwrap().state;
             assert_eq!(books(&state.gateway), books(&opened.gateway));
         }
     }
@@ -140,7 +140,7 @@ fn without_the_newest_checkpoints_the_one_before_and_more_turns_say_the_same() {
     let each = script.turns.len() / 4;
     script.write(folder.path(), each);
     let newest = script.turns.len() / each;
-    let state = || recover(folder.path()).unwrap().unwrap();
+    let state = || recover(folder.path(), &mut ()).unwrap().unwrap();
     let (books_then, turns_then) = (books(&state().state.gateway), state().turns);
     // One was never written to its end; the other is rotten.
     fs::remove_file(checkpoint_path(folder.path(), newest as u32)).unwrap();
@@ -174,5 +174,5 @@ fn a_process_that_goes_on_writes_on_where_the_torn_end_was() {
     state.reach = opened.buffer.give(&mut Vec::new());
     rotate(&opened.log, &mut opened.buffer, &state);
     assert!(!opened.log.is_due());
-    assert_eq!(recover(folder.path()).unwrap().unwrap().turns, 0);
+    assert_eq!(recover(folder.path(), &mut ()).unwrap().unwrap().turns, 0);
 }

@@ -12,7 +12,7 @@ use crate::gateway::plan::Plan;
 use crate::gateway::tests::RandomRun;
 use crate::gateway::time::Time;
 use crate::gateway::{Gateway, Outstanding};
-use crate::journal::{JournalError, Log, Opened, Reach, Redriven, Settings, Turn, take};
+use crate::journal::{Fold, JournalError, Log, Opened, Reach, Redriven, Settings, Turn, take};
 
 /// The turns of a run, and the gateway that it began with.
 pub(super) struct Script {
@@ -54,19 +54,25 @@ impl Script {
 
     /// Writes all turns; a segment has `each` of them. Returns the length of the open file after each turn.
     pub(super) fn write(&self, folder: &Path, each: usize) -> Vec<u64> {
+        self.write_with(folder, each, &mut ())
+    }
+
+    /// The same, with a fold beside the gateway.
+    pub(super) fn write_with(&self, folder: &Path, each: usize, fold: &mut dyn Fold) -> Vec<u64> {
         let first = || (self.first.clone(), Arc::new(self.run.plans[0].clone()));
-        let mut opened = open(folder, Settings::default(), Time(0), first).unwrap();
+        let mut opened = take(folder, fold).unwrap().open(Settings::default(), Time(0), fold, first).unwrap();
         let mut state = self.begin();
         let mut lengths = Vec::new();
         for turn in &self.turns {
             state.follow(turn).unwrap();
             put(turn, &mut opened.buffer);
+            turn.records.iter().for_each(|record| fold.take(record.at, record.request, &record.fact));
             let number = opened.buffer.end_turn();
             opened.log.commit(number, |bytes| opened.buffer.give(bytes)).unwrap();
             let segment = (number as usize - 1) / each;
             lengths.push(std::fs::metadata(folder.join(format!("{segment:08}.journal"))).unwrap().len());
             if (number as usize).is_multiple_of(each) {
-                rotate(&opened.log, &mut opened.buffer, &state);
+                rotate_with(&opened.log, &mut opened.buffer, &state, fold);
             }
         }
         lengths
@@ -88,13 +94,17 @@ impl Script {
 
 /// Opens a journal, or begins one.
 pub(super) fn open(folder: &Path, settings: Settings, now: Time, first: impl FnOnce() -> (Gateway, Arc<Plan>)) -> Result<Opened, JournalError> {
-    take(folder)?.open(settings, now, first)
+    take(folder, &mut ())?.open(settings, now, &mut (), first)
 }
 
 pub(super) fn rotate(log: &Log, buffer: &mut crate::journal::Buffer, state: &Redriven) {
+    rotate_with(log, buffer, state, &());
+}
+
+fn rotate_with(log: &Log, buffer: &mut crate::journal::Buffer, state: &Redriven, fold: &dyn Fold) {
     log.rotate(|bytes| {
         assert_eq!(buffer.give(bytes), state.reach);
-        state.draft()
+        state.draft().with(fold.section())
     })
     .unwrap();
 }

@@ -1,12 +1,10 @@
-//! How much is read at a start: what came after the newest checkpoint, however long the journal is.
-//!
-//! `GWSIM_JOURNAL_BYTES=10000000000 cargo test --release --lib journal::tests::start_up -- --nocapture` measures it on a long one.
+//! How much is read at a start: what came after the newest checkpoint, however long the journal is. `cargo bench --bench journal` says how long.
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::script::open;
 use crate::gateway::Gateway;
@@ -18,36 +16,21 @@ use crate::gateway::rate_card::Usage;
 use crate::gateway::request::{Fingerprint, Request};
 use crate::gateway::tests::plain_plan;
 use crate::gateway::time::{Span, Time};
-use crate::journal::{Draft, Opened, Settings, list, recover};
+use crate::journal::{Draft, Opened, Settings, recover};
 
 const BUSY: usize = 64;
 
 #[test]
 fn a_start_reads_what_came_after_the_newest_checkpoint() {
-    let long: Option<u64> = std::env::var("GWSIM_JOURNAL_BYTES").ok().map(|bytes| bytes.parse().unwrap());
-    let folder = tempfile::tempdir_in(std::env::var_os("GWSIM_JOURNAL_IN").unwrap_or_else(|| std::env::temp_dir().into())).unwrap();
-    let segment_bytes = if long.is_some() { Settings::default().segment_bytes } else { 100_000 };
-    let bytes = long.unwrap_or(1_000_000);
-    let segment_age = Duration::from_secs(86_400);
-    let (turns, written, took) = fill(folder.path(), Settings { segment_bytes, segment_age, ..Settings::default() }, bytes);
-    let began = Instant::now();
-    let recovered = recover(folder.path()).unwrap().unwrap();
-    let read = began.elapsed();
-    let began = Instant::now();
-    let opened = open(folder.path(), Settings::default(), Time(0), || panic!("there is a journal")).unwrap();
-    println!(
-        "{written} bytes in {} segments, {turns} turns, written in {took:?}; {} turns read in {read:?}, opened in {:?}, {} calls presumed",
-        list(folder.path()).unwrap().len(),
-        recovered.turns,
-        began.elapsed(),
-        opened.found.unwrap().calls,
-    );
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings { segment_bytes: 100_000, segment_age: Duration::from_secs(86_400), ..Settings::default() };
+    let turns = fill(folder.path(), settings, 1_000_000);
+    let recovered = recover(folder.path(), &mut ()).unwrap().unwrap();
     assert!(recovered.turns * 5 < turns, "{} of {turns} turns were read", recovered.turns);
 }
 
 /// Writes a journal of so many bytes: requests that overlap, each with one call. A last segment is as full as it gets.
-fn fill(folder: &Path, settings: Settings, bytes: u64) -> (u64, u64, Duration) {
-    let began = Instant::now();
+fn fill(folder: &Path, settings: Settings, bytes: u64) -> u64 {
     let plan = Arc::new(plain_plan());
     let first = || (Gateway::new(&plan, 1), Arc::clone(&plan));
     let Opened { log, mut buffer, mut gateway, mut next, .. } = open(folder, settings, Time(0), first).unwrap();
@@ -89,7 +72,7 @@ fn fill(folder: &Path, settings: Settings, bytes: u64) -> (u64, u64, Duration) {
             .unwrap();
         }
     }
-    (buffer.turn(), written, began.elapsed())
+    buffer.turn()
 }
 
 fn request(id: RequestId, slot: Slot) -> Request {

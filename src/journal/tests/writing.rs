@@ -8,7 +8,7 @@ use super::script::{Script, open, put, rotate};
 use crate::gateway::journal::{Fact, Journal};
 use crate::gateway::time::{Span, Time};
 use crate::journal::segment::turns_path;
-use crate::journal::{Buffer, Durability, JournalError, Log, Reader, Settings, recover};
+use crate::journal::{Buffer, Durability, JournalError, Log, Reach, Reader, Settings, recover};
 
 #[test]
 fn many_who_commit_at_once_find_their_turns_in_order() {
@@ -61,18 +61,57 @@ fn a_full_disk_refuses_the_call_and_loses_no_turn() {
             let file = opened.log.exchange_file(full);
             assert!(opened.log.commit(number, |bytes| opened.buffer.give(bytes)).is_err());
             assert!(opened.log.fails());
-            let read = recover(folder.path()).unwrap().unwrap();
+            let read = recover(folder.path(), &mut ()).unwrap().unwrap();
             assert!(read.turns < number);
             opened.log.exchange_file(file);
         }
         if number % 3 == 0 {
             opened.log.commit(number, |bytes| opened.buffer.give(bytes)).unwrap();
             assert!(!opened.log.fails());
-            assert_eq!(recover(folder.path()).unwrap().unwrap().turns, number);
+            assert_eq!(recover(folder.path(), &mut ()).unwrap().unwrap().turns, number);
         }
     }
     opened.log.close(|bytes| opened.buffer.give(bytes)).unwrap();
-    assert_eq!(recover(folder.path()).unwrap().unwrap().turns, script.turns.len() as u64);
+    assert_eq!(recover(folder.path(), &mut ()).unwrap().unwrap().turns, script.turns.len() as u64);
+}
+
+#[test]
+fn what_a_disk_has_failed_to_keep_is_not_written_past() {
+    for durability in [Durability::Process, Durability::Power, Durability::Strict] {
+        let script = Script::random(2, 5);
+        let folder = tempfile::tempdir().unwrap();
+        let first = || (script.first.clone(), Arc::new(script.run.plans[0].clone()));
+        let mut opened = open(folder.path(), Settings { durability, ..Settings::default() }, Time(0), first).unwrap();
+        let mut state = script.begin();
+        let mut commit = |turn: usize, log: &Log| {
+            state.follow(&script.turns[turn - 1]).unwrap();
+            put(&script.turns[turn - 1], &mut opened.buffer);
+            let number = opened.buffer.end_turn();
+            log.commit(number, |bytes| opened.buffer.give(bytes)).map_err(|error| error.to_string())
+        };
+        let log = &opened.log;
+        commit(1, log).unwrap();
+        // It takes every byte, and can't be asked to keep it.
+        let file = log.exchange_file(fs::File::options().write(true).open("/dev/null").unwrap());
+        let failed = match durability {
+            Durability::Strict => commit(2, log),
+            Durability::Power => commit(2, log).and_then(|()| log.sync().map_err(|error| error.to_string())),
+            Durability::Process => commit(2, log).and_then(|()| log.rotate(|_| panic!("not in time")).map_err(|error| error.to_string())),
+        };
+        assert!(failed.unwrap_err().contains("the disk has failed to keep"), "{durability:?}");
+        log.exchange_file(file);
+        // All is well with the file again, and nobody believes it.
+        assert!(log.fails() && log.lost().is_some());
+        assert!(!log.has(1), "and what was written is asked for in vain, too");
+        let told = commit(3, log).unwrap_err();
+        assert!(told.contains("started again"), "{told}");
+        assert!(log.sync().is_err() || durability != Durability::Power);
+        assert!(log.rotate(|_| panic!("not any more")).is_err() && log.close(|_| Reach::default()).is_err());
+        drop(opened);
+        let again = open(folder.path(), Settings::default(), Time(0), || panic!("there is a journal")).unwrap();
+        assert_eq!(again.found.unwrap().turns, 1, "what is really there");
+        assert!(again.log.lost().is_none());
+    }
 }
 
 #[test]

@@ -1,7 +1,11 @@
 //! Requests that end in somebody else's step, seen by those whose they are.
 
+use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 use super::{Engine, Parts, Ticket, Turn};
 use crate::clock::Clock;
@@ -15,7 +19,7 @@ use crate::gateway::rate_card::Usage;
 use crate::gateway::request::{Fingerprint, Request};
 use crate::gateway::time::{Span, Time};
 use crate::gateway::{Gateway, Outstanding, tests};
-use crate::journal::{Buffer, Log};
+use crate::journal::{self, Buffer, Durability, Log, Opened, Settings};
 
 /// An engine whose model has a cache with single flight, and one key.
 fn engine() -> Arc<Engine> {
@@ -146,4 +150,75 @@ fn a_call_that_was_never_made_costs_nothing() {
     drop(follower);
     assert_eq!(spent(&engine), first);
     assert_eq!(engine.in_flight(), 0);
+}
+
+/// An engine with a journal.
+fn kept_in(folder: &Path, durability: Durability) -> Arc<Engine> {
+    let plan = Arc::new(tests::plain_plan());
+    let settings = Settings { durability, ..Settings::default() };
+    let first = || (Gateway::new(&plan, 1), Arc::clone(&plan));
+    let opened = journal::take(folder, &mut ()).unwrap().open(settings, Time(0), &mut (), first).unwrap();
+    let Opened { log, buffer, gateway, plan, next, at, .. } = opened;
+    let (clock, broken) = (Clock::start(at, 1000), Box::new(|| panic!("the core is whole")));
+    Arc::new(Engine::new(Parts { gateway, plan, clock, log, buffer, next, cached_body_max: 0, observers: Vec::new(), broken }))
+}
+
+/// With two threads, four commits that wait for a disk leave none to serve anybody, unless the runtime is told that they wait.
+#[test]
+fn a_stream_is_relayed_while_commits_wait_for_the_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = kept_in(folder.path(), Durability::Strict);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let disk = engine.log.disk.lock().unwrap();
+    let begun = Arc::new(AtomicUsize::new(0));
+    let commits: Vec<_> = (0..4)
+        .map(|_| {
+            let (engine, begun) = (Arc::clone(&engine), Arc::clone(&begun));
+            runtime.spawn(async move {
+                engine.tick();
+                begun.fetch_add(1, Ordering::Relaxed);
+                engine.check_journal().map_err(|error| error.to_string())
+            })
+        })
+        .collect();
+    let long = Duration::from_secs(60);
+    let waits = Instant::now();
+    while begun.load(Ordering::Relaxed) < commits.len() && waits.elapsed() < long {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let (upstream, mut relayed) = tokio::sync::mpsc::channel::<u32>(1);
+    let (client, chunks) = std::sync::mpsc::channel();
+    runtime.spawn(async move {
+        for chunk in 0..100 {
+            upstream.send(chunk).await.unwrap();
+        }
+    });
+    runtime.spawn(async move {
+        while let Some(chunk) = relayed.recv().await {
+            client.send(chunk).unwrap();
+        }
+    });
+    let seen: Vec<u32> = (0..100).map_while(|_| chunks.recv_timeout(long).ok()).collect();
+    let is_waiting = commits.iter().all(|commit| !commit.is_finished());
+    drop(disk);
+    assert_eq!((seen.len(), is_waiting), (100, true));
+    for commit in commits {
+        runtime.block_on(commit).unwrap().unwrap();
+    }
+}
+
+#[test]
+fn a_journal_that_a_disk_has_lost_stays_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = kept_in(folder.path(), Durability::Power);
+    engine.tick();
+    engine.check_journal().unwrap();
+    let file = engine.log.exchange_file(File::options().write(true).open("/dev/null").unwrap());
+    engine.tick();
+    engine.check_journal().unwrap();
+    assert!(engine.keep_journal().is_err());
+    engine.log.exchange_file(file);
+    engine.tick();
+    let told = engine.check_journal().unwrap_err().to_string();
+    assert!(told.contains("the disk has failed to keep") && engine.journal_fails() && engine.journal_lost() == Some(told.as_str()), "{told}");
 }

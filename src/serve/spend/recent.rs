@@ -1,18 +1,12 @@
-//! The requests of late, each with what it came to. Bounded: the oldest make room.
-
-use std::collections::VecDeque;
+//! A request, and what it came to. Knows no other one.
 
 use serde::{Deserialize, Serialize};
 
 use super::Sums;
-use crate::gateway::id::{DeploymentId, ModelId, RequestId};
+use crate::gateway::id::{DeploymentId, ModelId};
 use crate::gateway::journal::{CallClosed, Certainty, Ended, Fact, Outcome};
-use crate::gateway::money::Money;
 use crate::gateway::request::Request;
 use crate::gateway::time::Time;
-
-/// How many are kept.
-const RECENT_MAX: usize = 10_000;
 
 /// A request and what it came to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -69,30 +63,5 @@ impl Spent {
             }
             _ => {}
         }
-    }
-}
-
-/// The requests of late.
-#[derive(Debug, Clone, Default)]
-pub struct Recent(VecDeque<Spent>);
-
-impl Recent {
-    pub(super) fn push(&mut self, spent: Spent) {
-        if self.0.len() >= RECENT_MAX {
-            self.0.pop_front();
-        }
-        self.0.push_back(spent);
-    }
-
-    /// What a request that is over has cost turned out to be more by `more`, or less.
-    pub(super) fn correct(&mut self, id: RequestId, more: Money) {
-        if let Some(spent) = self.0.iter_mut().rev().find(|spent| spent.request.id == id) {
-            spent.sums.spend += more;
-        }
-    }
-
-    /// Newest first.
-    pub fn newest(&self) -> impl Iterator<Item = &Spent> {
-        self.0.iter().rev()
     }
 }

@@ -7,6 +7,7 @@ use crate::gateway::in_flight::CacheKey;
 use crate::gateway::journal::{Bodies, CallClosed, Certainty, Ended, Outcome, Position, Record, RecoveredCall};
 use crate::gateway::rate_card::Usage;
 use crate::gateway::request::Fingerprint;
+use crate::journal::Fold;
 
 const MODEL: ModelId = ModelId(0);
 
@@ -109,13 +110,85 @@ fn everybody_has_what_is_theirs() {
 #[test]
 fn a_fold_goes_on_from_any_checkpoint() {
     let facts = facts();
-    let whole = SpendBook::following(fold(Spend::default(), &facts)).snapshot();
-    let encode = |spend: &Spend| postcard::to_stdvec(spend).unwrap();
+    let whole = fold(Spend::default(), &facts);
+    let encode = |spend: &Spend| postcard::to_stdvec(&spend.kept).unwrap();
     for at in 0..=facts.len() {
-        let checkpoint = encode(&fold(Spend::default(), &facts[..at]));
-        let rest: Spend = postcard::from_bytes(&checkpoint).unwrap();
+        let before = fold(Spend::default(), &facts[..at]);
+        let rest = Spend::kept_with(postcard::from_bytes(&encode(&before)).unwrap(), before.names);
         assert_eq!(encode(&fold(rest, &facts[at..])), encode(&whole), "from {at}");
     }
+}
+
+#[test]
+fn what_is_copied_for_a_checkpoint_is_what_was_spent_then() {
+    let facts = facts();
+    let mut book = SpendBook::default();
+    let mut before = None;
+    for Record { at, request, fact } in &facts {
+        let copied = Fold::section(&book);
+        before = Some(Fold::section(&book).bytes());
+        book.take(*at, *request, fact);
+        assert_eq!(Some(copied.bytes()), before, "whatever is spent until it is encoded");
+    }
+    assert_ne!(Some(Fold::section(&book).bytes()), before);
+}
+
+#[test]
+fn names_are_those_that_the_gateway_has() {
+    let plan = crate::gateway::tests::plain_plan();
+    let mut gateway = Gateway::new(&plan, 1);
+    let mut records: Vec<Record> = Vec::new();
+    let team = |tags: &[&str]| TeamSpec { tags: tags.iter().map(|tag| (*tag).into()).collect(), ..TeamSpec::default() };
+    let key = |team: Option<&str>, tag: &str| KeySpec { team: team.map(Into::into), tags: vec![tag.into()], ..KeySpec::default() };
+    let commands = [
+        Command::PutTeam { name: "ops".into(), spec: team(&["a", "b"]) },
+        Command::PutTeam { name: "empty".into(), spec: team(&[]) },
+        Command::PutKey { name: "ci".into(), spec: key(Some("ops"), "x") },
+        Command::PutKey { name: "web".into(), spec: key(None, "y") },
+        Command::PutTag { name: "asked".into(), budgets: Vec::new() },
+        Command::DeleteKey { name: "ci".into() },
+        Command::PutTeam { name: "ops".into(), spec: team(&["c"]) },
+        Command::PutKey { name: "web".into(), spec: key(Some("empty"), "z") },
+    ];
+    for command in commands {
+        gateway.apply(&plan, Time(0), command, &mut records).unwrap();
+        gateway.tag(Time(0), &format!("of a request {}", records.len()), &mut records);
+        let told = |names: Names| {
+            let registries = [&names.keys, &names.teams, &names.tags].map(|registry| registry.names().to_vec());
+            (registries, names.belongs, names.team_tags)
+        };
+        assert_eq!(told(fold(Spend::default(), &records).names), told(Names::of(gateway.directory())));
+    }
+}
+
+#[test]
+fn a_section_of_another_version_is_begun_anew() {
+    let plan = crate::gateway::tests::plain_plan();
+    let gateway = Gateway::new(&plan, 1);
+    let mut book = SpendBook::following(fold(Spend::default(), &facts()));
+    let section = Fold::section(&book).bytes();
+    let mut goes_on = |section: Option<&[u8]>| {
+        book.begin(&gateway, section);
+        (book.is_anew(), book.total().spend)
+    };
+    assert_eq!(goes_on(Some(&section)), (false, Money(745)));
+    let mut other = section.clone();
+    other[0] += 1;
+    let longer = [&section[..], &[0]].concat();
+    for section in [None, Some(&[][..]), Some(&other), Some(&longer), Some(&section[..section.len() - 1])] {
+        assert_eq!(goes_on(section), (true, Money::ZERO), "{section:?}");
+    }
+}
+
+#[test]
+fn what_was_presumed_of_a_lost_call_is_corrected_where_it_was_counted() {
+    let mut records = facts();
+    let late = Fact::Corrected { call: 1, presumed: Money(5), confirmed: Money(2) };
+    records.push(Record { at: Time(3 * DAY + 2), request: Some(RequestId(3)), fact: late });
+    let book = SpendBook::following(fold(Spend::default(), &records));
+    assert_eq!((book.total().spend, book.of_key("ci").spend, book.of_model(MODEL).spend), (Money(742), Money(702), Money(742)));
+    let recent = book.recent(1, |_| true);
+    assert_eq!((recent[0].request.id.0, recent[0].sums.spend, recent[0].is_presumed), (3, Money(2), true));
 }
 
 #[test]
@@ -123,5 +196,5 @@ fn a_key_that_nobody_has_counts_for_nobody() {
     let arrived = Fact::Told(Event::Arrived(Request { model: ModelId(u32::MAX), ..request(1, u32::MAX) }));
     let records = [arrived, Fact::Closed].map(|fact| Record { at: Time(0), request: Some(RequestId(1)), fact });
     let spend = fold(Spend::default(), &records);
-    assert_eq!((spend.total.requests, spend.keys.len(), spend.models.len()), (1, 0, 0));
+    assert_eq!((spend.kept.total.requests, spend.kept.keys.len(), spend.kept.models.len()), (1, 0, 0));
 }

@@ -30,7 +30,8 @@ struct Live {
 impl Live {
     fn begin(folder: &Path) -> Self {
         let plan = Arc::new(plain_plan());
-        let opened = take(folder).unwrap().open(Settings::default(), START, || (Gateway::new(&plan, 1), Arc::clone(&plan))).unwrap();
+        let opened =
+            take(folder, &mut ()).unwrap().open(Settings::default(), START, &mut (), || (Gateway::new(&plan, 1), Arc::clone(&plan))).unwrap();
         let mut live = Self { plan, opened };
         let red = KeySpec { team: Some("red".into()), ..KeySpec::default() };
         for command in [Command::PutTeam { name: "red".into(), spec: TeamSpec::default() }, Command::PutKey { name: "intern".into(), spec: red }] {

@@ -68,7 +68,7 @@ async fn live(seed: u64, asked: Arc<AtomicU32>, gateway: watch::Receiver<String>
     while gateway.has_changed().is_ok() {
         let luck = bits(seed, 1, Purpose::Patience, asked.fetch_add(1, Ordering::Relaxed));
         let address = gateway.borrow().clone();
-        let leaves = (luck >> 8) % 8 == 0;
+        let leaves = (luck >> 8).is_multiple_of(8);
         let patience = Duration::from_millis(if leaves { below(luck, 120) } else { 20_000 });
         match tokio::time::timeout(patience, ask(&http, &address, luck)).await {
             Ok(Some(answer)) => heard.extend(answer),
@@ -82,9 +82,9 @@ async fn live(seed: u64, asked: Arc<AtomicU32>, gateway: watch::Receiver<String>
 
 /// Asks. `None` if there is no answer, or only a part of one; within it nothing if no call was made for it.
 async fn ask(http: &Client<HttpConnector, Full<Bytes>>, address: &str, luck: u64) -> Option<Option<Heard>> {
-    let is_streamed = luck % 2 == 0;
+    let is_streamed = luck.is_multiple_of(2);
     // One in eight asks what another one asks too.
-    let words = if (luck >> 16) % 8 == 0 { format!("common {}", (luck >> 24) % 16) } else { format!("own {luck}") };
+    let words = if (luck >> 16).is_multiple_of(8) { format!("common {}", (luck >> 24) % 16) } else { format!("own {luck}") };
     let body = json!({
         "model": "small", "stream": is_streamed, "max_tokens": 20 + (luck >> 32) % 300, "user": format!("user {}", (luck >> 40) % 5),
         "metadata": { "tags": ["night"] }, "messages": [{ "role": "user", "content": words }],

@@ -137,9 +137,18 @@ fn hang_up(served: &Served) {
 }
 
 async fn get(address: &str, path: &str) -> String {
+    exchange(address, &format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")).await
+}
+
+async fn post(address: &str, path: &str, body: &str) -> String {
+    let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}", body.len());
+    exchange(address, &format!("{head}\r\n\r\n{body}")).await
+}
+
+async fn exchange(address: &str, request: &str) -> String {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let mut stream = tokio::net::TcpStream::connect(address.strip_prefix("http://").unwrap()).await.unwrap();
-    stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes()).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     answer
@@ -172,4 +181,32 @@ async fn a_hangup_loads_the_file_again_a_bad_one_is_kept_out_and_a_good_one_is_s
     std::io::Read::read_to_string(&mut served.child.stderr.take().unwrap(), &mut log).unwrap();
     assert!(log.contains("the configuration was not loaded again, the one before is in force:\nerror: unknown key `atempts`"), "{log}");
     assert_eq!(log.matches("the configuration was loaded again").count(), 2, "{log}");
+}
+
+/// Everything that a configuration was read from is looked at: a price list that it names, and the files of its secrets.
+#[tokio::test]
+async fn a_price_list_and_a_secret_are_seen_by_themselves_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let upstream = Upstream::start(|_, _| upstream::completion("hello")).await;
+    let prices = |dollars: &str| format!("{{\"gpt-4o-mini\": {{\"litellm_provider\": \"openai\", \"mode\": \"chat\", {dollars}}}}}");
+    std::fs::write(folder.path().join("prices.json"), prices("\"input_cost_per_token\": 1e-6, \"output_cost_per_token\": 2e-6")).unwrap();
+    let key = secret(&folder, "key", "sk-before");
+    let provider =
+        format!("version = 1\n[prices]\nlist = \"prices.json\"\n[providers.openai]\nbase_url = \"{}/v1\"\nkey = {key}\n", upstream.address);
+    let toml = format!("{provider}[models.m]\ndeployments = [{{ id = \"d\", provider = \"openai\", model = \"gpt-4o-mini\" }}]\n");
+    let served = started(command(folder.path(), &toml).args(["--listen", "127.0.0.1:0"]));
+    let has = async |what: &str| get(&served.address, "/metrics").await.contains(what);
+
+    std::fs::write(folder.path().join("prices.json"), "{").unwrap();
+    until(async || has("gwsim_reloads_total{result=\"refused\"} 1").await).await;
+    std::fs::write(folder.path().join("prices.json"), prices("\"input_cost_per_token\": 1e-5, \"output_cost_per_token\": 2e-5")).unwrap();
+    until(async || has("gwsim_reloads_total{result=\"adopted\"} 1").await).await;
+    secret(&folder, "key", "sk-of-today");
+    until(async || has("gwsim_reloads_total{result=\"adopted\"} 2").await).await;
+
+    let body = r#"{"model":"m","messages":[{"role":"user","content":"hi"}]}"#;
+    let answer = post(&served.address, PATH, body).await;
+    // 10 and 5 tokens.
+    assert!(answer.to_ascii_lowercase().contains("x-gwsim-cost: 0.0002"), "at the prices of today: {answer}");
+    assert_eq!(upstream.seen()[0].header("authorization"), Some("Bearer sk-of-today"));
 }

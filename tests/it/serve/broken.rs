@@ -186,7 +186,7 @@ async fn a_process_whose_core_panics_becomes_a_new_one_that_knows_what_was_open(
     let path = folder.path().join("journal");
     let verdict = journal::verify(&path, None).unwrap();
     assert_eq!((verdict.difference, verdict.counts.recoveries, verdict.counts.calls), (None, 1, 3));
-    let gateway = journal::recover(&path).unwrap().unwrap().state.gateway;
+    let gateway = journal::recover(&path, &mut ()).unwrap().unwrap().state.gateway;
     assert_eq!(gateway.outstanding(), Outstanding::default());
     let settled = gateway.budget().settled();
     assert!(settled.confirmed.0 == 2 * (10 * 150_000 + 5 * 600_000) && settled.presumed.0 > 0, "{settled:?}");

@@ -10,7 +10,7 @@ use super::program::{Served, serve};
 use super::upstream::{self, Upstream};
 
 /// Asks a gateway in another process.
-async fn ask(served: &Served, key: &str, path: &str, body: &Value) -> (u16, Value) {
+pub async fn ask(served: &Served, key: &str, path: &str, body: &Value) -> (u16, Value) {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let mut stream = tokio::net::TcpStream::connect(served.address.strip_prefix("http://").unwrap()).await.unwrap();
     let (method, body) = if body.is_null() { ("GET", String::new()) } else { ("POST", body.to_string()) };
@@ -32,7 +32,7 @@ async fn talk(served: &Served, key: &str) -> (u16, Option<String>) {
 }
 
 /// Every file below a folder with its bytes.
-fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
+pub fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
