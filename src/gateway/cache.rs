@@ -303,19 +303,20 @@ impl Cache {
 
     /// A place of the bucket that nothing stands in; the oldest answer there goes if it must.
     fn free_place(&mut self, index: usize) -> usize {
-        let numbers = self.buckets[index].places.map(|place| place.number);
-        // All are looked at whatever is found: which of them is the first, no processor foresees.
-        let free = (0..PLACES).fold(0_u32, |free, place| free | u32::from(!self.is_queued(numbers[place])) << place);
-        if free != 0 {
-            return free.trailing_zeros() as usize;
+        let mut oldest = (u32::MAX, 0);
+        for place in 0..PLACES {
+            let number = self.buckets[index].places[place].number;
+            if !self.is_queued(number) {
+                return place;
+            }
+            oldest = oldest.min((number.wrapping_sub(self.front), place));
         }
-        let oldest = (0..PLACES).min_by_key(|place| numbers[*place].wrapping_sub(self.front)).expect("a bucket has places");
-        let number = numbers[oldest];
+        let number = self.front.wrapping_add(oldest.0);
         if !self.entry(number).gone {
             self.note_dropped(self.entry(number).key);
             self.give_up(number);
         }
-        oldest
+        oldest.1
     }
 
     #[inline]

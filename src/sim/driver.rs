@@ -421,7 +421,7 @@ impl<O: Observer> Driver<O> {
     fn call(&mut self, slot: Slot, call: Call) {
         let entry = &mut self.entries[slot.index()];
         assert!(entry.open.is_none(), "one call of a request is open at one time");
-        let (request, output_tokens) = (entry.flight.request(), entry.context.output_tokens);
+        let (request, output_tokens) = (*entry.flight.request(), entry.context.output_tokens);
         let (blocks, block_size) = entry.batch.map_or((&[][..], 0), |batch| self.batches.blocks(batch, entry.row));
         let recorded =
             self.outcomes.as_ref().filter(|_| call.call == 1 && callers::is_first_try(request.id)).zip(entry.batch).and_then(|(outcomes, batch)| {
