@@ -6,18 +6,33 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use crate::gateway::in_flight::CacheKey;
-use crate::wire::{Inbound, Relay, replay};
+use crate::wire::{Endpoint, Inbound, Relay, replay};
 
 /// An answer as it is kept: in the caller's dialect, with its usage.
 #[derive(Debug)]
 pub struct Kept {
     /// The body, as it came.
-    pub body: Bytes,
+    body: Bytes,
     /// It came as a stream.
-    pub streamed: bool,
+    streamed: bool,
+    /// It can be made into the other form, or nobody will ask for that.
+    turns: bool,
 }
 
 impl Kept {
+    /// An answer as it came, as a stream or whole. Where requests for either form may get it (`either`), it is tried whether they can.
+    pub fn new(endpoint: Endpoint, body: Bytes, streamed: bool, either: bool) -> Self {
+        let turned = || if streamed { replay::as_whole(endpoint, &body) } else { replay::as_stream(endpoint, &body, true) };
+        let streams = !matches!(endpoint, Endpoint::Embeddings | Endpoint::CountTokens);
+        let turns = !either || !streams || turned().is_some();
+        Self { body, streamed, turns }
+    }
+
+    /// Whether [`Self::form`] has it for a request that wants a stream, or does not.
+    pub fn has_form(&self, stream: bool) -> bool {
+        self.turns || self.streamed == stream
+    }
+
     /// The answer in the form that a request asked for: whole, or as a stream, with usage or without.
     pub fn form(&self, inbound: &Inbound) -> Option<Bytes> {
         match (self.streamed, inbound.stream) {
@@ -121,7 +136,7 @@ mod tests {
     }
 
     fn body(length: usize) -> Arc<Kept> {
-        Arc::new(Kept { body: Bytes::from(vec![b'x'; length]), streamed: false })
+        Arc::new(Kept::new(Endpoint::ChatCompletions, Bytes::from(vec![b'x'; length]), false, false))
     }
 
     #[test]

@@ -13,7 +13,7 @@ use self::books::{About, Listener};
 use super::batches::{Batches, RowPlace};
 use super::client::callers::{self, Callers, UserCall};
 use super::client::{self, ClientError, Clients, Directory};
-use super::fate::Fate;
+use super::fate::{Ending, Fate};
 use super::observe::{Context, Observer, Totals};
 use super::queue::{Class, Queue, Ticket};
 use super::replay::counted::Counted;
@@ -346,15 +346,19 @@ impl<O: Observer> Driver<O> {
                 match open.fate.ending.failure() {
                     None => {
                         entry.context.first_token_at.get_or_insert(now);
-                        Event::Finished { call, usage: open.fate.usage }
+                        Event::Finished { call, received: open.fate.usage.output, usage: Some(open.fate.usage) }
                     }
-                    Some(failure) => Event::Failed { call, failure, received: open.fate.received(now), usage: None },
+                    Some(failure) => {
+                        let accepted = matches!(open.fate.ending, Ending::Cut(_));
+                        Event::Failed { call, failure, accepted, received: open.fate.received(now), usage: None }
+                    }
                 }
             }
             (what @ (What::TimesOut | What::DrainEnds), Some(open)) => {
                 open.has_timed_out = what == What::TimesOut;
                 let class = if open.has_timed_out { FailureClass::Timeout } else { FailureClass::Cut };
-                Event::Failed { call: open.call.call, failure: Failure::new(class), received: open.fate.received(now), usage: None }
+                let (call, received) = (open.call.call, open.fate.received(now));
+                Event::Failed { call, failure: Failure::new(class), accepted: open.has_opened, received, usage: None }
             }
             (What::Opens | What::Ends | What::TimesOut | What::DrainEnds, None) => unreachable!("events of a call are dropped with it"),
         };

@@ -285,9 +285,12 @@ impl Provider {
             Answer::Hang(span) => (Time::MAX, now + span, whole, Ending::Silent(Failure::new(FailureClass::Connect))),
             Answer::Cut { chunks } if prompt.stream => {
                 let cut = whole.min(chunks.saturating_mul(chunk_tokens));
-                (first_at, first_at + times(gap, u64::from(chunks)), cut, Ending::Cut(Failure::new(FailureClass::Cut)))
+                let opens_at = if chunks == 0 { Time::MAX } else { first_at };
+                (opens_at, first_at + times(gap, u64::from(chunks)), cut, Ending::Cut(Failure::new(FailureClass::Cut)))
             }
-            Answer::Broken | Answer::Cut { .. } => (Time::MAX, first_at, 0, Ending::Failed(Failure::new(FailureClass::Connect))),
+            // A plain answer is made, and billed, before its body is sent.
+            Answer::Cut { .. } => (Time::MAX, first_at, whole, Ending::Cut(Failure::new(FailureClass::Connect))),
+            Answer::Broken => (Time::MAX, first_at, 0, Ending::Failed(Failure::new(FailureClass::Connect))),
         };
         let usage = Usage { output, ..self.process(now, first_at + answered.wait, &step, ending, prompt) };
         Fate { begins_at: now, opens_at, ends_at, gap, chunk_tokens, has_place: false, is_turned_away: false, stream: prompt.stream, usage, ending }

@@ -5,7 +5,8 @@ use crate::pages::{Page, checkout};
 #[test]
 fn every_block_is_true() {
     let (configurations, outputs) = Page::read("README.md").check(checkout().path());
-    let names = ["gateway.toml", "scenario.toml", "clients.toml", "contract.toml", "providers.toml", "serve.toml", "made-up.toml", "sweep.toml"];
+    let names =
+        ["gateway.toml", "scenario.toml", "clients.toml", "contract.toml", "providers.toml", "serve.toml", "made-up.toml", "sweep.toml", "lab.toml"];
     let expected = names.map(str::to_owned).to_vec();
     assert_eq!((configurations, outputs), (expected, 2));
 }

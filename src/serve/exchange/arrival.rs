@@ -22,8 +22,6 @@ use crate::wire::{Endpoint, ErrorKind, Inbound};
 
 /// The header that says how long a client waits for its answer.
 const DEADLINE: &str = "x-gwsim-deadline";
-/// How long a client may take for the body of a request.
-const BODY_TIME_MAX: Duration = Duration::from_secs(120);
 /// How much of a body that is too large is read and thrown away, so that its sender gets to read why.
 const DISCARD_MAX: u64 = 256 << 20;
 /// The longest name of an end user or a tag that gets an account of its own, in bytes. Names are kept for ever.
@@ -31,11 +29,20 @@ const NAME_MAX: usize = 256;
 /// How many of them get one.
 const NAMES_MAX: usize = 1_000_000;
 
+/// How much of a request is waited for, and how long.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// The largest body, in bytes.
+    pub body_max: u64,
+    /// How long all of it may take to come.
+    pub body_timeout: Duration,
+}
+
 /// Reads a request.
 ///
 /// # Errors
 /// If it is too large, too slow, or not a request.
-pub async fn read<B: Body<Data = Bytes> + Unpin>(endpoint: Endpoint, headers: &HeaderMap, body: B, body_max: u64) -> Result<Inbound, Problem> {
+pub async fn read<B: Body<Data = Bytes> + Unpin>(endpoint: Endpoint, headers: &HeaderMap, body: B, bounds: Bounds) -> Result<Inbound, Problem> {
     if let Some(kind) = headers.get(CONTENT_TYPE) {
         let kind = kind.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
         if !kind.eq_ignore_ascii_case("application/json") {
@@ -43,7 +50,7 @@ pub async fn read<B: Body<Data = Bytes> + Unpin>(endpoint: Endpoint, headers: &H
         }
     }
     let stated = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    let read = tokio::time::timeout(BODY_TIME_MAX, collect(body, stated, body_max)).await;
+    let read = tokio::time::timeout(bounds.body_timeout, collect(body, stated, bounds.body_max)).await;
     let body = read.map_err(|_| Problem::new(408, ErrorKind::Timeout, "the body of the request took too long to come"))??;
     Inbound::read(endpoint, body).map_err(|malformed| Problem::new(400, ErrorKind::BadRequest, malformed.message).param(malformed.param))
 }

@@ -169,9 +169,13 @@ impl Mock {
                 if fate.stream {
                     streamed(Streaming::new(open, answer, fate, breaker))
                 } else {
-                    let body = whole(StatusCode::OK, &answer.whole());
+                    let mut response = whole(StatusCode::OK, &answer.whole());
                     open.end();
-                    body
+                    if let (Ending::Cut(_), Answering::Whole(Some(body))) = (fate.ending, response.body()) {
+                        let half = body.slice(..body.len() / 2);
+                        *response.body_mut() = Answering::Part(Some(half), breaker);
+                    }
+                    response
                 }
             }
             Ending::Failed(failure) | Ending::Refused(failure) if !is_broken(&failure) => {

@@ -174,6 +174,15 @@ async fn a_stream_that_is_cut_ends_in_the_middle_and_its_tokens_are_billed() {
 }
 
 #[tokio::test]
+async fn a_plain_answer_that_is_cut_breaks_in_its_body_and_is_billed_in_full() {
+    let twin = Twin::new(steps(&[Step::of(Answer::Cut { chunks: 2 })])).await;
+    let answered = twin.chat(&json!({})).await;
+    assert!(answered.head.starts_with("HTTP/1.1 200") && !answered.in_order && answered.body.contains("chat.completion"), "{}", answered.body);
+    assert!(!answered.body.contains("usage"));
+    assert_eq!(twin.bill(1).await["output"], 7);
+}
+
+#[tokio::test]
 async fn who_leaves_a_stream_pays_for_what_was_made_and_the_lag() {
     let twin = Twin::new(slow()).await;
     let mut stream = twin.send("/mini/v1/chat/completions", &chat(&json!({"stream": true}))).await;

@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use hmac::{Hmac, KeyInit, Mac};
+use http_body_util::BodyExt;
 use sha2::Sha256;
 
 use super::{scrape, secret};
-use crate::serve::desk::{Desk, chat};
+use crate::serve::desk::{Desk, chat, streamed};
 use crate::serve::upstream::{self, Piece, Seen, Upstream};
 
 const PATH: &str = "/v1/chat/completions";
@@ -108,4 +109,100 @@ async fn a_budget_is_told_of_at_four_fifths_and_when_it_is_used_up_and_a_hook_th
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(hook.seen().len(), 2, "one at each level, not one a request");
     scrape(&desk).await.has(&[("gwsim_alerts_total{kind=\"budget_level\"}", 2.0), ("gwsim_alert_deliveries_total{result=\"sent\"}", 3.0)]);
+}
+
+/// A gateway whose notices go to a webhook.
+async fn told_by(hook: &Upstream, upstream: &Upstream, folder: &tempfile::TempDir, deployment: &str, more: &str) -> Desk {
+    let webhook = secret(folder, "webhook", &hook.address);
+    Desk::start(&format!(
+        "version = 1\n[providers.openai]\nbase_url = \"{}/v1\"\n{deployment}\
+         [models.gpt-4o-mini]\ndeployments = [{{ id = \"mini\", provider = \"openai\", model = \"gpt-4o-mini\" }}]\n\
+         {more}\n[alerts]\nwebhook = {webhook}\n",
+        upstream.address
+    ))
+    .await
+}
+
+/// The one notice of a kind that a hook gets, and that there is no second.
+async fn the_one(hook: &Upstream, kind: &str) -> String {
+    let told = notices(hook, 1).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!((told.len(), hook.seen().len()), (1, 1), "{told:?}");
+    assert_eq!(told[0].json()["kind"], kind);
+    told[0].json()["text"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_provider_that_bills_more_than_can_be_is_a_breach() {
+    let folder = tempfile::tempdir().unwrap();
+    let body = upstream::completion_body("hello").replace(":10,", ":10000000,").replace(":15}", ":10000005}");
+    let upstream = Upstream::start(move |_, _| upstream::answer(200, &[], &body)).await;
+    let hook = Upstream::start(|_, _| taken()).await;
+    let budget = "[budget]\nalert_at = []\nglobal = { limit = \"1 USD\", every = \"day\" }";
+    let desk = told_by(&hook, &upstream, &folder, "", budget).await;
+    assert_eq!(desk.chat("hi").await.status, 200, "it is the provider's word, and the client's answer");
+    assert_eq!(desk.chat("again").await.status, 429, "what it has billed is spent");
+    let text = the_one(&hook, "breach").await;
+    assert!(text.contains("was overspent by $0.500003"), "{text}");
+    scrape(&desk).await.has(&[("gwsim_breaches_total", 1.0)]);
+}
+
+#[tokio::test]
+async fn a_key_that_repeats_itself_is_a_loop() {
+    let folder = tempfile::tempdir().unwrap();
+    let upstream = Upstream::start(|_, _| upstream::completion("hello")).await;
+    let hook = Upstream::start(|_, _| taken()).await;
+    let desk = told_by(&hook, &upstream, &folder, "", "[loop_detector]\nrepeats = 5\nwindow = \"60s\"\nenforce = \"observe\"").await;
+    for n in 0..20 {
+        assert_eq!(desk.chat(&format!("question {n}")).await.status, 200);
+    }
+    assert!(hook.seen().is_empty(), "those were different ones");
+    for _ in 0..20 {
+        assert_eq!(desk.chat("hi").await.status, 200, "it is only observed");
+    }
+    let text = the_one(&hook, "loop").await;
+    assert!(text.starts_with("Key everybody repeats one and the same request"), "{text}");
+}
+
+#[tokio::test]
+async fn answers_from_fallbacks_are_told_of_by_their_share() {
+    let folder = tempfile::tempdir().unwrap();
+    let upstream = Upstream::start(|_, seen| match seen.json()["model"].as_str() {
+        Some("gpt-4o-mini") => upstream::answer(400, &[], r#"{"error":{"message":"too long","code":"context_length_exceeded"}}"#),
+        _ => upstream::completion("hello"),
+    })
+    .await;
+    let hook = Upstream::start(|_, _| taken()).await;
+    let fallback = "fallbacks = [\"large\"]\n[models.large]\ndeployments = [{ id = \"large\", provider = \"openai\", model = \"gpt-4o\" }]";
+    let desk = told_by(&hook, &upstream, &folder, "", fallback).await;
+    for n in 0..40 {
+        let answer = desk.chat(&format!("{n}")).await;
+        assert_eq!((answer.status, answer.header("x-gwsim-model")), (200, "large"));
+    }
+    let text = the_one(&hook, "fallback_share").await;
+    assert!(text.starts_with("100.0 % of the answers for gpt-4o-mini come from its fallbacks"), "{text}");
+}
+
+#[tokio::test]
+async fn tokens_that_reach_nobody_are_told_of_by_their_share() {
+    let folder = tempfile::tempdir().unwrap();
+    // One word comes; what is billed at the end is more than a hundred thousand tokens.
+    let upstream = Upstream::start(|_, _| {
+        let last = upstream::finale(120_000);
+        vec![
+            upstream::stream_head(),
+            upstream::chunk(&upstream::word("one")),
+            Piece::Wait(Duration::from_millis(300)),
+            upstream::chunk(&last),
+            upstream::stream_end(),
+        ]
+    })
+    .await;
+    let hook = Upstream::start(|_, _| taken()).await;
+    let desk = told_by(&hook, &upstream, &folder, "cancel_stops_billing = false\n", "").await;
+    let mut body = desk.client.request(desk.request(PATH, streamed("hi").to_string())).await.unwrap().into_body();
+    body.frame().await.unwrap().unwrap();
+    drop(body);
+    let text = the_one(&hook, "undelivered").await;
+    assert!(text.contains("% of the output tokens billed of late reached no client"), "{text}");
 }

@@ -32,10 +32,17 @@ const SECRETS: &str = "live.toml.keys";
 /// A process that ends when it is dropped.
 pub(crate) struct Running(pub(crate) Child);
 
-impl Drop for Running {
-    fn drop(&mut self) {
+impl Running {
+    /// Ends it as `kill -9` does.
+    pub(crate) fn kill(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill();
     }
 }
 
@@ -72,12 +79,6 @@ impl Twin {
         self.verified()
     }
 
-    /// Stops the gateway as a power cut does.
-    pub(super) fn kill(&mut self) {
-        self.serve.0.kill().unwrap();
-        self.serve.0.wait().unwrap();
-    }
-
     /// What `gwsim verify` says of the gateway's journal, which is that every decision is as recorded.
     pub(super) fn verified(&self) -> Value {
         let output = command(&self.program, &self.folder).args(["verify", JOURNAL, "--format", "json"]).output().unwrap();
@@ -98,11 +99,6 @@ impl Twin {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
-    /// Sends the scenario's traffic until what it gives is dropped.
-    pub(super) fn load_meanwhile(&self) -> Running {
-        Running(self.loading(None).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
-    }
-
     fn loading(&self, requests: Option<u64>) -> Command {
         let mut load = command(&self.program, &self.folder);
         load.args(["load", "scenario.toml", "--target", &format!("http://{}", self.gateway), "--speed", &self.speed, "--seed", &self.seed]);
@@ -114,17 +110,6 @@ impl Twin {
             load.args(["--requests", &requests.to_string()]);
         }
         load
-    }
-
-    /// Waits until the providers have answered so many calls.
-    pub(super) fn wait_for_calls(&self, calls: u64) {
-        for _ in 0..600 {
-            if self.sums()["calls"].as_u64().unwrap() >= calls {
-                return;
-            }
-            thread::sleep(Duration::from_millis(50));
-        }
-        panic!("{calls} calls have not ended: {}", self.sums());
     }
 
     /// The sums of the providers' bill, once every call has ended.
@@ -219,7 +204,8 @@ pub(crate) fn start(folder: &TempDir, arguments: &[&str]) -> (Running, String) {
     listening(gwsim(folder).args(arguments))
 }
 
-fn listening(command: &mut Command) -> (Running, String) {
+/// Starts a command of the program that listens, and says where: address and port.
+pub(crate) fn listening(command: &mut Command) -> (Running, String) {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
     let mut first = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
@@ -235,6 +221,13 @@ pub(crate) fn gwsim(folder: &TempDir) -> Command {
 
 fn command(program: &Path, folder: &TempDir) -> Command {
     let mut command = Command::new(program);
+    command.current_dir(folder.path());
+    command
+}
+
+/// The program for what is heavy, in a folder: optimised, where there is one of this code.
+pub(crate) fn quick_gwsim(folder: &TempDir) -> Command {
+    let mut command = Command::new(std::env::var_os("GWSIM_RELEASE").unwrap_or_else(|| env!("CARGO_BIN_EXE_gwsim").into()));
     command.current_dir(folder.path());
     command
 }
