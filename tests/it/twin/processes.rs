@@ -65,7 +65,7 @@ impl Twin {
         fs::write(folder.path().join("traffic.csv"), world.trace).unwrap();
         let (speed, seed) = (world.speed.to_string(), world.seed.to_string());
         let free = ["--listen", "127.0.0.1:0", "--speed", &speed, "--seed", &seed];
-        let start = |arguments: &[&str]| listening(command(world.program, &folder).args(arguments).args(free));
+        let start = |arguments: &[&str]| listening(command(world.program, &folder).args(arguments).args(free).env("RUST_LOG", "error"));
         let (mock, providers) = start(&["mock", "scenario.toml", "--write-gateway", "live.toml", "--bill", "bill.jsonl"]);
         let (serve, gateway) = start(&["serve", "--config", "live.toml", "--journal", JOURNAL]);
         Self { folder, program: world.program.to_owned(), speed, seed, providers, gateway, serve, _mock: mock }
