@@ -1,7 +1,7 @@
 //! `kill -9` under load: a gateway is killed again and again while clients ask it for everything that it can do, and goes on with its journal each
 //! time. In the end the providers' bill and the recovered ledger are held against each other, call by call.
 
-mod books;
+pub(crate) mod books;
 mod crowd;
 
 use std::fs;

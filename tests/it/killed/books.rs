@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::crowd::Heard;
 
 /// All that a journal says of money.
-pub(super) struct Books {
+pub(crate) struct Books {
     /// By request and the number of the call within it.
     calls: BTreeMap<(u64, u32), Call>,
     served: HashMap<u64, i128>,
@@ -46,18 +46,21 @@ enum How {
 
 /// How many calls there were of each kind.
 #[derive(Debug, Default)]
-pub(super) struct Found {
-    pub(super) confirmed: usize,
-    pub(super) presumed: usize,
-    pub(super) recovered: usize,
-    pub(super) fallbacks: usize,
+pub(crate) struct Found {
+    pub(crate) confirmed: usize,
+    pub(crate) presumed: usize,
+    pub(crate) recovered: usize,
+    pub(crate) fallbacks: usize,
     /// Decided, but never sent.
-    pub(super) unsent: usize,
+    pub(crate) unsent: usize,
+    /// What the ledger presumes in sum, and what the providers have billed for the same calls.
+    pub(crate) presumed_amount: Money,
+    pub(crate) presumed_bill: Money,
 }
 
 impl Books {
     /// Reads a journal from its beginning. A call is closed once.
-    pub(super) fn read(journal: &Path) -> Self {
+    pub(crate) fn read(journal: &Path) -> Self {
         let (checkpoint, mut reader) = Reader::open(journal, None).unwrap();
         let mut plan = (*checkpoint.plan).clone();
         let mut books = Self { calls: BTreeMap::new(), served: HashMap::new() };
@@ -110,7 +113,7 @@ impl Books {
     }
 
     /// Finds every line of the bill in the ledger, and every call of the ledger on the bill, but for those that nobody can have seen.
-    pub(super) fn hold_against(&self, bill: &[Value], recovered: &Gateway) -> Found {
+    pub(crate) fn hold_against(&self, bill: &[Value], recovered: &Gateway) -> Found {
         let mut billed: HashMap<(u64, &str), Vec<&Value>> = HashMap::new();
         for line in bill {
             // The span of a request at its providers is its number, from 1.
@@ -184,6 +187,8 @@ impl Call {
             }
             How::Presumed(_) => {
                 found.presumed += 1;
+                found.presumed_amount += amount;
+                found.presumed_bill += Money(bill);
                 assert!(bill <= amount.0, "{self:?}, {line}");
             }
             How::Recovered => {

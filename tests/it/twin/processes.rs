@@ -65,7 +65,7 @@ impl Twin {
         fs::write(folder.path().join("traffic.csv"), world.trace).unwrap();
         let (speed, seed) = (world.speed.to_string(), world.seed.to_string());
         let free = ["--listen", "127.0.0.1:0", "--speed", &speed, "--seed", &seed];
-        let start = |arguments: &[&str]| listening(command(world.program, &folder).args(arguments).args(free));
+        let start = |arguments: &[&str]| listening(command(world.program, &folder).args(arguments).args(free).env("RUST_LOG", "error"));
         let (mock, providers) = start(&["mock", "scenario.toml", "--write-gateway", "live.toml", "--bill", "bill.jsonl"]);
         let (serve, gateway) = start(&["serve", "--config", "live.toml", "--journal", JOURNAL]);
         Self { folder, program: world.program.to_owned(), speed, seed, providers, gateway, serve, _mock: mock }
@@ -77,12 +77,6 @@ impl Twin {
         let status = self.serve.0.wait().unwrap();
         assert!(status.success(), "the gateway goes down: {status}");
         self.verified()
-    }
-
-    /// Stops the gateway as a power cut does.
-    pub(super) fn kill(&mut self) {
-        self.serve.0.kill().unwrap();
-        self.serve.0.wait().unwrap();
     }
 
     /// What `gwsim verify` says of the gateway's journal, which is that every decision is as recorded.
@@ -105,11 +99,6 @@ impl Twin {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
-    /// Sends the scenario's traffic until what it gives is dropped.
-    pub(super) fn load_meanwhile(&self) -> Running {
-        Running(self.loading(None).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
-    }
-
     fn loading(&self, requests: Option<u64>) -> Command {
         let mut load = command(&self.program, &self.folder);
         load.args(["load", "scenario.toml", "--target", &format!("http://{}", self.gateway), "--speed", &self.speed, "--seed", &self.seed]);
@@ -121,17 +110,6 @@ impl Twin {
             load.args(["--requests", &requests.to_string()]);
         }
         load
-    }
-
-    /// Waits until the providers have answered so many calls.
-    pub(super) fn wait_for_calls(&self, calls: u64) {
-        for _ in 0..600 {
-            if self.sums()["calls"].as_u64().unwrap() >= calls {
-                return;
-            }
-            thread::sleep(Duration::from_millis(50));
-        }
-        panic!("{calls} calls have not ended: {}", self.sums());
     }
 
     /// The sums of the providers' bill, once every call has ended.
