@@ -175,7 +175,7 @@ impl Filling {
             action
         };
         step(Event::Opened { call: 1 });
-        let finished = Event::Finished { call: 1, usage: Usage::plain(1200, 80) };
+        let finished = Event::Finished { call: 1, received: 80, usage: Some(Usage::plain(1200, 80)) };
         if !is_left {
             step(finished);
         } else if let Action::Drain { .. } = step(Event::ClientLeft { received: 40, delivered: 40 }) {

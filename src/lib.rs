@@ -1,5 +1,10 @@
 //! gwsim.
 extern crate alloc;
+
+/// The response cache and what else is large is read all over: on small pages, the processor would look up where most of it is each time.
+#[global_allocator]
+static ALLOCATOR: large_pages::LargePages = large_pages::LargePages;
+
 pub mod advise;
 pub mod cli;
 pub mod clock;

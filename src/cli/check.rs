@@ -7,6 +7,7 @@ use super::{Exit, Failure, Printer};
 use crate::config::diagnostic::Diagnostics;
 use crate::config::gateway::GatewayConfig;
 use crate::config::{self, Checked, Loaded};
+use crate::gateway::plan::ServiceClass;
 use crate::report::numbers::counted;
 use crate::serve::upstream::{self, NotServable};
 
@@ -34,7 +35,7 @@ pub fn check(arguments: &CheckArguments, printer: &mut Printer) -> Result<Exit, 
     Ok(Exit::Pass)
 }
 
-/// The deployments that can be priced but that `gwsim serve` has no way to call: a line for each reason.
+/// The deployments that can be priced but that `gwsim serve` has no way to call, or only for some requests: a line for each reason.
 fn not_servable(gateway: &GatewayConfig) -> String {
     let mut lines = String::new();
     for provider in &gateway.providers {
@@ -43,6 +44,12 @@ fn not_servable(gateway: &GatewayConfig) -> String {
         if let (false, Some(NotServable { why })) = (names.is_empty(), upstream::not_servable(provider)) {
             let _ = writeln!(lines, "priced, not servable: {}: {why}", names.join(", "));
         }
+    }
+    let economy = gateway.plan.deployments.iter().filter(|deployment| deployment.service == ServiceClass::Economy);
+    let names: Vec<String> = economy.map(|deployment| format!("`{}`", deployment.name)).collect();
+    if !names.is_empty() {
+        let _ =
+            writeln!(lines, "priced at a cheaper service tier: {}: `gwsim serve` sends there what asks for one by `service_tier`", names.join(", "));
     }
     lines
 }

@@ -23,6 +23,7 @@ use crate::sim::client::Clients;
 use crate::traffic::replay::link::Retries;
 use crate::traffic::stream::{self, Base, Changes, Source};
 use crate::traffic::trace::{Batch, Options};
+use crate::twin::load::counts::Counts;
 use crate::twin::load::tally::{Tally, Waits};
 use crate::twin::load::{self, Load, Refused};
 use crate::twin::mock::path_of;
@@ -36,12 +37,13 @@ const LATE: Span = Span::from_millis(20);
 /// If the traffic, the target or the keys can't be read.
 pub fn load(arguments: &LoadArguments, printer: &mut Printer) -> Result<Exit, Failure> {
     let keys = arguments.keys.as_deref().map(keys).transpose()?.unwrap_or_default();
-    let made = |clients, seed| -> Result<Load, Failure> {
+    let made = |clients, counts, seed| -> Result<Load, Failure> {
         Ok(Load {
             target: target(&arguments.target)?,
             keys,
             key: arguments.key.clone(),
             clients,
+            counts,
             seed: arguments.seed.unwrap_or(seed),
             connections: arguments.connections as usize,
             per_mille: arguments.speed,
@@ -54,15 +56,15 @@ pub fn load(arguments: &LoadArguments, printer: &mut Printer) -> Result<Exit, Fa
         let scenario = loaded(config::load_scenario(&arguments.traffic, &arguments.reading.options()), printer)?;
         let (traffic, seed) = (scenario.traffic.clone(), scenario.seeds.first().copied().unwrap_or(1));
         let variant = configuration(variant(scenario, arguments.variant.as_deref())?);
-        let load = made((*variant.clients).clone(), seed)?;
-        say_what_is_left_out(&load.clients, printer);
+        let counts = Counts::new(&variant.plan, &variant.clients.tokens);
+        let load = made((*variant.clients).clone(), counts, seed)?;
         let mut feed = Feed::open(&traffic, &variant, load.seed)?;
         send(load, || feed.next().map_err(|error| refused(&error)))?
     } else {
         let clients = Clients { default_model: arguments.model.clone(), ..Clients::default() };
         let base = Base::Trace { path: arguments.traffic.clone(), options: Options::default(), retries: Retries::default() };
         let mut trace = stream::open(&base, &Changes::default()).map_err(Failure::usage)?;
-        send(made(clients, 1)?, || next(trace.as_mut()))?
+        send(made(clients, None, 1)?, || next(trace.as_mut()))?
     };
     let took = Span(u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX));
     match arguments.format {
@@ -98,16 +100,6 @@ fn is_scenario(arguments: &LoadArguments, printer: &Printer) -> Result<bool, Fai
         printer.note(diagnostics.render(printer.errors_in_color).trim_end());
         Failure::told(Exit::Usage)
     })
-}
-
-/// What clients do in a simulation and not here.
-fn say_what_is_left_out(clients: &Clients, printer: &Printer) {
-    if clients.habits.closed_loop.is_some() {
-        printer.note("note: sessions are sent by the times of the traffic; none waits for the answer to its last request");
-    }
-    if clients.deadline.is_some() {
-        printer.note("note: the gateway isn't told of the clients' deadline");
-    }
 }
 
 /// The address; without a path, the version is added.
@@ -166,6 +158,9 @@ fn table(tally: &Tally, took: Span, per_mille: u64) -> String {
     }
     for (status, users) in &tally.failed {
         line(&format!("status {status}"), *users, "");
+    }
+    if tally.not_sent > 0 {
+        text += &format!("  {} never sent: their sessions ended at a failure\n", counted(tally.not_sent, "request"));
     }
     text += &format!("{:<14}{:>10}{:>10}{:>10}\n", "", "p50", "p95", "p99");
     text += &waits("latency", &tally.latencies);

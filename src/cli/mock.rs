@@ -36,9 +36,6 @@ pub fn mock(arguments: &MockArguments, printer: &mut Printer) -> Result<Exit, Fa
     let seed = arguments.seed.or(scenario.seeds.first().copied()).unwrap_or(1);
     let lengths = Lengths::of(&scenario.traffic)?;
     let ScenarioVariant { gateway, world, clients, .. } = variant(scenario, arguments.variant.as_deref())?;
-    if !clients.tokens.rules.is_empty() {
-        printer.note("note: tokens count alike at all deployments here: [[tokens]] is not applied");
-    }
     if world.deployments.iter().any(|world| world.recorded_outcomes) {
         printer.note("note: calls meet the world's model: recorded outcomes are not applied");
     }
@@ -58,7 +55,7 @@ pub fn mock(arguments: &MockArguments, printer: &mut Printer) -> Result<Exit, Fa
     let are_anthropic = sites.iter().map(|site| site.api == Api::Anthropic).collect();
     let clock = Clock::start(Time(0), arguments.speed);
     let providers = Providers::new(Arc::new(gateway.plan), upstream, seed, lengths.distribution, clock, bills);
-    let mock = Arc::new(Mock { providers: Arc::new(providers), are_anthropic });
+    let mock = Arc::new(Mock { providers: Arc::new(providers), are_anthropic, counts: clients.tokens.clone() });
     runtime.block_on(async {
         tokio::select! {
             () = mock::serve(Arc::clone(&mock), listener) => {}

@@ -34,7 +34,7 @@ pub fn serve(arguments: &ServeArguments, printer: &mut Printer) -> Result<Exit, 
     let address: SocketAddr = config.server.listen.parse().map_err(|_| Failure::usage(format!("{} is no address", config.server.listen)))?;
     let drain = config.server.drain;
     let seed = arguments.seed.map_or_else(getrandom::u64, Ok).map_err(|error| Failure::internal(format!("no random seed: {error}")))?;
-    let start = Start { per_mille: arguments.speed, seed, journal, observers: Vec::new(), broken: Box::new(restart::restart) };
+    let start = Start { per_mille: arguments.speed, seed, journal, observers: restart::planted(), broken: Box::new(restart::restart) };
     let runtime = Builder::new_multi_thread().enable_all().build().map_err(|error| Failure::internal(format!("no threads: {error}")))?;
     let (app, notes) = runtime.block_on(async { App::new(*Box::new(config), start) }).map_err(|faults| Failure::usage(faults.join("\nerror: ")))?;
     for note in notes {

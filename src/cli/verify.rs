@@ -47,6 +47,14 @@ struct Told {
     last_at: String,
     #[serde(flatten)]
     counts: Counts,
+    /// Dollars in the ledger, over the life of the journal: by usage that was seen.
+    confirmed_usd: String,
+    /// By rule, as no usage was seen.
+    presumed_usd: String,
+    open_calls: u64,
+    /// These, in words.
+    #[serde(skip)]
+    ledger: String,
     /// Bytes after the last whole turn.
     torn_bytes: u64,
     difference: Option<Difference>,
@@ -65,12 +73,17 @@ struct Difference {
 
 fn told(folder: &Path, verdict: &Verdict) -> Told {
     let Verdict { counts, from, state, difference, torn } = verdict;
+    let books = verdict.books();
     Told {
         journal: folder.display().to_string(),
         first_turn: from.turn + 1,
         last_turn: state.reach.turn,
         last_at: instant(state.reach.at.0),
         counts: *counts,
+        confirmed_usd: books.confirmed.decimal().to_string(),
+        presumed_usd: books.presumed.decimal().to_string(),
+        open_calls: books.open,
+        ledger: ledger(&books),
         torn_bytes: torn.as_ref().map_or(0, |torn| torn.bytes),
         difference: difference.as_ref().map(|unlike| difference_of(unlike, verdict)),
     }
@@ -90,11 +103,14 @@ fn difference_of(unlike: &Unlike, verdict: &Verdict) -> Difference {
             }
         }
         Unlike::Books { turn, recorded, decided } => {
-            let tell = |books: &Books| format!("${} confirmed, ${} presumed, {}", books.confirmed, books.presumed, counted(books.open, "open call"));
             let before = vec!["the checkpoint after this turn".to_owned()];
-            Difference { turn: *turn, at: instant(verdict.state.reach.at.0), before, recorded: tell(recorded), decided: tell(decided) }
+            Difference { turn: *turn, at: instant(verdict.state.reach.at.0), before, recorded: ledger(recorded), decided: ledger(decided) }
         }
     }
+}
+
+fn ledger(books: &Books) -> String {
+    format!("{} confirmed, {} presumed, {}", books.confirmed, books.presumed, counted(books.open, "open call"))
 }
 
 fn words(told: &Told) -> String {
@@ -115,6 +131,7 @@ fn words(told: &Told) -> String {
     let _ = write!(text, "{}, {}, {}", counted(counts.requests, "request"), counted(counts.calls, "call"), counted(counts.facts, "fact"));
     let recovered = if counts.recoveries == 1 { "recovery" } else { "recoveries" };
     let _ = writeln!(text, "; {} {recovered}, {} compared", counts.recoveries, counted(counts.checkpoints.into(), "checkpoint"));
+    let _ = writeln!(text, "ledger: {}", told.ledger);
     if told.torn_bytes > 0 {
         let _ = writeln!(text, "{} after the last whole turn are of one that was not written to its end", counted(told.torn_bytes, "byte"));
     }

@@ -280,10 +280,12 @@ impl Budget {
         self.holds[hold.0 as usize].worst_case
     }
 
-    /// Fetches a hold that is about to be settled.
+    /// Fetches a hold that is about to be settled, and the rest of its place, which the next hold will be taken in.
     #[inline]
     pub(super) fn fetch(&self, hold: &Hold, fetch: &impl Fetch) {
-        fetch.fetch(&self.holds[hold.0 as usize]);
+        let entry = &self.holds[hold.0 as usize];
+        fetch.fetch(entry);
+        fetch.fetch(&entry.call);
     }
 
     /// Charges `amount` and releases the hold. Breaches and alerts go to the journal.

@@ -1,6 +1,5 @@
 //! The response cache's key and index, and single flight. Knows sizes and identities of answers, never their text.
 
-use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -64,7 +63,7 @@ pub struct Cache {
     /// A power of two of them, or none.
     buckets: Vec<Bucket>,
     /// The queue, page by page: the first has the front; what has left it becomes the last. So the queue grows without being copied.
-    pages: VecDeque<Box<[Entry]>>,
+    pages: VecDeque<Vec<Entry>>,
     /// The number of the front of the queue; those behind it count up.
     front: u32,
     /// How many stand in the queue.
@@ -100,8 +99,9 @@ struct Place {
 
 const PLACES: usize = 8;
 
-/// Answers in a page of the queue; a power of two, so that pages go on evenly where the numbers start over.
-const PAGE: u32 = 512;
+/// Answers in a page of the queue: 2 MiB of them, which is what systems call a large page. A power of two, so that pages go on evenly where the
+/// numbers start over.
+const PAGE: u32 = 32_768;
 
 /// Answers for each bucket on average at most. When all eight places of a bucket are taken, the oldest answer there goes before its time:
 /// with two on average, that is one bucket in four thousand (Poisson).
@@ -206,8 +206,8 @@ impl Cache {
     #[inline]
     pub(super) fn fetch_ends(&self, fetch: &impl Fetch) {
         for number in [self.front, self.front.wrapping_add(self.queued)] {
-            if let Some(page) = self.pages.get(self.page(number)) {
-                fetch.fetch(&page[(number % PAGE) as usize]);
+            if let Some(entry) = self.pages.get(self.page(number)).and_then(|page| page.get((number % PAGE) as usize)) {
+                fetch.fetch(entry);
             }
         }
     }
@@ -281,13 +281,21 @@ impl Cache {
         }
         let hash = hash(entry.key);
         let number = self.front.wrapping_add(self.queued);
-        if self.page(number) == self.pages.len() {
-            self.pages.push_back(vec![Entry::NONE; PAGE as usize].into());
+        let (page, place) = (self.page(number), (number % PAGE) as usize);
+        if page == self.pages.len() {
+            self.pages.push_back(Vec::with_capacity(PAGE as usize));
+        }
+        // A page is filled as answers come, so that a cache of few needs little memory.
+        let page = &mut self.pages[page];
+        if place < page.len() {
+            page[place] = entry;
+        } else {
+            page.resize(place, Entry::NONE);
+            page.push(entry);
         }
         self.bytes += bytes_of(entry.hit);
         self.len += 1;
         self.queued += 1;
-        *self.entry_mut(number) = entry;
         let index = self.bucket(hash).expect("the table has grown");
         let place = self.free_place(index);
         self.buckets[index].places[place] = Place { hash, number };
@@ -295,20 +303,19 @@ impl Cache {
 
     /// A place of the bucket that nothing stands in; the oldest answer there goes if it must.
     fn free_place(&mut self, index: usize) -> usize {
-        let mut oldest = (u32::MAX, 0);
-        for place in 0..PLACES {
-            let number = self.buckets[index].places[place].number;
-            if !self.is_queued(number) {
-                return place;
-            }
-            oldest = oldest.min((number.wrapping_sub(self.front), place));
+        let numbers = self.buckets[index].places.map(|place| place.number);
+        // All are looked at whatever is found: which of them is the first, no processor foresees.
+        let free = (0..PLACES).fold(0_u32, |free, place| free | u32::from(!self.is_queued(numbers[place])) << place);
+        if free != 0 {
+            return free.trailing_zeros() as usize;
         }
-        let number = self.front.wrapping_add(oldest.0);
+        let oldest = (0..PLACES).min_by_key(|place| numbers[*place].wrapping_sub(self.front)).expect("a bucket has places");
+        let number = numbers[oldest];
         if !self.entry(number).gone {
             self.note_dropped(self.entry(number).key);
             self.give_up(number);
         }
-        oldest.1
+        oldest
     }
 
     #[inline]
@@ -477,10 +484,10 @@ impl Flights {
 
     /// The leader was answered: so is everybody who waited.
     #[inline]
-    pub fn served(&mut self, id: FlightId, hit: Hit, ready: &mut VecDeque<(Slot, Wake)>) {
+    pub fn served(&mut self, id: FlightId, hit: &Hit, ready: &mut VecDeque<(Slot, Wake)>) {
         let followers = self.land(id).followers;
         if !followers.is_empty() {
-            ready.extend(followers.into_iter().map(|(slot, _)| (slot, Wake::Served(hit))));
+            ready.extend(followers.into_iter().map(|(slot, _)| (slot, Wake::Served(*hit))));
         }
     }
 

@@ -41,8 +41,10 @@ pub enum Event {
     Finished {
         /// The call.
         call: u32,
-        /// What the provider says it bills.
-        usage: Usage,
+        /// At least the output tokens that had come. Looked at where the provider does not say what it bills.
+        received: u32,
+        /// What the provider says it bills, if it said so.
+        usage: Option<Usage>,
     },
     /// Call `call` has failed.
     Failed {
@@ -50,6 +52,8 @@ pub enum Event {
         call: u32,
         /// How.
         failure: Failure,
+        /// The provider had begun to answer: the head of its answer said that all is well. What it has made is billed, most likely.
+        accepted: bool,
         /// Output tokens that had arrived.
         received: u32,
         /// What the provider says it bills, if it said so.
@@ -62,6 +66,8 @@ pub enum Event {
         /// Output tokens that had been passed on to the client; at most `received`.
         delivered: u32,
     },
+    /// Nobody carries the request on any more: what had it is gone, by a panic or with its process. It is closed as recovery closes it.
+    Dropped,
 }
 
 /// What a request wants its driver to do. A call that was open and is not drained is closed by whatever comes after it.
@@ -342,20 +348,23 @@ impl InFlight {
             (State::Draining, Event::Opened { call }) if self.is_current(call) => self.opened_unseen(),
             (_, Event::Opened { .. }) => Action::Wait,
 
-            (State::Calling | State::Relaying | State::Draining, Event::Finished { call, usage }) if self.is_current(call) => {
-                self.finished(turn, usage)
+            (State::Calling | State::Relaying | State::Draining, Event::Finished { call, received, usage }) if self.is_current(call) => {
+                self.finished(turn, received, usage)
             }
-            (_, Event::Finished { call, usage }) => self.late(turn, call, usage),
-
-            (State::Calling | State::Relaying | State::Draining, Event::Failed { call, failure, received, usage }) if self.is_current(call) => {
-                self.failed(turn, failure, received, usage)
+            (State::Calling | State::Relaying | State::Draining, Event::Failed { call, failure, accepted, received, usage })
+                if self.is_current(call) =>
+            {
+                self.failed(turn, failure, accepted, received, usage)
             }
-            (_, Event::Failed { call, usage: Some(usage), .. }) => self.late(turn, call, usage),
-            (_, Event::Failed { usage: None, .. }) => Action::Wait,
+            (_, Event::Finished { call, usage: Some(usage), .. } | Event::Failed { call, usage: Some(usage), .. }) => self.late(turn, call, usage),
+            (_, Event::Finished { usage: None, .. } | Event::Failed { usage: None, .. }) => Action::Wait,
 
             (State::New | State::Over, Event::ClientLeft { .. }) => Action::Wait,
             (_, Event::ClientLeft { .. }) if self.gone => Action::Wait,
             (_, Event::ClientLeft { received, delivered }) => self.client_left(turn, received, delivered),
+
+            (State::New | State::Over, Event::Dropped) => Action::Wait,
+            (_, Event::Dropped) => self.dropped(turn),
         }
     }
 
@@ -372,7 +381,7 @@ impl InFlight {
 
     /// Ends the request, for its client and for the books. `hit` is the answer, if there is one for those who wait for it.
     #[inline]
-    fn finish<J: Journal>(&mut self, turn: &mut Turn<'_, J>, outcome: Outcome, hit: Option<Hit>, store: Option<CacheKey>) -> Action {
+    fn finish<J: Journal>(&mut self, turn: &mut Turn<'_, J>, outcome: Outcome, hit: Option<&Hit>, store: Option<CacheKey>) -> Action {
         debug_assert!(self.open.is_none(), "the last call is closed before the request");
         let Turn { plan, gateway, now, journal } = turn;
         let outcome = if self.gone { Outcome::Abandoned } else { outcome };

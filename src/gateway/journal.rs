@@ -271,7 +271,7 @@ pub enum Ended {
     Failed(FailureClass),
     /// One of the gateway's time-outs ended it.
     TimedOut,
-    /// Closed because the client had left before any of it was delivered.
+    /// Closed before any of it was delivered, because nobody was there any more.
     Cancelled,
     /// It ended well, but nobody was there any more.
     Discarded,

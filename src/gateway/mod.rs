@@ -251,6 +251,16 @@ impl Gateway {
         Some(cache::key(request, policy, path.overrides.cache_scope.unwrap_or(policy.scope), path.team))
     }
 
+    /// The key that the answer to a request which is about to arrive would be cached under, where streamed and whole answers share one: its driver
+    /// may have a body for it that it can't give in the form asked for, and [`Self::forget_answer`] then makes the request a miss.
+    pub fn key_of_either_form(&self, plan: &Plan, request: &Request) -> Option<CacheKey> {
+        let policy = plan.models.get(request.model.index())?.cache.as_ref()?;
+        if policy.separate_streams || request.no_cache {
+            return None;
+        }
+        self.cache_key(plan, request, self.directory.known_path(request.key)?)
+    }
+
     /// What is left over.
     pub fn outstanding(&self) -> Outstanding {
         let (places, waiters) = self.limits.outstanding();

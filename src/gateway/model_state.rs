@@ -57,8 +57,11 @@ impl ModelState {
         }
         self.answers += 1;
         self.fallbacks += u32::from(by_fallback);
+        if !by_fallback || self.alerted || self.answers < ANSWERS_MIN {
+            return;
+        }
         let per_mille = u64::from(self.fallbacks) * 1000 / u64::from(self.answers);
-        if by_fallback && !self.alerted && self.answers >= ANSWERS_MIN && per_mille > u64::from(level_per_mille) {
+        if per_mille > u64::from(level_per_mille) {
             self.alerted = true;
             journal.record(now, None, || Fact::Alerted(Alert::FallbackShare { model, per_mille: per_mille as u32 }));
         }

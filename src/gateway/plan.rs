@@ -101,6 +101,8 @@ pub struct Deployment {
     pub output_tokens_max: u32,
     /// The largest input that it takes.
     pub input_tokens_max: u32,
+    /// The class of service that its rates are of.
+    pub service: ServiceClass,
     /// What a request that is sent there may require.
     pub offers: Features,
     /// What the provider bills for calls that do not end well.
@@ -109,6 +111,18 @@ pub struct Deployment {
     pub cooldown_time: Option<Span>,
     /// Taken out of the configuration.
     pub retired: bool,
+}
+
+/// The classes of service that a provider sells a model in, by what they cost. The core asks only what a deployment offers; who reads requests
+/// holds what they ask for against the class that is priced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum ServiceClass {
+    /// Cheaper, and slower.
+    Economy,
+    /// The ordinary one.
+    Standard,
+    /// Dearer, and faster.
+    Premium,
 }
 
 /// The most that one request can cause.

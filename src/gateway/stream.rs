@@ -48,7 +48,7 @@ pub const fn on_leave(policy: &OnDisconnect, billing: Option<BillingRule>, phase
     }
 }
 
-/// How a call ended that no usage came for.
+/// How a call ended that no usage came for. Most are broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Broken {
     /// The gateway closed it; so many output tokens had come.
@@ -62,11 +62,20 @@ pub enum Broken {
     TimedOut,
     /// The provider or the network ended it before it opened.
     Failed(FailureClass),
-    /// A stream broke off; so many output tokens had come.
+    /// It broke off after the provider had begun to answer; so many output tokens had come.
     Cut {
+        /// It was a stream.
+        stream: bool,
         /// Output tokens that had come.
         received: u32,
     },
+    /// It did not break: the answer is whole, but its provider does not say what it bills. At most so many output tokens had come.
+    Unsaid {
+        /// A bound on the output tokens that had come.
+        received: u32,
+    },
+    /// Nobody saw how it ended.
+    Dropped,
 }
 
 /// The amount that stands in for a bill that was never seen, and is never below it; `None` where the provider bills nothing.
@@ -78,10 +87,13 @@ pub fn presumed(rule: BillingRule, rates: &RateCard, worst_case: Money, input: u
             Some(up_to(u64::from(received) + u64::from(rule.cancel_lag_tokens_max)))
         }
         Broken::Cancelled { .. } => Some(worst_case),
-        // A break may be the gateway's own doing (a stream's time-out, the end of a drain): where closing does not stop the bill, it runs on.
-        Broken::Cut { .. } if !rule.cancel_stops_billing => Some(worst_case),
+        // A plain answer is made before its first byte is sent. A break of a stream may be the gateway's own doing (a time-out, the end of a
+        // drain): where closing does not stop the bill, it runs on.
+        Broken::Cut { stream, .. } if !stream || !rule.cancel_stops_billing => Some(worst_case),
         // What the provider generated before the break may have been more than came through, by the same lag.
-        Broken::Cut { received } => Some(up_to(u64::from(received) + u64::from(rule.cancel_lag_tokens_max))),
+        Broken::Cut { received, .. } => Some(up_to(u64::from(received) + u64::from(rule.cancel_lag_tokens_max))),
+        Broken::Unsaid { received } => Some(up_to(u64::from(received))),
+        Broken::Dropped => Some(worst_case),
         Broken::TimedOut => by_rule(rule.timed_out, worst_case, up_to(0)),
         Broken::Failed(class) if bills_nothing(class) => None,
         Broken::Failed(_) => by_rule(rule.failed, worst_case, up_to(0)),

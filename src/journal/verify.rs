@@ -77,6 +77,13 @@ pub struct Books {
     pub open: u64,
 }
 
+impl Verdict {
+    /// What the ledger comes to after the last turn that was followed.
+    pub fn books(&self) -> Books {
+        Books::of(&self.state.gateway)
+    }
+}
+
 impl Books {
     fn of(gateway: &Gateway) -> Self {
         let settled = gateway.budget().settled();

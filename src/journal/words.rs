@@ -72,11 +72,15 @@ impl Words<'_> {
             Event::Woke => "its time has come".to_owned(),
             Event::Released(wake) => format!("goes on: {wake:?}"),
             Event::Opened { call } => format!("call {call} has begun to answer"),
-            Event::Finished { call, usage } => format!("call {call} has ended well: {} in, {} out", usage.input, usage.output),
+            Event::Finished { call, usage: Some(usage), .. } => format!("call {call} has ended well: {} in, {} out", usage.input, usage.output),
+            Event::Finished { call, received, usage: None } => {
+                format!("call {call} has ended well, with at most {received} out, and does not say its usage")
+            }
             Event::Failed { call, failure, received, .. } => {
                 format!("call {call} has failed: {}, status {}, after {received} tokens", failure.class.name(), failure.status)
             }
             Event::ClientLeft { delivered, .. } => format!("the client leaves after {delivered} tokens"),
+            Event::Dropped => "nobody carries it on any more".to_owned(),
         }
     }
 

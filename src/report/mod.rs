@@ -47,6 +47,7 @@ use crate::gateway::plan::{Plan, WorstCase};
 use crate::gateway::time::{Span, Time};
 use fold::Directory;
 use series::Series;
+use statistics::luck::Paired;
 use totals::Totals;
 
 /// Everything that a run of a scenario has to say.
@@ -253,6 +254,12 @@ impl Variant {
     /// The bill over the seeds: mean (rounded towards zero by less than a picodollar), least, most.
     pub fn bill(&self) -> Spread {
         Spread::of(self.runs.iter().map(|run| run.totals.bill))
+    }
+
+    /// Where the bill of one run with other luck lies, 95 times in 100; `None` after one seed.
+    pub fn bill_of_one_run(&self) -> Option<[Money; 2]> {
+        let bills: Vec<Money> = self.runs.iter().map(|run| run.totals.bill).collect();
+        Paired::one_more(&bills, statistics::ALPHA)
     }
 
     /// Whether nothing that was counted differs from `other`, seed by seed.

@@ -55,6 +55,7 @@ fn deployment(name: &str, model: &str, rates: RateCard) -> Deployment {
         budgets: vec![],
         output_tokens_max: 16_384,
         input_tokens_max: 128_000,
+        service: ServiceClass::Standard,
         offers: Features::ALL,
         billing: BillingRule { cancel_stops_billing: true, cancel_lag_tokens_max: 50, timed_out: Presume::WorstCase, failed: Presume::Nothing },
         cooldown_time: None,

@@ -25,9 +25,10 @@ use crate::config::gateway::{Alerts, GatewayConfig};
 use crate::gateway::Gateway;
 use crate::gateway::command::{Command, KeySpec};
 use crate::gateway::features::Features;
-use crate::gateway::plan::Plan;
+use crate::gateway::plan::{Plan, ServiceClass};
 use crate::gateway::time::{Span, Time};
 use crate::journal::{self, Opened, Taken};
+use crate::wire::features;
 
 /// The one key of a gateway that has none.
 pub const EVERYBODY: &str = "everybody";
@@ -101,12 +102,13 @@ impl App {
             plan = following;
             commands = commands.into_iter().map(|command| renumbering.command(command)).collect();
         }
+        let tls = upstream::tls(server.ca_file.as_deref()).map_err(|fault| faults.push(format!("[server] ca_file: {fault}"))).ok();
         let settings = Settings::new(server, &plan, &providers).map_err(|found| faults.extend(found)).ok();
         register.configured = Configured::at_start(&commands, &key_secrets);
         let reloads = Reloads::new(register.configured.clone());
         let (keys, mut notes) = keys(&mut commands, &key_secrets, settings.as_ref().map(|settings| &settings.server), &register, &mut faults);
         let hooks = hooks(&alerts).map_err(|found| faults.extend(found)).unwrap_or_default();
-        let Some(settings) = settings.filter(|_| faults.is_empty()) else { return Err(faults) };
+        let (Some(settings), Some(tls), true) = (settings, tls, faults.is_empty()) else { return Err(faults) };
         settings.offer(&mut plan);
         notes.extend(settings.not_servable(&plan));
         let connect = settings.server.connect;
@@ -119,7 +121,7 @@ impl App {
         notes.extend(register.restore(&engine, &keys));
         let clock = engine.clock();
         let engine = Arc::new(engine);
-        let upstream = upstream::Client::new(clock.in_life(connect));
+        let upstream = upstream::Client::new(clock.in_life(connect), tls);
         desk.directions.set(hooks, clock.in_life(alerts.dedupe));
         tokio::spawn(alerts::deliver(notices, desk.directions.clone(), engine.clone(), upstream.clone(), desk.deliveries.clone()));
         let app = Self {
@@ -177,10 +179,14 @@ impl Settings {
         Ok(Self { destinations: destinations.collect(), server, master })
     }
 
-    /// Notes in a plan what its deployments can be asked for.
+    /// Notes in a plan what its deployments can be asked for: what has words there, and a price.
     pub fn offer(&self, plan: &mut Plan) {
         for (deployment, destination) in plan.deployments.iter_mut().zip(&self.destinations) {
-            deployment.offers = destination.as_ref().map_or(Features::NONE, |destination| destination.service.offers());
+            deployment.offers = destination.as_ref().map_or(Features::NONE, |destination| {
+                let unpriced = if destination.billed_tools { Features::NONE } else { features::BILLED_TOOLS };
+                let dearer = features::of_service(ServiceClass::Premium).without(features::of_service(deployment.service));
+                destination.service.offers().without(dearer).without(unpriced)
+            });
         }
     }
 

@@ -6,18 +6,34 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use crate::gateway::in_flight::CacheKey;
-use crate::wire::{Inbound, Relay, replay};
+use crate::wire::{Endpoint, Inbound, Relay, replay};
 
 /// An answer as it is kept: in the caller's dialect, with its usage.
 #[derive(Debug)]
 pub struct Kept {
     /// The body, as it came.
-    pub body: Bytes,
+    body: Bytes,
     /// It came as a stream.
-    pub streamed: bool,
+    streamed: bool,
+    /// It can be made into the other form, or nobody will ask for that.
+    turns: bool,
 }
 
 impl Kept {
+    /// An answer as it came, as a stream or whole, in memory of its own: what came over a connection is a piece of its buffer, several times as
+    /// large, and would keep all of it. Where requests for either form may get it (`either`), it is tried whether they can.
+    pub fn new(endpoint: Endpoint, body: Bytes, streamed: bool, either: bool) -> Self {
+        let turned = || if streamed { replay::as_whole(endpoint, &body) } else { replay::as_stream(endpoint, &body, true) };
+        let streams = !matches!(endpoint, Endpoint::Embeddings | Endpoint::CountTokens);
+        let turns = !either || !streams || turned().is_some();
+        Self { body: Bytes::copy_from_slice(&body), streamed, turns }
+    }
+
+    /// Whether [`Self::form`] has it for a request that wants a stream, or does not.
+    pub fn has_form(&self, stream: bool) -> bool {
+        self.turns || self.streamed == stream
+    }
+
     /// The answer in the form that a request asked for: whole, or as a stream, with usage or without.
     pub fn form(&self, inbound: &Inbound) -> Option<Bytes> {
         match (self.streamed, inbound.stream) {
@@ -121,7 +137,7 @@ mod tests {
     }
 
     fn body(length: usize) -> Arc<Kept> {
-        Arc::new(Kept { body: Bytes::from(vec![b'x'; length]), streamed: false })
+        Arc::new(Kept::new(Endpoint::ChatCompletions, Bytes::from(vec![b'x'; length]), false, false))
     }
 
     #[test]
@@ -140,6 +156,14 @@ mod tests {
         bodies.insert(key(2), body(3_000), |key| forgotten.push(key));
         bodies.insert(key(5), body(3_000), |key| forgotten.push(key));
         assert_eq!(forgotten, [key(0), key(1), key(3)], "what was put back is young again");
+    }
+
+    #[test]
+    fn an_answer_does_not_keep_the_buffer_that_it_came_in() {
+        let buffer = Bytes::from(vec![b'x'; 8192]);
+        let kept = Kept::new(Endpoint::ChatCompletions, buffer.slice(..100), false, false);
+        assert_eq!(kept.body, vec![b'x'; 100]);
+        assert!(buffer.is_unique(), "no part of it is kept");
     }
 
     #[test]

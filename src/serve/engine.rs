@@ -158,7 +158,7 @@ impl Engine {
     pub fn arrive(self: &Arc<Self>, make: impl FnOnce(&mut Arriving<'_>) -> Request) -> (Ticket, Turn) {
         let mut locked = self.lock();
         let now = locked.read(&self.clock);
-        let Locked { gateway, plan, requests, buffer, observers, next, .. } = &mut *locked;
+        let Locked { gateway, plan, requests, bodies, buffer, observers, next, .. } = &mut *locked;
         let id = *next;
         next.0 += 1;
         let place = requests.vacant_entry();
@@ -168,6 +168,13 @@ impl Engine {
         let mut arriving = Arriving { gateway, recorder, plan, now, id, slot };
         let request = make(&mut arriving);
         assert!(request.id == id && request.slot == slot, "the request has the identity that it was given");
+        let Arriving { gateway, mut recorder, .. } = arriving;
+        if let Some(key) = gateway.key_of_either_form(plan, &request)
+            && bodies.get(key).is_some_and(|kept| !kept.has_form(request.stream))
+        {
+            bodies.remove(key);
+            gateway.forget_answer(now, key, &mut recorder);
+        }
         let plan = plan.clone();
         place.insert(Entry { in_flight: InFlight::new(), request, plan: plan.clone(), spent: Money::ZERO, released: None, waker: None });
         let turn = locked.step(index, now, Event::Arrived(request), None);
@@ -192,16 +199,17 @@ impl Engine {
         commit()
     }
 
-    /// Once a second, on a thread that may block: what the journal's durability promises of the disk, and a checkpoint if one is due.
+    /// Once a second, on a thread that may block: what the journal's durability promises of the disk, and a checkpoint if one is due. Starts the
+    /// process again if the core has panicked, even where no request asks for it.
     ///
     /// # Errors
     /// If the journal can't be written.
     pub fn keep_journal(&self) -> io::Result<()> {
+        self.check();
         self.log.sync()?;
         if !self.log.is_due() {
             return Ok(());
         }
-        self.check();
         self.log.rotate(|bytes| {
             let mut locked = self.locked.lock().expect("the core has not panicked");
             let reach = locked.buffer.give(bytes);

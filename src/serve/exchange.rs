@@ -17,6 +17,7 @@ use axum::http::Request;
 use axum::response::Response;
 use bytes::Bytes;
 
+use self::arrival::Bounds;
 pub use self::life::Life;
 use self::life::{End, Step};
 use super::answers;
@@ -38,11 +39,16 @@ pub async fn answer<B: hyper::body::Body<Data = Bytes> + Unpin>(app: Arc<App>, e
         Ok(key) => key,
         Err(problem) => return turned_away(&app, None, problem.respond(dialect)),
     };
-    let inbound = match arrival::read(endpoint, &parts.headers, body, app.settings().server.body_max).await {
+    let deadline = match arrival::deadline(&parts.headers) {
+        Ok(deadline) => deadline,
+        Err(problem) => return turned_away(&app, Some(&key), problem.respond(dialect)),
+    };
+    let bounds = bounds(&app);
+    let inbound = match arrival::read(endpoint, &parts.headers, body, bounds).await {
         Ok(inbound) => inbound,
         Err(problem) => return turned_away(&app, Some(&key), problem.respond(dialect)),
     };
-    let mut exchange = Exchange { life: Some(Box::new(arrival::arrive(app, key, parts.headers, inbound))) };
+    let mut exchange = Exchange { life: Some(Box::new(arrival::arrive(app, key, parts.headers, inbound, deadline))) };
     match poll_fn(|context| exchange.life().poll(context)).await {
         Step::Opened => {
             let mut response = Response::new(Body::empty());
@@ -55,6 +61,11 @@ pub async fn answer<B: hyper::body::Body<Data = Bytes> + Unpin>(app: Arc<App>, e
         Step::Chunk(_) => unreachable!("nothing is passed on before the answer has opened"),
         Step::End(end) => exchange.ended(end),
     }
+}
+
+fn bounds(app: &App) -> Bounds {
+    let settings = app.settings();
+    Bounds { body_max: settings.server.body_max, body_timeout: app.engine.clock().in_life(settings.server.body_timeout) }
 }
 
 /// The answer to a request that the core does not get to see.

@@ -29,22 +29,43 @@ pub struct Facts<'a> {
     pub allowances: Allowances,
 }
 
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-gwsim-request-id");
+const MODEL: HeaderName = HeaderName::from_static("x-gwsim-model");
+const DEPLOYMENT: HeaderName = HeaderName::from_static("x-gwsim-deployment");
+const ATTEMPTS: HeaderName = HeaderName::from_static("x-gwsim-attempts");
+const COST: HeaderName = HeaderName::from_static("x-gwsim-cost");
+const CACHE: HeaderName = HeaderName::from_static("x-gwsim-cache");
+/// The limit, what remains, and when it is whole again.
+const REQUESTS: [HeaderName; 3] = [
+    HeaderName::from_static("x-ratelimit-limit-requests"),
+    HeaderName::from_static("x-ratelimit-remaining-requests"),
+    HeaderName::from_static("x-ratelimit-reset-requests"),
+];
+const TOKENS: [HeaderName; 3] = [
+    HeaderName::from_static("x-ratelimit-limit-tokens"),
+    HeaderName::from_static("x-ratelimit-remaining-tokens"),
+    HeaderName::from_static("x-ratelimit-reset-tokens"),
+];
+/// All of these, and those that an answer has beside them.
+const HEADERS_MAX: usize = 16;
+
 /// Writes them.
 pub fn write(headers: &mut HeaderMap, facts: &Facts<'_>) {
-    let mut put = |name: &'static str, value: Result<HeaderValue, _>| {
+    headers.reserve(HEADERS_MAX);
+    let mut put = |name: HeaderName, value: Result<HeaderValue, _>| {
         // Names may have characters that a header can't have.
         if let Ok(value) = value {
-            headers.insert(HeaderName::from_static(name), value);
+            headers.insert(name, value);
         }
     };
-    put("x-gwsim-request-id", Ok::<_, axum::http::header::InvalidHeaderValue>(HeaderValue::from(facts.request.0)));
-    put("x-gwsim-model", HeaderValue::from_str(facts.model));
+    put(REQUEST_ID, Ok::<_, axum::http::header::InvalidHeaderValue>(HeaderValue::from(facts.request.0)));
+    put(MODEL, HeaderValue::from_str(facts.model));
     if let Some(deployment) = facts.deployment {
-        put("x-gwsim-deployment", HeaderValue::from_str(deployment));
+        put(DEPLOYMENT, HeaderValue::from_str(deployment));
     }
-    put("x-gwsim-attempts", Ok(HeaderValue::from(facts.attempts)));
+    put(ATTEMPTS, Ok(HeaderValue::from(facts.attempts)));
     if let Some(cost) = facts.cost {
-        put("x-gwsim-cost", HeaderValue::from_str(&cost.decimal().to_string()));
+        put(COST, HeaderValue::from_str(&cost.decimal().to_string()));
     }
     let cache = match facts.outcome {
         Some(Outcome::Cached) => "hit",
@@ -52,12 +73,8 @@ pub fn write(headers: &mut HeaderMap, facts: &Facts<'_>) {
         _ if facts.has_cache => "miss",
         _ => "off",
     };
-    put("x-gwsim-cache", Ok(HeaderValue::from_static(cache)));
-    let kinds = [
-        (facts.allowances.requests, ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"]),
-        (facts.allowances.tokens, ["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"]),
-    ];
-    for (allowance, [limit, remaining, reset]) in kinds {
+    put(CACHE, Ok(HeaderValue::from_static(cache)));
+    for (allowance, [limit, remaining, reset]) in [(facts.allowances.requests, REQUESTS), (facts.allowances.tokens, TOKENS)] {
         if let Some(Allowance { amount, remaining: left, full_in, .. }) = allowance {
             put(limit, Ok(HeaderValue::from(amount)));
             put(remaining, Ok(HeaderValue::from(left)));

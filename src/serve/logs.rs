@@ -1,8 +1,8 @@
 //! What the gateway writes to stderr while it serves: a line a request, and what a person should look at. Decides what is in a line: never a secret,
 //! nor what somebody said. Decides nothing else.
 //!
-//! A line is put together where it happens, after the lock is given back, and written by a thread of its own: who reads stderr slowly, or not at all,
-//! costs lines (they are counted) and no request its time.
+//! A line is put together where it happens, after the lock is given back, and written by a thread of its own, with whatever has gathered: who reads
+//! stderr slowly, or not at all, costs lines (they are counted) and no request its time.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -29,6 +29,8 @@ pub const FILTER: &str = "warn,gwsim=info";
 const WAITING_MAX: usize = 8192;
 /// How much is written at once, in bytes.
 const BATCH: usize = 64 << 10;
+/// How long lines gather before the next batch. To wake a thread for every line costs its request more than the line.
+const GATHERING: Duration = Duration::from_millis(10);
 
 /// Lines that there was no room for, in the life of the process. There is one stderr, and one subscriber.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
@@ -129,7 +131,11 @@ fn write_out(lines: &Receiver<Message>) {
             }
             next = if batch.len() < BATCH { lines.try_recv().ok() } else { None };
         }
+        let is_all = batch.len() < BATCH;
         write(&mut batch);
+        if is_all {
+            std::thread::sleep(GATHERING);
+        }
     }
 }
 

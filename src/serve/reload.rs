@@ -16,6 +16,7 @@ use super::app::{self, App, Settings};
 use super::{keyring, logs};
 use crate::config::gateway::GatewayConfig;
 use crate::config::gateway::providers::Secret;
+use crate::config::gateway::server::Server;
 use crate::gateway::command::Command;
 
 /// How often files are looked at for a change.
@@ -105,8 +106,9 @@ fn try_adopt(app: &App, config: GatewayConfig) -> Result<(), Vec<String>> {
     // One reload at a time: each is renumbered after the plan before it.
     let mut configured = app.reloads.configured.lock().unwrap_or_else(PoisonError::into_inner);
     let before = app.settings();
-    if server.listen != before.server.listen || server.journal != before.server.journal || server.store != before.server.store {
-        return Err(vec!["[server] listen, journal and store can't change while it serves: restart it for that".into()]);
+    let fixed = |server: &Server| (server.listen.clone(), server.journal.clone(), server.store.clone(), server.ca_file.clone());
+    if fixed(&server) != fixed(&before.server) {
+        return Err(vec!["[server] listen, journal, store and ca_file can't change while it serves: restart it for that".into()]);
     }
     let (mut plan, renumbering) = plan.following(&app.engine.plan());
     let settings = Settings::new(server, &plan, &providers)?;

@@ -2,14 +2,22 @@
 //!
 //! Nothing of a broken state lives on that way, and what follows is the recovery that a crash has, too, so it is tested as often as that one.
 
+use std::fmt::Display;
+use std::io::Write;
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+#[cfg(debug_assertions)]
+use super::observe::Context;
+use super::observe::Observer;
+#[cfg(debug_assertions)]
+use crate::gateway::journal::Fact;
 
 /// Says when and how often the process has begun anew.
 const VARIABLE: &str = "GWSIM_RESTARTS";
 /// So many restarts ...
 const MOST: u32 = 5;
-/// ... within this are enough: what breaks at every start will break at the next.
+/// ... within this are enough: what breaks after every one will break after the next. What supervises the process may know better.
 const WITHIN: Duration = Duration::from_secs(60);
 
 /// Starts the process again, with its arguments; or ends it, if that has not helped.
@@ -18,13 +26,41 @@ pub fn restart() {
     let restarts = next(std::env::var(VARIABLE).ok().as_deref(), now);
     match restarts {
         Some(restarts) => {
-            eprintln!("gwsim: the core has panicked; starting again from the journal");
+            say("the core has panicked; starting again from the journal");
             let error = again(&restarts);
-            eprintln!("gwsim: can't start again: {error}");
+            say(format_args!("can't start again: {error}"));
         }
-        None => eprintln!("gwsim: the core has panicked {MOST} times within {} s; giving up", WITHIN.as_secs()),
+        None => say(format_args!("the core has panicked {} times within {} s; giving up", MOST + 1, WITHIN.as_secs())),
     }
     std::process::exit(1);
+}
+
+/// Nobody may be there to read it, and that must not keep the process from starting again.
+fn say(what: impl Display) {
+    let _ = writeln!(std::io::stderr(), "gwsim: {what}");
+}
+
+/// What breaks the core: nothing.
+#[cfg(not(debug_assertions))]
+pub fn planted() -> Vec<Box<dyn Observer>> {
+    Vec::new()
+}
+
+/// What breaks the core, for tests with the program as a process: it panics, in the middle of a turn, at a fact whose text has what
+/// `GWSIM_PANIC_AT` says. An optimised program has no such thing.
+#[cfg(debug_assertions)]
+pub fn planted() -> Vec<Box<dyn Observer>> {
+    /// Panics at facts that have this.
+    struct Planted(String);
+
+    impl Observer for Planted {
+        fn observe(&mut self, _: &Context<'_>, fact: &Fact) {
+            assert!(!format!("{fact:?}").contains(&self.0), "planted at {fact:?}");
+        }
+    }
+
+    let text = std::env::var("GWSIM_PANIC_AT").ok().filter(|text| !text.is_empty());
+    text.into_iter().map(|text| Box::new(Planted(text)) as Box<dyn Observer>).collect()
 }
 
 #[cfg(unix)]

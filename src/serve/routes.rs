@@ -103,3 +103,16 @@ impl Future for Guarded {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_handler_that_panics_is_a_status_of_its_own_request() {
+        let broken = Guarded(Box::pin(async { panic!("planted") }));
+        assert_eq!(broken.await.unwrap().status(), 500);
+        let whole = Guarded(Box::pin(async { answers::going_down().respond(crate::wire::Dialect::OpenAi) }));
+        assert_eq!(whole.await.unwrap().status(), 503);
+    }
+}

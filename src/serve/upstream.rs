@@ -3,6 +3,7 @@
 //! An address comes from the configuration only, never from a request, and a redirect is an answer like any other: nobody follows it.
 
 mod failure;
+mod trust;
 
 use std::time::Duration;
 
@@ -14,8 +15,10 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::ClientConfig;
 
 pub use self::failure::{Said, refused, unreachable};
+pub use self::trust::tls;
 use crate::config::gateway::providers::{Api, Provider};
 use crate::gateway::plan::Deployment;
 use crate::wire::features::Service;
@@ -41,13 +44,13 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client whose connections may take so long to be made.
-    pub fn new(connect: Duration) -> Self {
+    /// A client whose connections may take so long to be made, and which trusts whom `tls` does.
+    pub fn new(connect: Duration, tls: ClientConfig) -> Self {
         let mut http = HttpConnector::new();
         http.enforce_http(false);
         http.set_nodelay(true);
         http.set_connect_timeout(Some(connect));
-        let https = HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().wrap_connector(http);
+        let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(http);
         let mut builder = legacy::Client::builder(TokioExecutor::new());
         builder.pool_idle_timeout(IDLE_MAX).pool_timer(TokioTimer::new());
         Self { inner: builder.build(https) }
@@ -66,6 +69,8 @@ pub struct Destination {
     pub service: Service,
     /// The provider's name for the model.
     pub model: String,
+    /// Tools that are billed by their uses may be asked for.
+    pub billed_tools: bool,
     addresses: [Option<Uri>; Endpoint::ALL.len()],
     headers: HeaderMap,
 }
@@ -113,7 +118,8 @@ impl Destination {
             let wrong = |error| NotServable { why: format!("provider `{}`: {text} is no address: {error}", provider.name) };
             addresses[endpoint as usize] = Some(text.parse().map_err(wrong)?);
         }
-        Ok(Self { service, model: deployment.model.clone(), addresses, headers: sent })
+        let billed_tools = provider.billed_tools;
+        Ok(Self { service, model: deployment.model.clone(), billed_tools, addresses, headers: sent })
     }
 
     /// A request to it. `asked` are the headers of the client's request, `caller` its dialect.

@@ -11,7 +11,7 @@ use std::fmt;
 use std::num::NonZeroU32;
 
 pub use self::callers::{RETRIES_MAX, id};
-pub use self::session::OnFailure;
+pub use self::session::{Offer, OnFailure, Sessions, Step};
 
 use self::tags::TagLists;
 use super::fate::Fate;

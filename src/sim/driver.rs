@@ -13,7 +13,7 @@ use self::books::{About, Listener};
 use super::batches::{Batches, RowPlace};
 use super::client::callers::{self, Callers, UserCall};
 use super::client::{self, ClientError, Clients, Directory};
-use super::fate::Fate;
+use super::fate::{Ending, Fate};
 use super::observe::{Context, Observer, Totals};
 use super::queue::{Class, Queue, Ticket};
 use super::replay::counted::Counted;
@@ -346,15 +346,19 @@ impl<O: Observer> Driver<O> {
                 match open.fate.ending.failure() {
                     None => {
                         entry.context.first_token_at.get_or_insert(now);
-                        Event::Finished { call, usage: open.fate.usage }
+                        Event::Finished { call, received: open.fate.usage.output, usage: Some(open.fate.usage) }
                     }
-                    Some(failure) => Event::Failed { call, failure, received: open.fate.received(now), usage: None },
+                    Some(failure) => {
+                        let accepted = matches!(open.fate.ending, Ending::Cut(_));
+                        Event::Failed { call, failure, accepted, received: open.fate.received(now), usage: None }
+                    }
                 }
             }
             (what @ (What::TimesOut | What::DrainEnds), Some(open)) => {
                 open.has_timed_out = what == What::TimesOut;
                 let class = if open.has_timed_out { FailureClass::Timeout } else { FailureClass::Cut };
-                Event::Failed { call: open.call.call, failure: Failure::new(class), received: open.fate.received(now), usage: None }
+                let (call, received) = (open.call.call, open.fate.received(now));
+                Event::Failed { call, failure: Failure::new(class), accepted: open.has_opened, received, usage: None }
             }
             (What::Opens | What::Ends | What::TimesOut | What::DrainEnds, None) => unreachable!("events of a call are dropped with it"),
         };
@@ -366,10 +370,11 @@ impl<O: Observer> Driver<O> {
         let (now, plan, entry) = (self.now, &self.variant.plan, &mut self.entries[slot.index()]);
         let has_left = entry.has_left;
         let (context, open, upstream) = (&entry.context, entry.open.as_ref(), &self.upstream);
-        let mut about = About { context, has_left, open, upstream, plan, has_closed: false, answered: None };
+        let is_awaited = self.callers.is_some();
+        let mut about = About { context, has_left, open, upstream, plan, has_closed: false, is_awaited, answered: None };
         let mut journal = Listener { observer: &mut self.observer, totals: &mut self.totals, about: Some(&mut about) };
         let action = entry.flight.step(plan, &mut self.gateway, now, event, &mut journal);
-        let answered = about.answered.filter(|_| self.callers.is_some());
+        let answered = about.answered;
         if about.has_closed
             && let Some(open) = entry.open.take()
             && !open.has_ended
@@ -415,7 +420,7 @@ impl<O: Observer> Driver<O> {
     fn call(&mut self, slot: Slot, call: Call) {
         let entry = &mut self.entries[slot.index()];
         assert!(entry.open.is_none(), "one call of a request is open at one time");
-        let (request, output_tokens) = (*entry.flight.request(), entry.context.output_tokens);
+        let (request, output_tokens) = (entry.flight.request(), entry.context.output_tokens);
         let (blocks, block_size) = entry.batch.map_or((&[][..], 0), |batch| self.batches.blocks(batch, entry.row));
         let recorded =
             self.outcomes.as_ref().filter(|_| call.call == 1 && callers::is_first_try(request.id)).zip(entry.batch).and_then(|(outcomes, batch)| {

@@ -11,7 +11,7 @@ use crate::gateway::time::{Span, Time};
 pub struct Fate {
     /// When the provider begins to work on it: when it is made, or when it has waited for a place.
     pub begins_at: Time,
-    /// When the status line and the first chunk come; [`Time::MAX`] if the answer never begins.
+    /// When the first chunk comes; [`Time::MAX`] if it never does.
     pub opens_at: Time,
     /// When it ends if nobody closes it before; [`Time::MAX`] if never.
     pub ends_at: Time,
@@ -25,7 +25,7 @@ pub struct Fate {
     pub is_turned_away: bool,
     /// A stream: its tokens arrive one chunk after the other.
     pub stream: bool,
-    /// What it uses in all. The output of a cut stream is what came before the cut.
+    /// What it uses in all. The output of a cut stream is what came before the cut; of a plain answer that broke off it is all.
     pub usage: Usage,
     /// How it ends if nobody closes it before.
     pub ending: Ending,
@@ -36,7 +36,7 @@ pub struct Fate {
 pub enum Ending {
     /// With the whole answer.
     Whole,
-    /// After some chunks of a stream.
+    /// After the head of an answer and some chunks of a stream, or in the body of a plain answer.
     Cut(Failure),
     /// Without an answer, after the prompt may have been processed: 5xx, or a connection that broke.
     Failed(Failure),

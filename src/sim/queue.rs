@@ -30,12 +30,14 @@ pub struct Ticket(u32);
 /// would be a dozen unforeseeable comparisons deep at thousands of requests in flight.
 #[derive(Debug)]
 pub struct Queue {
-    /// Events of the present span and, should one be scheduled late, of those before.
+    /// Events of the present span and of those before.
     near: BinaryHeap<Reverse<u128>>,
     /// The number of the present span.
     span: u64,
     /// The events of the next spans, at their number modulo [`SPANS`].
     later: Vec<Vec<Reverse<u128>>>,
+    /// Room for the events of a span, the one last used at the end: what was used lately is near the processor.
+    spare: Vec<Vec<Reverse<u128>>>,
     /// A bit for each place in `later` that has events.
     occupied: [u64; SPANS / 64],
     /// What is further away.
@@ -46,12 +48,22 @@ pub struct Queue {
 const SEQUENCE_BITS: u32 = 30;
 /// A span is 2^24 ns, about 17 ms: some dozens of events at thousands a second.
 const SPAN_BITS: u32 = 24;
+/// The next span becomes the present one when fewer events are left than [`Queue::next_slots`] tells of beside the one that is taken.
+const NEAR_MIN: usize = 3;
 /// Spans that wait unsorted: 8.6 s, longer than most answers take.
 const SPANS: usize = 512;
 
 impl Default for Queue {
     fn default() -> Self {
-        Self { near: BinaryHeap::new(), span: 0, later: vec![Vec::new(); SPANS], occupied: [0; SPANS / 64], far: BinaryHeap::new(), sequence: 0 }
+        Self {
+            near: BinaryHeap::new(),
+            span: 0,
+            later: vec![Vec::new(); SPANS],
+            spare: Vec::new(),
+            occupied: [0; SPANS / 64],
+            far: BinaryHeap::new(),
+            sequence: 0,
+        }
     }
 }
 
@@ -73,7 +85,11 @@ impl Queue {
             None | Some(0) => self.near.push(entry),
             Some(ahead) if ahead < SPANS as u64 => {
                 let place = place(span(entry));
-                self.later[place].push(entry);
+                let events = &mut self.later[place];
+                if events.capacity() == 0 {
+                    *events = self.spare.pop().unwrap_or_default();
+                }
+                events.push(entry);
                 self.occupied[place / 64] |= 1 << (place % 64);
             }
             Some(_) => self.far.push(entry),
@@ -84,13 +100,13 @@ impl Queue {
     /// The instant of the next event.
     #[inline]
     pub fn next_at(&mut self) -> Option<Time> {
-        if self.near.is_empty() {
+        if self.near.len() < NEAR_MIN {
             self.go_on();
         }
         self.near.peek().map(|Reverse(key)| Time((key >> 64) as u64))
     }
 
-    /// The slots of the next event and of the one after it, as far as they are in the present span.
+    /// The slots of the next event and of the one after it, as far as they are known.
     #[inline]
     pub fn next_slots(&self) -> [Option<Slot>; 2] {
         let slot = |Reverse(key): &Reverse<u128>| Slot(*key as u32);
@@ -119,10 +135,13 @@ impl Queue {
         self.span = next;
         let place = place(next);
         // The place is empty when the next events are far ones.
-        let mut events = core::mem::take(&mut self.near).into_vec();
-        core::mem::swap(&mut events, &mut self.later[place]);
+        let events = core::mem::take(&mut self.later[place]);
         self.occupied[place / 64] &= !(1 << (place % 64));
-        self.near = BinaryHeap::from(events);
+        let mut left = core::mem::replace(&mut self.near, BinaryHeap::from(events));
+        self.near.append(&mut left);
+        if left.capacity() > 0 {
+            self.spare.push(left.into_vec());
+        }
         while self.far.peek().is_some_and(|entry| span(*entry) == next) {
             self.near.extend(self.far.pop());
         }

@@ -17,7 +17,7 @@ use super::world::{Answer, Chance, DeploymentWorld, Incident, Limiter, PromptCac
 use crate::gateway::features::Features;
 use crate::gateway::id::{DeploymentId, RequestId, Slot};
 use crate::gateway::money::{Money, Rate};
-use crate::gateway::plan::{BillingRule, Deployment, Plan, Presume, Refill};
+use crate::gateway::plan::{BillingRule, Deployment, Plan, Presume, Refill, ServiceClass};
 use crate::gateway::rate_card::{RateCard, Rates};
 use crate::gateway::time::{Span, Time};
 use crate::price::tokens::Ratio;
@@ -67,6 +67,7 @@ pub(super) fn deployment(name: &str, rates: RateCard) -> Deployment {
         budgets: Vec::new(),
         output_tokens_max: 16_384,
         input_tokens_max: u32::MAX,
+        service: ServiceClass::Standard,
         offers: Features::ALL,
         billing: BillingRule { cancel_stops_billing: true, cancel_lag_tokens_max: 0, timed_out: Presume::WorstCase, failed: Presume::Nothing },
         cooldown_time: None,

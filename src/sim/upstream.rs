@@ -192,8 +192,10 @@ impl Provider {
         let scripted = usize::try_from(self.calls).ok().and_then(|calls| self.world.steps.get(calls)).copied();
         self.calls += 1;
         let step = scripted.or(conditions.this).or_else(|| self.chance(conditions.drawn)).unwrap_or(self.world.then);
-        let fate = self.fate(now, max_tokens, Answered { wait: begins_at.since(now), ..answered(step) }, prompt);
-        let fate = self.places.as_mut().map_or(fate, |places| places.enter(now, prompt.slot, begins_at, fate));
+        let mut fate = self.fate(now, max_tokens, Answered { wait: begins_at.since(now), ..answered(step) }, prompt);
+        if let Some(places) = &mut self.places {
+            fate = places.enter(now, prompt.slot, begins_at, fate);
+        }
         if let Some(limits) = &mut self.limits {
             limits.will_end(now, counts, fate.ends_at, fate.usage.output);
         }
@@ -285,9 +287,12 @@ impl Provider {
             Answer::Hang(span) => (Time::MAX, now + span, whole, Ending::Silent(Failure::new(FailureClass::Connect))),
             Answer::Cut { chunks } if prompt.stream => {
                 let cut = whole.min(chunks.saturating_mul(chunk_tokens));
-                (first_at, first_at + times(gap, u64::from(chunks)), cut, Ending::Cut(Failure::new(FailureClass::Cut)))
+                let opens_at = if chunks == 0 { Time::MAX } else { first_at };
+                (opens_at, first_at + times(gap, u64::from(chunks)), cut, Ending::Cut(Failure::new(FailureClass::Cut)))
             }
-            Answer::Broken | Answer::Cut { .. } => (Time::MAX, first_at, 0, Ending::Failed(Failure::new(FailureClass::Connect))),
+            // A plain answer is made, and billed, before its body is sent.
+            Answer::Cut { .. } => (Time::MAX, first_at, whole, Ending::Cut(Failure::new(FailureClass::Connect))),
+            Answer::Broken => (Time::MAX, first_at, 0, Ending::Failed(Failure::new(FailureClass::Connect))),
         };
         let usage = Usage { output, ..self.process(now, first_at + answered.wait, &step, ending, prompt) };
         Fate { begins_at: now, opens_at, ends_at, gap, chunk_tokens, has_place: false, is_turned_away: false, stream: prompt.stream, usage, ending }

@@ -47,7 +47,7 @@ pub fn write(subject: u64, from: u32, to: u32, text: &mut String) {
 }
 
 /// What a marker asks for. What it leaves out is up to the world.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Marker {
     /// Output tokens of the whole answer, if nothing limits it.
     pub output: Option<u32>,
@@ -57,6 +57,8 @@ pub struct Marker {
     pub id: Option<u64>,
     /// The answer is a call of the first tool offered.
     pub tool: bool,
+    /// The provider's model that counts tokens as they are written here; others may count otherwise.
+    pub counted_by: Option<String>,
 }
 
 impl Marker {
@@ -78,6 +80,7 @@ impl Marker {
             match word.split_once('=') {
                 Some(("output", number)) => marker.output = number.parse().ok(),
                 Some(("block", number)) => marker.block = number.parse().ok(),
+                Some(("counted_by", model)) => marker.counted_by = Some(model.to_owned()),
                 Some(("id", digits)) => marker.id = u64::from_str_radix(digits, 16).ok(),
                 None if word == "tool" => marker.tool = true,
                 _ => {}
@@ -93,6 +96,7 @@ impl std::fmt::Display for Marker {
         self.output.map_or(Ok(()), |tokens| write!(f, " output={tokens}"))?;
         self.block.map_or(Ok(()), |tokens| write!(f, " block={tokens}"))?;
         self.id.map_or(Ok(()), |id| write!(f, " id={id:016x}"))?;
+        self.counted_by.as_ref().map_or(Ok(()), |model| write!(f, " counted_by={model}"))?;
         f.write_str(if self.tool { " tool" } else { "" })?;
         f.write_str(CLOSES)
     }
@@ -132,7 +136,8 @@ mod tests {
 
     #[test]
     fn a_marker_is_read_wherever_it_stands_and_is_no_text() {
-        let marker = Marker { output: Some(350), block: Some(512), id: Some(0xfe), tool: true };
+        let counted_by = Some("claude-3-haiku".to_owned());
+        let marker = Marker { output: Some(350), block: Some(512), id: Some(0xfe), tool: true, counted_by };
         let text = format!("cat {marker}dog {marker}sun ");
         let mut plain = String::new();
         append(&text, &mut plain);

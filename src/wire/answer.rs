@@ -4,8 +4,9 @@ use bytes::Bytes;
 
 use super::json::{Document, Kind, Value};
 use super::usage::{self, UsageFault};
-use super::{Dialect, Endpoint, Inbound, errors, translate};
+use super::{Dialect, Endpoint, Inbound, errors, features, translate};
 use crate::gateway::failure::FailureClass;
+use crate::gateway::plan::ServiceClass;
 use crate::gateway::rate_card::Usage;
 
 /// An answer.
@@ -17,6 +18,8 @@ pub struct Answer {
     pub usage: Option<Usage>,
     /// Why it is not believed.
     pub usage_fault: Option<UsageFault>,
+    /// The class of service that it was made in, if the provider says so.
+    pub service: Option<ServiceClass>,
 }
 
 /// Why what came is no answer, although its status was good.
@@ -49,7 +52,9 @@ impl Answer {
         let same = dialect == inbound.endpoint.dialect();
         let for_client = if same { body.clone() } else { translate::answer(inbound, &body)? };
         let usage_fault = usage.err();
-        Ok(Self { body: for_client, usage: usage.unwrap_or(None), usage_fault })
+        let service = root.some("service_tier").filter(|_| dialect == Dialect::OpenAi).and_then(Value::string);
+        let service = service.map(|tier| features::service_of(tier.as_bytes()));
+        Ok(Self { body: for_client, usage: usage.unwrap_or(None), usage_fault, service })
     }
 }
 

@@ -4,6 +4,7 @@
 
 use super::Dialect;
 use crate::gateway::features::Features;
+use crate::gateway::plan::ServiceClass;
 
 /// `POST /v1/chat/completions`, by itself or through translation.
 pub const CHAT: Features = Features::of(0);
@@ -66,10 +67,37 @@ pub const ANTHROPIC_WORDS: Features = Features::of(27);
 /// A field, role or part that translation does not know, or can't say: see [`super::translate`].
 pub const UNTRANSLATED: Features = Features::of(28);
 
+/// No class of service below the provider's standard one: all that does not ask for a cheaper one by name.
+pub const STANDARD_SERVICE: Features = Features::of(29);
+/// A class of service that costs more than the standard one.
+pub const PREMIUM_SERVICE: Features = Features::of(30);
+/// Tools that the provider runs itself and bills by their uses: no count of tokens bounds what they cost.
+pub const BILLED_TOOLS: Features = Features::of(31);
+
+/// What a request requires of the class of service that a deployment's rates are of.
+pub const fn of_service(class: ServiceClass) -> Features {
+    match class {
+        ServiceClass::Economy => Features::NONE,
+        ServiceClass::Standard => STANDARD_SERVICE,
+        ServiceClass::Premium => STANDARD_SERVICE.and(PREMIUM_SERVICE),
+    }
+}
+
+/// The class of service that a word under `service_tier` stands for, in a request or an answer. `auto` is what the account is set to, which is the
+/// standard one unless somebody has changed it; `scale` is capacity that is paid by the hour. A word that is not known may cost anything.
+pub fn service_of(word: &[u8]) -> ServiceClass {
+    match word {
+        b"flex" | b"batch" => ServiceClass::Economy,
+        b"auto" | b"default" | b"standard" | b"standard_only" | b"on_demand" | b"scale" => ServiceClass::Standard,
+        _ => ServiceClass::Premium,
+    }
+}
+
 /// What of a request in `OpenAI`'s dialect can be said in Anthropic's ([`super::translate`]).
-pub const FROM_OPENAI: Features = CHAT.and(TOOLS).and(PARALLEL_TOOLS).and(IMAGES).and(REASONING);
+pub const FROM_OPENAI: Features = CHAT.and(TOOLS).and(PARALLEL_TOOLS).and(IMAGES).and(REASONING).and(of_service(ServiceClass::Premium));
 /// What of a request in Anthropic's dialect can be said in `OpenAI`'s.
-pub const FROM_ANTHROPIC: Features = MESSAGES.and(TOOLS).and(PARALLEL_TOOLS).and(IMAGES).and(REASONING).and(SIGNED_THINKING);
+pub const FROM_ANTHROPIC: Features =
+    MESSAGES.and(TOOLS).and(PARALLEL_TOOLS).and(IMAGES).and(REASONING).and(SIGNED_THINKING).and(of_service(ServiceClass::Premium));
 
 /// What a request in `dialect` requires that uses `used`: that, and a target of its own dialect if translation can't say it all.
 pub const fn required(dialect: Dialect, used: Features) -> Features {

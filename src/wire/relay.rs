@@ -19,6 +19,7 @@ use super::sse::{self, Boundaries, Event};
 use super::usage::UsageFault;
 use super::{Dialect, Endpoint, Inbound, translate};
 use crate::gateway::failure::FailureClass;
+use crate::gateway::plan::ServiceClass;
 use crate::gateway::rate_card::Usage;
 
 /// The longest event that is read, in bytes. Events hold a few tokens; the last of a stream of responses holds the whole answer.
@@ -174,9 +175,20 @@ impl Relay {
         self.watch.tally.usage().err()
     }
 
+    /// The class of service that the answer is made in, if the provider says so.
+    pub fn service(&self) -> Option<ServiceClass> {
+        self.watch.service
+    }
+
     /// Output tokens that have come, estimated.
     pub fn received(&self) -> u32 {
         self.watch.received()
+    }
+
+    /// An upper bound on the output tokens that have come: none is less than a byte of content, but for one an event that frames it. What the
+    /// provider does not show is not in it.
+    pub fn received_max(&self) -> u32 {
+        self.watch.received_max()
     }
 
     /// Output tokens in what [`Self::take`] has given, estimated; at most [`Self::received`].

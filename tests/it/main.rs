@@ -12,6 +12,7 @@ mod explain;
 mod focus;
 mod golden;
 mod journal;
+mod killed;
 mod known_world;
 mod library;
 mod operations;

@@ -226,6 +226,12 @@ fn every_block_of_every_page_is_true() {
     }
 }
 
+/// docs/speed.md has its figures from it.
+#[test]
+fn the_gateway_that_was_measured_is_valid() {
+    succeeds(run("gwsim check benches/gateway.toml", &root()), "benches/gateway.toml");
+}
+
 #[test]
 fn files_that_pages_link_to_are_there() {
     for page in pages().into_iter().chain([Page::read("README.md")]) {

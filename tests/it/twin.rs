@@ -1,13 +1,19 @@
 //! The twin from outside, by the binary: `gwsim mock`, `gwsim serve` and `gwsim load` beside each other, held against `gwsim run` of the same scenario.
 
+mod clients;
+mod ledger;
 pub(crate) mod processes;
 mod tour;
 
 use std::collections::BTreeMap;
+use std::panic::resume_unwind;
+use std::path::Path;
+use std::thread;
 
 use serde_json::Value;
 
-use self::processes::{Twin, World, picodollars};
+use self::ledger::{Agreement, agreement};
+use self::processes::{PROGRAM, Twin, World, forecast, picodollars};
 
 /// Plain answers, nothing that fails, no limits: every request is one call, whatever the time is.
 const PLAIN: &str = r#"
@@ -27,19 +33,19 @@ deployments = [{ id = "mini-1", provider = "openai", model = "gpt-4o-mini" }, { 
 deployments = [{ id = "sonnet", provider = "anthropic", model = "claude-3-5-sonnet" }]
 "#;
 
-/// Everything that a gateway can meet: 429s by volume and by luck, errors, fallbacks to another dialect, cooldowns, cache hits, a budget, users who
-/// leave.
+/// Everything that a gateway can meet: 429s, errors, outages, retries of its own and of its clients, fallbacks to another dialect, cooldowns, cache
+/// hits, a budget that is spent, users who leave.
 const BUSY: &str = r#"
 seed = 7
 [traffic]
 model = "small"
-unknown_keys = "add"
 [traffic.synthetic]
-duration = "120s"
+duration = "600s"
 rate = "10/s"
 input_tokens = { p50 = 300, p95 = 1200 }
 output_tokens = { p50 = 60, p95 = 200 }
 duplicates = { share = 0.1, within = "1m" }
+keys = 4
 [traffic.overlay]
 stream = 0.5
 abandon = 0.05
@@ -53,6 +59,9 @@ chunk_tokens = 5
 [world.models.small]
 limits = { rpm = 100, retry_after = "until_it_fits" }
 chances = [{ share = 0.03, status = 500 }, { share = 0.01, cut_after = 3 }, { share = 0.01, reset = true }]
+outages = { every = "3m", for = "40s" }
+[world.models.haiku]
+limits = { rpm = 300, retry_after = "until_it_fits" }
 
 [clients]
 sdk = "openai"
@@ -71,55 +80,84 @@ time = "5s"
 ttl = "10m"
 [gateway.budget]
 mode = "reserve"
-global = { limit = "5 USD", every = "day" }
+global = { limit = "50 USD", every = "day" }
+[gateway.keys.key-1]
+[gateway.keys.key-2]
+[gateway.keys.key-3]
+[gateway.keys.key-4]
+budget = { limit = "0.15 USD", every = "day" }
 "#;
 
 #[test]
 fn where_nothing_depends_on_the_instant_the_bill_is_the_forecast_to_the_picodollar() {
-    let twin = Twin::start(World { scenario: PLAIN, speed: 20, seed: 7 });
+    let mut twin = Twin::start(World { program: Path::new(PROGRAM), scenario: PLAIN, trace: "", speed: 20, seed: 7 });
     let tally = twin.load(None);
     let bill = twin.bill();
     assert_eq!(tally["served"], tally["users"], "{tally:#}");
     assert_eq!((&bill["calls"], &bill["billed"]), (&tally["users"], &tally["users"]));
     assert_eq!((&bill["input"], &bill["output"]), (&tally["input_tokens"], &tally["output_tokens"]), "what it has used, they have heard");
-    let forecast = twin.forecast();
-    assert_eq!(picodollars(&bill["usd"]), picodollars(&forecast), "the run's dollars");
+    assert_eq!(picodollars(&bill["usd"]), picodollars(&twin.forecast()["bill"]["mean"]), "the run's dollars");
     assert_eq!((picodollars(&bill["usd"]), &tally["priced"]), (picodollars(&tally["cost_usd"]), &tally["users"]), "the gateway's headers");
+    let verdict = twin.stop();
+    assert_eq!(picodollars(&verdict["confirmed_usd"]), picodollars(&bill["usd"]), "the gateway's ledger");
+    assert_eq!((picodollars(&verdict["presumed_usd"]), &verdict["open_calls"]), (0, &0.into()));
 }
 
-/// One run, small enough for every day; the whole of it is below.
+/// One run, small enough for every day, at any load of the machine; the whole of it is below.
 #[test]
 fn a_busy_gateway_spends_about_what_was_forecast() {
-    let twin = Twin::start(World { scenario: BUSY, speed: 10, seed: 7 });
-    let off = conformance(&twin, Some(400));
+    let mut twin = Twin::start(World { program: Path::new(PROGRAM), scenario: BUSY, trace: "", speed: 10, seed: 7 });
+    let spent = conformance(&mut twin, Some(400)).spent;
     // Of 400 requests: one that goes another way than forecast, as time is never quite the same, is a quarter of a percent and may be dearer than most.
+    let off = off(spent, picodollars(&twin.forecast_of_first(400)["bill"]["mean"]));
     assert!(off.abs() < 0.10, "off the forecast by {:.1} %", off * 100.0);
 }
 
-/// Ten runs of 6,000 requests, each within 3 % of its forecast and within 1 % on average.
+/// Ten runs of 6,000 requests, each with luck of its own: within 3 % of what is forecast for that luck, within 1 % on average, and nine of ten where
+/// a forecast under none of these has one run in 95 of 100.
 ///
-/// `cargo test --release --test it conforms -- --ignored --nocapture`: eleven minutes.
+/// With the optimised program, and all at once: at twice the pace of life a run takes five minutes and a hundredth of a processor, and what a busy
+/// machine adds to a latency counts only twice.
 #[test]
-#[ignore = "eleven minutes of an idle machine"]
 fn a_gateway_conforms_to_its_forecast() {
-    let scenario = BUSY.replace("\"120s\"", "\"600s\"").replace("5 USD", "50 USD");
-    let offs: Vec<f64> = (1..=10)
-        .map(|seed| {
-            let off = conformance(&Twin::start(World { scenario: &scenario, speed: 10, seed }), None);
-            println!("seed {seed}: {:+.2} %", off * 100.0);
-            off
-        })
-        .collect();
-    let mean = offs.iter().sum::<f64>() / offs.len() as f64;
-    assert!(offs.iter().all(|off| off.abs() < 0.03), "{offs:?}");
-    assert!(mean.abs() < 0.01, "{mean}");
+    let Some(program) = std::env::var_os("GWSIM_RELEASE") else {
+        eprintln!("skipped: GWSIM_RELEASE does not name an optimised program of this code");
+        return;
+    };
+    let program = Path::new(&program);
+    let live = |seed| {
+        let mut twin = Twin::start(World { program, scenario: BUSY, trace: "", speed: 2, seed });
+        let run = conformance(&mut twin, None);
+        let off = off(run.spent, picodollars(&twin.forecast()["bill"]["mean"]));
+        println!("seed {seed}: {:+.2} % off its forecast; {:?}", off * 100.0, run.agreement);
+        (run.spent, off)
+    };
+    let runs: Vec<(i128, f64)> = thread::scope(|scope| {
+        let runs: Vec<_> = (1..=10).map(|seed| scope.spawn(move || live(seed))).collect();
+        runs.into_iter().map(|run| run.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+    });
+    let mean = runs.iter().map(|(_, off)| off).sum::<f64>() / runs.len() as f64;
+    let other_luck = forecast(program, BUSY, ["101", "40"]);
+    let [low, high] = ["low", "high"].map(|end| picodollars(&other_luck["bill_of_one_run"][end]));
+    let inside = runs.iter().filter(|(spent, _)| (low..=high).contains(spent)).count();
+    println!("{:+.2} % off on average; {inside} of 10 in {}", mean * 100.0, other_luck["bill_of_one_run"]);
+    assert!(runs.iter().all(|(_, off)| off.abs() < 0.03) && mean.abs() < 0.01, "{runs:?}");
+    assert!(inside >= 9, "{inside} of {runs:?} in {}", other_luck["bill_of_one_run"]);
 }
 
-/// Loads a busy gateway and says how far its providers' bill is off the forecast for the same requests.
-fn conformance(twin: &Twin, requests: Option<u64>) -> f64 {
+/// What a live run came to.
+struct Run {
+    /// The providers' bill, in picodollars.
+    spent: i128,
+    agreement: Agreement,
+}
+
+/// Loads a busy gateway, stops it, and holds its decisions against the core and its ledger against its providers' bill.
+fn conformance(twin: &mut Twin, requests: Option<u64>) -> Run {
     let tally = twin.load(requests);
+    let verdict = twin.stop();
     let bill = twin.bill();
-    println!("{tally:#}\n{bill:#}");
+    println!("{tally:#}\n{bill:#}\n{verdict:#}");
     let users = tally["users"].as_u64().unwrap();
     let failed: u64 = tally["failed"].as_object().unwrap().values().filter_map(Value::as_u64).sum();
     let ended = tally["served"].as_u64().unwrap() + tally["left"].as_u64().unwrap() + failed;
@@ -127,25 +165,38 @@ fn conformance(twin: &Twin, requests: Option<u64>) -> f64 {
     for met in ["cached", "left", "other_model"] {
         assert!(tally[met].as_u64().unwrap() > 0, "nobody was {met}");
     }
-    confirmed_calls_cost_what_they_are_billed(twin);
-    let forecast = picodollars(&twin.forecast_of(requests)) as f64;
-    picodollars(&bill["usd"]) as f64 / forecast - 1.0
+    let agreement = agreement(&twin.journal(), &twin.calls());
+    let ledger = picodollars(&verdict["confirmed_usd"]) + picodollars(&verdict["presumed_usd"]);
+    let spent = picodollars(&bill["usd"]);
+    assert_eq!(ledger - spent, (agreement.presumed_amount - agreement.presumed_bill).0, "the ledger is the bill and what it presumes above it");
+    assert_eq!(picodollars(&verdict["presumed_usd"]), agreement.presumed_amount.0, "and says how much of it is presumed");
+    assert!(agreement.confirmed > users / 2, "{agreement:?}");
+    headers_say_what_is_billed(twin);
+    Run { spent, agreement }
 }
 
 /// Where the gateway's headers say what a request has cost (those of streams can't), it is the sum of the providers' lines for it, retries and
-/// fallbacks included.
-fn confirmed_calls_cost_what_they_are_billed(twin: &Twin) {
-    let mut billed: BTreeMap<String, i128> = BTreeMap::new();
+/// fallbacks included; or no less, where one of its calls broke off and had to be presumed.
+fn headers_say_what_is_billed(twin: &Twin) {
+    let mut billed: BTreeMap<String, (i128, bool)> = BTreeMap::new();
     for call in twin.calls() {
-        *billed.entry(call["parent"].as_str().unwrap().to_owned()).or_default() += call["picodollars"].as_str().unwrap().parse::<i128>().unwrap();
+        let (bill, is_cut) = billed.entry(call["parent"].as_str().unwrap().to_owned()).or_default();
+        *bill += call["picodollars"].as_str().unwrap().parse::<i128>().unwrap();
+        *is_cut |= call["ended"] == "cut";
     }
     let mut compared = 0;
     for user in twin.users().iter().filter(|user| user["end"] == "served" && !user["cost_usd"].is_null()) {
         // The span of a request at its providers is its number, from 1.
         let span = format!("{:016x}", user["request"].as_u64().unwrap() + 1);
-        let bill = billed.get(&span).copied().unwrap_or(0);
-        assert_eq!(picodollars(&user["cost_usd"]), bill, "{user}");
+        let (bill, is_cut) = billed.get(&span).copied().unwrap_or_default();
+        let ledger = picodollars(&user["cost_usd"]);
+        assert!(ledger == bill || (is_cut && ledger > bill), "{bill} is billed for {user}");
         compared += 1;
     }
     assert!(compared > 100, "only {compared} answers say what they have cost");
+}
+
+/// How far one is above the other, as a fraction of that.
+fn off(spent: i128, forecast: i128) -> f64 {
+    (spent - forecast) as f64 / forecast as f64
 }

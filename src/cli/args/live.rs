@@ -52,9 +52,10 @@ pub struct MockArguments {
 #[command(after_help = "\
 Sends chat completions at the instants of the traffic, whatever became of those before: prompts with
 as many tokens as recorded (a token is four bytes), equal where the traffic repeats itself. Clients
-leave, and their libraries try again, as the scenario says. Times count from the instant that the
-traffic has for a request, not from when it could be sent. With the seed of `gwsim mock`, requests
-have the luck that they have in `gwsim run`.
+leave, their libraries try again, their sessions wait for answers and the gateway is told of their
+deadline (x-gwsim-deadline), as the scenario says. Times count from the instant that the traffic, or
+a session's answer, has for a request, not from when it could be sent. With the seed of `gwsim mock`,
+requests have the luck that they have in `gwsim run`.
 
 Examples:
   gwsim load scenarios/quickstart.toml --target http://127.0.0.1:4000 --requests 500

@@ -265,6 +265,7 @@ fn deployment(id: &str, section: &Section<'_>, context: &Context<'_>) -> Option<
         budgets,
         output_tokens_max: output_tokens_max.or(price.output_tokens_max.filter(|most| *most > 0)).unwrap_or(defaults::OUTPUT_TOKENS_MAX),
         input_tokens_max: input_tokens_max.or(price.input_tokens_max.filter(|most| *most > 0)).unwrap_or(defaults::INPUT_TOKENS_MAX),
+        service: price.service,
         offers: Features::ALL,
         billing,
         cooldown_time,

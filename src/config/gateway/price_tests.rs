@@ -3,6 +3,7 @@
 use super::GatewayConfig;
 use super::tests::{check, loaded};
 use crate::gateway::money::Money;
+use crate::gateway::plan::ServiceClass;
 use crate::gateway::rate_card::Usage;
 use crate::gateway::time::Time;
 
@@ -65,7 +66,13 @@ deployments = [
 [prices]
 models."gpt-4o" = { service_tier = "batch" }
 "#;
-    assert_eq!(cents(&loaded(text), Time(0), MILLION), [125, 425]);
+    let config = loaded(text);
+    assert_eq!(cents(&config, Time(0), MILLION), [125, 425]);
+    let classes = |config: &GatewayConfig| config.plan.deployments.iter().map(|deployment| deployment.service).collect::<Vec<_>>();
+    assert_eq!(classes(&config), [ServiceClass::Economy, ServiceClass::Premium]);
+    let later = "[[prices.changes]]\nfrom = 2026-12-01\nmodels.\"gpt-4o\" = { service_tier = \"standard\" }\n";
+    let dearer = text.replace("service_tier = \"batch\"", "service_tier = \"priority\"");
+    assert_eq!(classes(&loaded(&format!("{dearer}{later}"))), [ServiceClass::Standard, ServiceClass::Premium], "the cheapest that it ever is");
 }
 
 #[test]

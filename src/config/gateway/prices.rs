@@ -1,7 +1,7 @@
 //! Prices as the user pays them: a list, what the contract changes about it, and from when on. A model without a price is an error, never free.
 
 use crate::gateway::id::DeploymentId;
-use crate::gateway::plan::Deployment;
+use crate::gateway::plan::{Deployment, ServiceClass};
 use crate::gateway::rate_card::{RateCard, RateSchedule};
 use crate::gateway::time::Time;
 use crate::price::{Discount, Entry, PriceList, Reserved, ServiceTier};
@@ -23,6 +23,8 @@ pub struct Price {
     pub input_tokens_max: Option<u32>,
     /// The most output tokens, if the list says.
     pub output_tokens_max: Option<u32>,
+    /// The class of service that the rates are of: the cheapest that they ever are.
+    pub service: ServiceClass,
     /// Where the first rates are from, and what was done to them.
     pub source: String,
 }
@@ -122,7 +124,13 @@ impl Prices<'_> {
         let entry = self.periods[0].model(wanted);
         let (input_tokens_max, output_tokens_max) = entry.map_or((None, None), |entry| (entry.max_input, entry.max_output));
         let source = self.periods[0].source(wanted);
-        Some(Price { rates: RateSchedule::new(card, cards), input_tokens_max, output_tokens_max, source })
+        let classes = self.periods.iter().map(|period| match period.terms.service(wanted) {
+            ServiceTier::Batch | ServiceTier::Flex => ServiceClass::Economy,
+            ServiceTier::Standard => ServiceClass::Standard,
+            ServiceTier::Priority => ServiceClass::Premium,
+        });
+        let service = classes.min().unwrap_or(ServiceClass::Standard);
+        Some(Price { rates: RateSchedule::new(card, cards), input_tokens_max, output_tokens_max, service, source })
     }
 
     /// What deployments cost by the hour, called or not.

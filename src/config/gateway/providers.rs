@@ -27,13 +27,16 @@ pub struct Provider {
     pub headers: Vec<(String, HeaderText)>,
     /// What it bills for calls that do not end well.
     pub billing: BillingRule,
+    /// Its own tools that are billed by their uses may be asked for. What they cost is in no worst case and in no ledger.
+    pub billed_tools: bool,
 }
 
 impl Provider {
     /// A provider of the dialect's own name that needs no entry.
     pub fn own(api: Api) -> Self {
         let name = api.name().into();
-        Self { name, api, base_url: None, key: None, api_version: None, headers: Vec::new(), billing: api.billing() }
+        let billing = api.billing();
+        Self { name, api, base_url: None, key: None, api_version: None, headers: Vec::new(), billing, billed_tools: false }
     }
 }
 
@@ -141,6 +144,7 @@ fn one(name: &str, section: &Section<'_>) -> Provider {
         api_version: section.read("api_version", Item::name),
         headers: section.section("headers").map(|headers| read_headers(&headers)).unwrap_or_default(),
         billing,
+        billed_tools: section.read("billed_tools", Item::boolean).unwrap_or(false),
     }
 }
 

@@ -25,10 +25,15 @@ pub struct Server {
     pub durability: Durability,
     /// The largest request body that is read, in bytes.
     pub body_max: u64,
+    /// How long a client may take for the body of a request.
+    pub body_timeout: Span,
     /// The largest answer that the response cache keeps, in bytes.
     pub cached_body_max: u64,
     /// How long a shutdown waits for requests in flight.
     pub drain: Span,
+    /// A file of certificates, in PEM, of authorities that are trusted to vouch for providers beside those that browsers trust; `None` for no
+    /// other. Read at the start.
+    pub ca_file: Option<String>,
     /// How long connecting to a provider may take.
     pub connect: Span,
     /// How often a stream that is silent gets a comment, so that nothing between here and the client takes it for dead.
@@ -63,8 +68,10 @@ impl Default for Server {
             journal_retention: None,
             durability: Durability::Process,
             body_max: 32 << 20,
+            body_timeout: Span::from_secs(120),
             cached_body_max: 1 << 20,
             drain: Span::from_secs(30),
+            ca_file: None,
             connect: Span::from_secs(5),
             keep_alive: Span::from_secs(15),
             budget_status: 429,
@@ -84,8 +91,10 @@ pub fn read(section: &Section<'_>) -> Server {
     section.put_some("journal_retention", Item::span_above_zero, &mut server.journal_retention);
     section.put("durability", |item| item.choice(&DURABILITIES), &mut server.durability);
     section.put("body_max", Item::bytes, &mut server.body_max);
+    section.put("body_timeout", Item::span_above_zero, &mut server.body_timeout);
     section.put("cached_body_max", Item::bytes, &mut server.cached_body_max);
     section.put("drain", Item::span, &mut server.drain);
+    section.put_some("ca_file", path, &mut server.ca_file);
     section.put("connect", Item::span_above_zero, &mut server.connect);
     section.put("keep_alive", Item::span_above_zero, &mut server.keep_alive);
     section.put("budget_status", status, &mut server.budget_status);

@@ -15,7 +15,7 @@ const LOOK_UP_MAX: Span = Span::from_millis(250);
 
 impl InFlight {
     pub(super) fn arrived<J: Journal>(&mut self, turn: &mut Turn<'_, J>) -> Action {
-        let request = self.request;
+        let request = &self.request;
         debug_assert!(request.input_tokens <= request.input_tokens_max && request.choices > 0, "the driver's bounds hold");
         self.began = turn.now;
         let known = turn.plan.models.get(request.model.index()).filter(|model| !model.retired);
@@ -25,7 +25,7 @@ impl InFlight {
             Err(denial) => return self.refused_unknown(turn, denial),
         };
         self.limit_lists = [turn.gateway.directory.path(self.path).list, turn.gateway.models[request.model.index()].scope.list()];
-        self.key = turn.gateway.cache_key(turn.plan, &request, self.path);
+        self.key = turn.gateway.cache_key(turn.plan, request, self.path);
         self.progress = Progress::new(turn.plan, request.model);
         let own = turn.now + model.timeouts.request;
         self.deadline = request.deadline.map_or(own, |deadline| deadline.min(own));
@@ -169,7 +169,7 @@ impl InFlight {
     #[inline]
     fn hit<J: Journal>(&mut self, turn: &mut Turn<'_, J>, hit: Hit) -> Action {
         self.record_hit(turn, hit);
-        self.finish(turn, Outcome::Cached, Some(hit), None)
+        self.finish(turn, Outcome::Cached, Some(&hit), None)
     }
 
     fn record_hit<J: Journal>(&self, turn: &mut Turn<'_, J>, hit: Hit) {

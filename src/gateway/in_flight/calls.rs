@@ -124,11 +124,16 @@ impl InFlight {
         Action::Wait
     }
 
-    /// The call has ended well: its usage is the bill.
+    /// The call has ended well: its usage is the bill. Where the provider does not say it, it is presumed, and no length is
+    /// learnt from it.
     #[inline]
-    pub(super) fn finished<J: Journal>(&mut self, turn: &mut Turn<'_, J>, usage: Usage) -> Action {
+    pub(super) fn finished<J: Journal>(&mut self, turn: &mut Turn<'_, J>, received: u32, said: Option<Usage>) -> Action {
         let open = self.open.as_ref().expect("the event is of the open call");
         let (deployment, group, since) = (open.deployment, open.model, open.since);
+        let (usage, amount, certainty) = match said {
+            Some(usage) => (usage, Some(turn.plan.deployment(deployment).rates.at(since).cost(usage)), Certainty::Confirmed),
+            None => self.unsaid(turn, Broken::Unsaid { received }, received),
+        };
         let key = self.key;
         let shared = self.gone && self.is_followed(turn);
         let delivered = if self.gone && !shared { self.delivered } else { usage.output };
@@ -136,14 +141,16 @@ impl InFlight {
         let closing = Closing {
             ended: if lost { Ended::Discarded } else { Ended::Delivered },
             usage,
-            amount: Some(turn.plan.deployment(deployment).rates.at(since).cost(usage)),
-            certainty: Certainty::Confirmed,
+            amount,
+            certainty,
             delivered,
             report: Report::Success { output: usage.output, took: turn.now.since(since) },
         };
         self.close(turn, closing);
         let hit = Hit { usage, deployment };
-        turn.gateway.models[group.index()].outputs.add(usage.output);
+        if let Some(usage) = said {
+            turn.gateway.models[group.index()].outputs.add(usage.output);
+        }
         let store = key.filter(|_| !self.request.no_store);
         if let (Some(key), Some(policy)) = (store, turn.plan.model(self.request.model).cache) {
             turn.gateway.cache.put(key, turn.now, policy.ttl, hit);
@@ -151,18 +158,25 @@ impl InFlight {
         let asked = self.request.model;
         let level = turn.plan.model(asked).fallbacks.alert_share_per_mille;
         turn.gateway.models[asked.index()].answered(asked, group != asked, level, turn.now, turn.journal);
-        self.finish(turn, Outcome::Served { model: group }, Some(hit), store)
+        self.finish(turn, Outcome::Served { model: group }, Some(&hit), store)
     }
 
     /// The call has failed, before it opened or after.
-    pub(super) fn failed<J: Journal>(&mut self, turn: &mut Turn<'_, J>, failure: Failure, received: u32, usage: Option<Usage>) -> Action {
+    pub(super) fn failed<J: Journal>(
+        &mut self,
+        turn: &mut Turn<'_, J>,
+        failure: Failure,
+        accepted: bool,
+        received: u32,
+        usage: Option<Usage>,
+    ) -> Action {
         let opened = self.open.as_ref().is_some_and(|open| open.opened);
         let broken = match (self.state, failure.class) {
             // The driver has given up a drain at its caps, or a stream at the time between its chunks: to the provider a client that leaves.
             (State::Draining, FailureClass::Cut) | (State::Relaying, FailureClass::Timeout) => {
                 Broken::Cancelled { stream: self.request.stream, received }
             }
-            _ if opened => Broken::Cut { received },
+            _ if opened || accepted => Broken::Cut { stream: self.request.stream, received },
             _ => Broken::Failed(failure.class),
         };
         let delivered = match self.state {
@@ -170,7 +184,7 @@ impl InFlight {
             _ => self.delivered,
         };
         match self.state {
-            State::Calling => self.failed_before_opening(turn, failure, Ended::Failed(failure.class), broken, usage),
+            State::Calling => self.failed_before_opening(turn, failure, Ended::Failed(failure.class), broken, received, usage),
             _ => {
                 let ended = if self.gone && delivered > 0 { Ended::Delivered } else { Ended::Failed(failure.class) };
                 let report = self.judged(turn, failure);
@@ -186,6 +200,7 @@ impl InFlight {
         failure: Failure,
         ended: Ended,
         broken: Broken,
+        received: u32,
         usage: Option<Usage>,
     ) -> Action {
         let open = self.open.as_ref().expect("the event is of the open call");
@@ -202,13 +217,13 @@ impl InFlight {
             let ordinal = self.progress.picks();
             let until = turn.now + router::wait(turn.gateway, &needs, &transport.backoff, step, failure.retry_after, ordinal);
             if until < self.deadline {
-                self.close_broken(turn, ended, broken, 0, 0, usage, Report::Neither);
+                self.close_broken(turn, ended, broken, received, 0, usage, Report::Neither);
                 self.progress.resent(deployment, failure);
                 return self.sleep(until, Then::Resend(deployment));
             }
         }
         let report = self.judged(turn, failure);
-        self.close_broken(turn, ended, broken, 0, 0, usage, report);
+        self.close_broken(turn, ended, broken, received, 0, usage, report);
         self.progress.failed(deployment, model.attempts.avoid_after.has(failure.class));
         self.route(turn, Last::Failed(failure))
     }
@@ -217,12 +232,13 @@ impl InFlight {
     pub(super) fn timed_out<J: Journal>(&mut self, turn: &mut Turn<'_, J>) -> Action {
         let failure = Failure::new(FailureClass::Timeout);
         match self.state {
-            State::Calling => self.failed_before_opening(turn, failure, Ended::TimedOut, Broken::TimedOut, None),
+            State::Calling => self.failed_before_opening(turn, failure, Ended::TimedOut, Broken::TimedOut, 0, None),
             _ => {
                 // How much had come is the driver's to say, with `Failed`; without it, all that was held may be billed.
                 let ended = if self.gone && self.delivered > 0 { Ended::Delivered } else { Ended::TimedOut };
                 let report = self.judged(turn, failure);
-                self.close_broken(turn, ended, Broken::Cut { received: u32::MAX }, 0, self.delivered, None, report);
+                let broken = Broken::Cut { stream: self.request.stream, received: u32::MAX };
+                self.close_broken(turn, ended, broken, 0, self.delivered, None, report);
                 self.finish(turn, Outcome::Failed(failure), None, None)
             }
         }
@@ -272,6 +288,22 @@ impl InFlight {
         }
     }
 
+    /// Nobody carries the request on: a call that is open may be billed in full, and whoever waits goes on without it.
+    pub(super) fn dropped<J: Journal>(&mut self, turn: &mut Turn<'_, J>) -> Action {
+        match self.state {
+            State::Queued => {
+                turn.gateway.limits.stop_waiting(self.request.id, self.limit_lists);
+            }
+            State::Following => self.stop_following(turn),
+            _ => {}
+        }
+        if self.open.is_some() {
+            let ended = if self.delivered > 0 { Ended::Delivered } else { Ended::Cancelled };
+            self.close_broken(turn, ended, Broken::Dropped, 0, self.delivered, None, Report::Neither);
+        }
+        self.finish(turn, Outcome::Failed(Failure::new(FailureClass::Internal)), None, None)
+    }
+
     /// Whether others wait for the answer that this request leads to.
     fn is_followed<J: Journal>(&self, turn: &Turn<'_, J>) -> bool {
         self.flight.is_some_and(|flight| turn.gateway.flights.has_followers(flight))
@@ -295,15 +327,26 @@ impl InFlight {
             let amount = Some(deployment.rates.at(open.since).cost(usage));
             Closing { ended, usage, amount, certainty: Certainty::Confirmed, delivered, report }
         } else {
-            let worst_case = turn.gateway.budget.worst_case(&open.hold);
-            let max_tokens = u64::from(open.max_tokens) * u64::from(self.request.choices);
-            let rates = deployment.rates.at(open.since);
-            let amount = stream::presumed(deployment.billing, rates, worst_case, self.request.input_tokens_max, max_tokens, broken);
-            let certainty = if amount.is_some() { Certainty::Presumed } else { Certainty::Confirmed };
-            let usage = if amount.is_some() { Usage::plain(self.request.input_tokens, received) } else { Usage::default() };
+            let (usage, amount, certainty) = self.unsaid(turn, broken, received);
             Closing { ended, usage, amount, certainty, delivered, report }
         };
         self.close(turn, closing);
+    }
+
+    /// What is booked for the open call, whose usage nobody said, by its provider's rule; and what is known of its tokens.
+    fn unsaid<J: Journal>(&self, turn: &Turn<'_, J>, broken: Broken, received: u32) -> (Usage, Option<Money>, Certainty) {
+        let open = self.open.as_ref().expect("a call is open");
+        let deployment = turn.plan.deployment(open.deployment);
+        let worst_case = turn.gateway.budget.worst_case(&open.hold);
+        let max_tokens = u64::from(open.max_tokens) * u64::from(self.request.choices);
+        let rates = deployment.rates.at(open.since);
+        match stream::presumed(deployment.billing, rates, worst_case, self.request.input_tokens_max, max_tokens, broken) {
+            None => (Usage::default(), None, Certainty::Confirmed),
+            amount => {
+                let output = u32::try_from(max_tokens).unwrap_or(u32::MAX).min(received);
+                (Usage::plain(self.request.input_tokens, output), amount, Certainty::Presumed)
+            }
+        }
     }
 
     /// Settles the hold, returns the places, and judges the deployment.

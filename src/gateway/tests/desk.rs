@@ -1,8 +1,8 @@
 //! A driver at a desk: a few words in, the rendered decisions out. For tests that read as sentences of the domain.
 //!
 //! Words, separated by `;`: `ask [MODEL] [key=K] [stream] [max=N] [in=N] [choices=N] [same] [wait=SECS] [user=U] [tag=T] [no_cache] [no_store]
-//! [needs=N]` (a feature by its number), `N fail CLASS [after=SECS] [got=N]`, `N ok [OUTPUT]` (usage is the input and so much output),
-//! `N ok CALL OUTPUT` for late usage, `N opens`,
+//! [needs=N]` (a feature by its number), `N fail CLASS [after=SECS] [got=N] [accepted]`, `N ok [OUTPUT]` (usage is the input and so much output),
+//! `N ok CALL OUTPUT` for late usage, `N ends OUTPUT` (well, at most so much output, and without usage), `N opens`, `N drops`,
 //! `N wakes` (at its deadline), `N late SECS` (that much after it), `N leaves [RECEIVED DELIVERED]`, `N misses`, `N looked`, `+SECS`, `tick`.
 //! Every request has its own fingerprint, unless it is the `same`.
 
@@ -92,8 +92,9 @@ impl Desk {
         let failure = Failure::new(FailureClass::Internal);
         let event = match word[..] {
             ["opens", number] => Event::Opened { call: call(number) },
-            ["fail", number] => Event::Failed { call: call(number), failure, received: 0, usage: None },
-            ["billed", number] => Event::Failed { call: call(number), failure, received: 0, usage: Some(Usage::plain(100, 0)) },
+            ["fail", number] => Event::Failed { call: call(number), failure, accepted: false, received: 0, usage: None },
+            ["billed", number] => Event::Failed { call: call(number), failure, accepted: false, received: 0, usage: Some(Usage::plain(100, 0)) },
+            ["ends", number] => Event::Finished { call: call(number), received: 9, usage: None },
             ["early"] => Event::Woke,
             _ => {
                 let mut word = word.clone();
@@ -111,7 +112,7 @@ impl Desk {
             for slot in 0..self.flights.len() {
                 let flight = &self.flights[slot].0;
                 if !flight.is_closed() {
-                    let event = Event::Finished { call: flight.calls(), usage: Usage::plain(100, 1) };
+                    let event = Event::Finished { call: flight.calls(), received: 1, usage: Some(Usage::plain(100, 1)) };
                     self.step(slot, event);
                     self.drain_ready();
                 }
@@ -148,16 +149,20 @@ impl Desk {
                 let flight = &self.flights[slot].0;
                 let call = flight.calls();
                 let usage = |output: u32| Usage::plain(flight.request().input_tokens, output);
+                let ok = |call, output| Event::Finished { call, received: output, usage: Some(usage(output)) };
                 let event = match (*what, rest) {
                     ("opens", []) => Event::Opened { call },
-                    ("ok", []) => Event::Finished { call, usage: usage(10) },
-                    ("ok", [output]) => Event::Finished { call, usage: usage(number(output)) },
-                    ("ok", [call, output]) => Event::Finished { call: number(call), usage: usage(number(output)) },
+                    ("ok", []) => ok(call, 10),
+                    ("ok", [output]) => ok(call, number(output)),
+                    ("ok", [call, output]) => ok(number(call), number(output)),
+                    ("ends", [output]) => Event::Finished { call, received: number(output), usage: None },
+                    ("drops", []) => Event::Dropped,
                     ("fail", [class, rest @ ..]) => {
                         let value = |name: &str| rest.iter().find_map(|word| word.strip_prefix(name));
                         let class = FailureClass::named(class).expect("a class");
                         let failure = Failure { retry_after: value("after=").map(span), ..Failure::new(class) };
-                        Event::Failed { call, failure, received: value("got=").map_or(0, number), usage: None }
+                        let accepted = rest.contains(&"accepted");
+                        Event::Failed { call, failure, accepted, received: value("got=").map_or(0, number), usage: None }
                     }
                     ("wakes", []) => {
                         self.now = flight.deadline().expect("it has one").0;

@@ -139,7 +139,8 @@ impl Run {
             84..90 => orders::put_someone(self),
             90..93 => orders::adopt(self),
             93..96 => orders::order(self),
-            96..98 => self.lose_a_body(),
+            96 => self.lose_a_body(),
+            97 => self.lose_a_request(),
             _ => self.gateway.tick(self.now, &mut self.journal),
         }
         self.drain_ready();
@@ -278,6 +279,16 @@ impl Run {
         self.step(slot, Event::ClientLeft { received, delivered });
     }
 
+    /// What has carried a request on is gone.
+    fn lose_a_request(&mut self) {
+        let there: Vec<usize> = (0..self.flights.len()).filter(|slot| !self.flights[*slot].in_flight.is_closed()).collect();
+        if !there.is_empty() {
+            let slot = self.dice.of(&there);
+            self.step(slot, Event::Dropped);
+            assert!(self.flights[slot].in_flight.is_closed());
+        }
+    }
+
     /// An event of a call that is over, or that never was.
     fn late(&mut self) {
         let Some((slot, event)) = self.stale.pop_front() else { return };
@@ -311,7 +322,7 @@ impl Run {
                     self.check_bill(&closed, bill, upstream.worst_case);
                     if let (Some(usage), Certainty::Presumed) = (billed, closed.certainty) {
                         for _ in 0..self.dice.below(3) {
-                            self.stale.push_back((slot, Event::Finished { call: closed.call, usage }));
+                            self.stale.push_back((slot, Event::Finished { call: closed.call, received: 0, usage: Some(usage) }));
                         }
                     }
                     self.stale.push_back((slot, upstream.leftover(&mut self.dice)));

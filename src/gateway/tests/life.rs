@@ -44,7 +44,7 @@ const STATES: [(&str, &str, &str); 9] = [
 ];
 
 /// Events, each in a line, with what it decides in each of the states above.
-const TABLE: [(&str, [&str; 9]); 13] = [
+const TABLE: [(&str, [&str; 9]); 16] = [
     ("looked", ["-", "cached", "-", "-", "-", "-", "-", "-", "-"]),
     ("misses", ["-", "calls r", "-", "-", "-", "-", "-", "-", "-"]),
     ("early", ["-", "-", "-", "-", "-", "-", "-", "-", "-"]),
@@ -53,10 +53,13 @@ const TABLE: [(&str, [&str; 9]); 13] = [
     ("opens 2", ["-", "-", "-", "-", "-", "-", "-", "-", "-"]),
     ("ok 1 9", ["-", "-", "-", "-", "served", "served", "served", "abandoned", "-"]),
     ("ok 2 9", ["-", "-", "-", "-", "-", "-", "-", "-", "-"]),
+    ("ends 1", ["-", "-", "-", "-", "served", "served", "served", "abandoned", "-"]),
+    ("ends 2", ["-", "-", "-", "-", "-", "-", "-", "-", "-"]),
     ("fail 1", ["-", "-", "-", "-", "sleeps", "sleeps", "failed", "abandoned", "-"]),
     ("fail 2", ["-", "-", "-", "-", "-", "-", "-", "-", "-"]),
     ("billed 1", ["-", "-", "-", "-", "sleeps", "sleeps", "failed", "abandoned", "-"]),
     ("billed 2", ["-", "-", "-", "-", "-", "-", "-", "-", "-"]),
+    ("drops", ["failed", "failed", "failed", "failed", "failed", "failed", "failed", "abandoned", "-"]),
     ("leaves", ["abandoned", "abandoned", "abandoned", "abandoned", "abandoned", "abandoned", "drains", "-", "-"]),
 ];
 

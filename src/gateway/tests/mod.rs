@@ -12,6 +12,7 @@ mod caching;
 mod desk;
 mod dice;
 mod driver;
+mod ends;
 mod health;
 mod laws;
 mod ledger;

@@ -67,6 +67,7 @@ pub(super) fn deployment(name: &str) -> Deployment {
         budgets: Vec::new(),
         output_tokens_max: 100,
         input_tokens_max: 100_000,
+        service: ServiceClass::Standard,
         offers: Features::ALL,
         billing: BillingRule { cancel_stops_billing: true, cancel_lag_tokens_max: 10, timed_out: Presume::WorstCase, failed: Presume::Nothing },
         cooldown_time: None,
@@ -250,6 +251,7 @@ fn random_deployment(dice: &mut Dice, name: &str) -> Deployment {
         budgets: some(dice, 6, random_budget),
         output_tokens_max: dice.of(&[20, 100, 200]),
         input_tokens_max: dice.of(&[50, 1000, 1000]),
+        service: ServiceClass::Standard,
         offers: if dice.one_in(3) { Features::ALL.without(Features::of(dice.below(3) as u32)) } else { Features::ALL },
         billing: BillingRule {
             cancel_stops_billing: dice.one_in(2),

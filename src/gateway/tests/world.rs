@@ -67,18 +67,24 @@ impl Upstream {
             // The driver gives up: a drain at its caps, a stream after too long a silence.
             let class = if self.drained { FailureClass::Cut } else { FailureClass::Timeout };
             let failure = crate::gateway::failure::Failure::new(class);
-            return Some(Event::Failed { call, failure, received, usage: None });
+            return Some(Event::Failed { call, failure, accepted: self.opened, received, usage: None });
         }
         match self.fate {
             Fate::Hangs if !hurry => None,
-            Fate::Finishes => Some(Event::Finished { call, usage: self.whole }),
+            Fate::Finishes if dice.one_in(4) => {
+                // The provider does not say what it bills; its driver counts no less.
+                let received = self.whole.output + dice.below(20) as u32;
+                Some(Event::Finished { call, received, usage: None })
+            }
+            Fate::Finishes => Some(Event::Finished { call, received, usage: Some(self.whole) }),
             Fate::Fails | Fate::Hangs => {
                 let mut failure = super::driver::failure(dice);
                 if self.drained && failure.class == FailureClass::Cut || self.opened && failure.class == FailureClass::Timeout {
                     failure.class = FailureClass::Internal;
                 }
                 let usage = (self.opened && dice.one_in(4)).then(|| self.cut(received));
-                Some(Event::Failed { call, failure, received, usage })
+                let accepted = self.opened || dice.one_in(3);
+                Some(Event::Failed { call, failure, accepted, received, usage })
             }
         }
     }
@@ -88,7 +94,8 @@ impl Upstream {
         let failure = crate::gateway::failure::Failure::new(FailureClass::Internal);
         dice.of(&[
             Event::Opened { call: self.call },
-            Event::Failed { call: self.call, failure, received: 0, usage: None },
+            Event::Failed { call: self.call, failure, accepted: true, received: 0, usage: None },
+            Event::Finished { call: self.call, received: 0, usage: None },
             Event::Opened { call: self.call + 1000 },
             Event::Looked(None),
             Event::Woke,
@@ -109,10 +116,13 @@ impl Upstream {
             Presume::WorstCase => Some(self.whole),
         };
         match event {
-            Event::Finished { usage, .. } | Event::Failed { usage: Some(usage), .. } => Some(usage),
+            Event::Finished { usage: Some(usage), .. } | Event::Failed { usage: Some(usage), .. } => Some(usage),
+            // The answer was made, whoever knows of it.
+            Event::Finished { usage: None, .. } | Event::Dropped => Some(self.whole),
             Event::Failed { failure, received, .. } if self.drained && failure.class == FailureClass::Cut => Some(cancelled(received)),
             Event::Failed { failure, received, .. } if self.opened && failure.class == FailureClass::Timeout => Some(cancelled(received)),
-            Event::Failed { received, .. } if self.opened => Some(self.cut(received.saturating_add(lag))),
+            Event::Failed { accepted: true, .. } if !self.stream => Some(self.whole),
+            Event::Failed { accepted: true, received, .. } => Some(self.cut(received.saturating_add(lag))),
             Event::Failed { failure, .. } => match failure.class.status() {
                 status if status < 500 && status != 408 => None,
                 _ => by(rule.failed),

@@ -53,7 +53,7 @@ fn fill(folder: &Path, settings: Settings, bytes: u64) -> u64 {
             let (slot, mut in_flight) = open.pop_front().unwrap();
             in_flight.step(&plan, &mut gateway, now, Event::Opened { call: 1 }, &mut buffer);
             buffer.end_turn();
-            in_flight.step(&plan, &mut gateway, now, Event::Finished { call: 1, usage: Usage::plain(1200, 80) }, &mut buffer);
+            in_flight.step(&plan, &mut gateway, now, Event::Finished { call: 1, received: 0, usage: Some(Usage::plain(1200, 80)) }, &mut buffer);
             free.push(slot);
         }
         let turn = buffer.end_turn();

@@ -74,6 +74,22 @@ impl Paired {
         t_quantile(alpha, seeds - 1.0) * (squares / (seeds - 1.0) / seeds).sqrt() / mean
     }
 
+    /// Where the bill of one more run lies, under luck that none of `bills` had, but for `alpha` of such runs: a prediction interval under Student's
+    /// t, its ends outward to the microdollar. `None` of fewer than two bills.
+    pub fn one_more(bills: &[Money], alpha: f64) -> Option<[Money; 2]> {
+        const MICRODOLLAR: i128 = Money::PER_USD / 1_000_000;
+        let seeds = bills.len() as f64;
+        if bills.len() < 2 {
+            return None;
+        }
+        let mean = bills.iter().map(|bill| bill.0 as f64).sum::<f64>() / seeds;
+        let squares: f64 = bills.iter().map(|bill| square(bill.0 as f64 - mean)).sum();
+        let half_width = t_quantile(alpha, seeds - 1.0) * (squares / (seeds - 1.0) * (1.0 + 1.0 / seeds)).sqrt();
+        let whole = |picodollars: f64| (picodollars / MICRODOLLAR as f64) as i128;
+        let (low, high) = (whole((mean - half_width).max(0.0)), whole(mean + half_width) + 1);
+        Some([low, high].map(|microdollars| Money(microdollars * MICRODOLLAR)))
+    }
+
     fn standard_error(&self) -> f64 {
         (self.residual_squares / (self.seeds - 1.0) / self.seeds).sqrt() / self.mean_reference
     }

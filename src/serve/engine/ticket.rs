@@ -5,12 +5,12 @@ use std::task::{Context, Poll};
 
 use super::{Engine, Kept, Turn};
 use crate::gateway::failure::{Failure, FailureClass};
-use crate::gateway::in_flight::{Action, Event};
+use crate::gateway::in_flight::{Action, Call, Event};
 use crate::gateway::plan::Plan;
 use crate::gateway::rate_card::Usage;
 use crate::gateway::request::Request;
 
-/// A request of a client: what its exchange steps it by. Dropped before its money is closed, it tells the core that the client left.
+/// A request of a client: what its exchange steps it by. Dropped before its money is closed, it tells the core so.
 pub struct Ticket {
     engine: Arc<Engine>,
     index: usize,
@@ -124,11 +124,12 @@ impl Ticket {
             let (call, nothing) = (made.call, Usage::default());
             match turn.action {
                 Action::Finish(_) => {
-                    locked.step_one(self.index, now, Event::Finished { call, usage: nothing }, None);
+                    locked.step_one(self.index, now, Event::Finished { call, received: 0, usage: Some(nothing) }, None);
                 }
                 Action::Drain { .. } => {
                     let failure = Failure::new(FailureClass::Connect);
-                    turn = locked.step_one(self.index, now, Event::Failed { call, failure, received: 0, usage: Some(nothing) }, None);
+                    let failed = Event::Failed { call, failure, accepted: false, received: 0, usage: Some(nothing) };
+                    turn = locked.step_one(self.index, now, failed, None);
                 }
                 _ => turn.action = Action::Call(made),
             }
@@ -171,12 +172,21 @@ impl Drop for Ticket {
         if self.is_closed || self.engine.locked.is_poisoned() {
             return;
         }
-        // Only where no exchange could take care: the process ends, or a handler has panicked. What it costs is presumed; what stays open even so
-        // (others wait for its answer) is closed by the recovery of the next process.
-        let goes_on = self.left || !self.leave().is_closed;
-        if goes_on && !self.is_closed {
-            let failure = Failure::new(FailureClass::Cut);
-            self.step(Event::Failed { call: self.calls, failure, received: self.passed.received, usage: None });
+        // Only where no exchange could take care: the process ends, or a handler has panicked.
+        let mut locked = self.engine.lock();
+        let now = locked.read(&self.engine.clock);
+        let entry = locked.requests.get_mut(self.index).expect("the request is in flight");
+        entry.waker = None;
+        let unseen = entry.released.take();
+        if unseen.as_ref().is_none_or(|turn| !turn.is_closed) {
+            locked.step_one(self.index, now, Event::Dropped, None);
+            if let Some(Action::Call(Call { call, .. })) = unseen.map(|turn| turn.action) {
+                // It was never made.
+                locked.step_one(self.index, now, Event::Finished { call, received: 0, usage: Some(Usage::default()) }, None);
+            }
+            locked.release(now, None);
+            locked.end_turn();
         }
+        locked.requests.remove(self.index);
     }
 }

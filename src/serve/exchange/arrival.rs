@@ -13,14 +13,15 @@ use super::life::Life;
 use crate::gateway::id::{KeyId, ModelId};
 use crate::gateway::plan::Plan;
 use crate::gateway::request::Request;
+use crate::gateway::time::Span;
 use crate::serve::answers::Problem;
 use crate::serve::app::App;
 use crate::serve::engine::Arriving;
 use crate::wire::images::is_dear;
 use crate::wire::{Endpoint, ErrorKind, Inbound};
 
-/// How long a client may take for the body of a request.
-const BODY_TIME_MAX: Duration = Duration::from_secs(120);
+/// The header that says how long a client waits for its answer.
+const DEADLINE: &str = "x-gwsim-deadline";
 /// How much of a body that is too large is read and thrown away, so that its sender gets to read why.
 const DISCARD_MAX: u64 = 256 << 20;
 /// The longest name of an end user or a tag that gets an account of its own, in bytes. Names are kept for ever.
@@ -28,11 +29,20 @@ const NAME_MAX: usize = 256;
 /// How many of them get one.
 const NAMES_MAX: usize = 1_000_000;
 
+/// How much of a request is waited for, and how long.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// The largest body, in bytes.
+    pub body_max: u64,
+    /// How long all of it may take to come.
+    pub body_timeout: Duration,
+}
+
 /// Reads a request.
 ///
 /// # Errors
 /// If it is too large, too slow, or not a request.
-pub async fn read<B: Body<Data = Bytes> + Unpin>(endpoint: Endpoint, headers: &HeaderMap, body: B, body_max: u64) -> Result<Inbound, Problem> {
+pub async fn read<B: Body<Data = Bytes> + Unpin>(endpoint: Endpoint, headers: &HeaderMap, body: B, bounds: Bounds) -> Result<Inbound, Problem> {
     if let Some(kind) = headers.get(CONTENT_TYPE) {
         let kind = kind.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
         if !kind.eq_ignore_ascii_case("application/json") {
@@ -40,7 +50,7 @@ pub async fn read<B: Body<Data = Bytes> + Unpin>(endpoint: Endpoint, headers: &H
         }
     }
     let stated = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    let read = tokio::time::timeout(BODY_TIME_MAX, collect(body, stated, body_max)).await;
+    let read = tokio::time::timeout(bounds.body_timeout, collect(body, stated, bounds.body_max)).await;
     let body = read.map_err(|_| Problem::new(408, ErrorKind::Timeout, "the body of the request took too long to come"))??;
     Inbound::read(endpoint, body).map_err(|malformed| Problem::new(400, ErrorKind::BadRequest, malformed.message).param(malformed.param))
 }
@@ -77,9 +87,22 @@ async fn collect<B: Body<Data = Bytes> + Unpin>(mut body: B, stated: Option<u64>
     Ok(if rest.is_empty() { first } else { rest.freeze() })
 }
 
+/// How long the client of a request waits for its answer, if its headers say so: in seconds, from when the request is there.
+///
+/// # Errors
+/// If that is no number of seconds.
+pub fn deadline(headers: &HeaderMap) -> Result<Option<Span>, Problem> {
+    let Some(value) = headers.get(DEADLINE) else { return Ok(None) };
+    let seconds = value.to_str().ok().and_then(|text| text.trim().parse::<f64>().ok()).filter(|seconds| *seconds >= 0.0);
+    let wrong = || Problem::new(400, ErrorKind::BadRequest, format!("{DEADLINE} must be a number of seconds, such as 30 or 2.5"));
+    // More than a century says nothing.
+    let span = Duration::try_from_secs_f64(seconds.ok_or_else(wrong)?.min(1e9)).map_err(|_| wrong())?;
+    Ok(Some(Span(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX))))
+}
+
 /// Tells the core of a request.
-pub fn arrive(app: Arc<App>, key: Arc<str>, asked: HeaderMap, inbound: Inbound) -> Life {
-    let (ticket, turn) = app.engine.arrive(|arriving| request(arriving, &key, &inbound));
+pub fn arrive(app: Arc<App>, key: Arc<str>, asked: HeaderMap, inbound: Inbound, deadline: Option<Span>) -> Life {
+    let (ticket, turn) = app.engine.arrive(|arriving| request(arriving, &key, &inbound, deadline));
     // Settings are asked for after the plan, so that they are never older.
     let settings = app.settings();
     Life::new(app, settings, key, asked, inbound, ticket, turn)
@@ -103,7 +126,7 @@ fn input_bound(plan: &Plan, model: ModelId, inbound: &Inbound) -> u32 {
     bound.min(most).max(inbound.input_tokens)
 }
 
-fn request(arriving: &mut Arriving<'_>, key: &str, inbound: &Inbound) -> Request {
+fn request(arriving: &mut Arriving<'_>, key: &str, inbound: &Inbound, deadline: Option<Span>) -> Request {
     // Numbers that nobody has: the core says what is wrong with them.
     let key = arriving.gateway().key(key).unwrap_or(KeyId(u32::MAX));
     let model = arriving.plan().find_model(&inbound.model).unwrap_or(ModelId(u32::MAX));
@@ -136,6 +159,24 @@ fn request(arriving: &mut Arriving<'_>, key: &str, inbound: &Inbound) -> Request
         no_store: inbound.no_store,
         fingerprint: inbound.fingerprint,
         requires: inbound.requires,
-        deadline: None,
+        deadline: deadline.map(|span| arriving.now() + span),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderName;
+
+    use super::*;
+
+    #[test]
+    fn a_deadline_is_a_number_of_seconds() {
+        let read = |text: &'static str| deadline(&HeaderMap::from_iter([(HeaderName::from_static(DEADLINE), text.parse().unwrap())]));
+        assert_eq!(deadline(&HeaderMap::new()).unwrap(), None);
+        assert_eq!((read("30").unwrap(), read(" 2.5").unwrap()), (Some(Span::from_secs(30)), Some(Span::from_millis(2_500))));
+        assert_eq!((read("0").unwrap(), read("1e30").unwrap()), (Some(Span::ZERO), Some(Span::from_secs(1_000_000_000))));
+        for wrong in ["", "soon", "-1", "NaN", "30s"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
     }
 }

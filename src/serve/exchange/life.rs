@@ -1,5 +1,6 @@
 //! All that an exchange is, and how it goes on by one step: the core's action is carried out, and what comes of it is told to the core.
 
+use std::cmp::Ordering;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -13,6 +14,7 @@ use super::timer::{Due, Timer};
 use crate::gateway::failure::{Failure, FailureClass};
 use crate::gateway::in_flight::{Action, Call, Event};
 use crate::gateway::journal::{Denial, Outcome};
+use crate::gateway::plan::ServiceClass;
 use crate::gateway::rate_card::Usage;
 use crate::serve::answers::{self, Problem};
 use crate::serve::app::{App, Settings};
@@ -273,12 +275,11 @@ impl Life {
             self.stage = Stage::Refused(Refusal::new(parts.status.as_u16(), parts.headers), body);
             return;
         }
-        if !self.inbound.stream {
+        if !self.inbound.stream || !reading::is_stream(&parts.headers) {
             self.stage = Stage::Whole(Whole::default(), body);
-            return;
-        }
-        if !reading::is_stream(&parts.headers) {
-            self.fail_with(FailureClass::BadGateway, "the provider answered a stream with something else");
+            if self.inbound.stream {
+                self.fail_with(FailureClass::BadGateway, "the provider answered a stream with something else");
+            }
             return;
         }
         let dialect = self.dialect_of(call);
@@ -333,9 +334,11 @@ impl Life {
             self.open();
         }
         let Stage::Stream(relay, _) = &mut self.stage else { return };
-        let usage = relay.usage();
-        let received = relay.received();
-        let body = relay.recorded().map(|body| Kept { body, streamed: true });
+        let (usage, received) = (relay.usage(), relay.received_max());
+        let service = relay.service();
+        let body = relay.recorded();
+        let body = body.map(|body| self.kept(body, true));
+        let (usage, received) = self.priced(usage, received, service);
         self.finish(usage, received, body);
     }
 
@@ -346,8 +349,9 @@ impl Life {
         let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         match crate::wire::answer::Answer::read(&self.inbound, self.dialect_of(call), bytes) {
             Ok(answer) => {
-                let kept = Kept { body: answer.body.clone(), streamed: false };
-                self.finish(answer.usage, length, Some(kept));
+                let kept = self.turn.has_cache.then(|| self.kept(answer.body.clone(), false));
+                let (usage, received) = self.priced(answer.usage, length, answer.service);
+                self.finish(usage, received, kept);
                 if let Some(end) = &mut self.end {
                     end.body = Some(answer.body);
                 }
@@ -359,19 +363,34 @@ impl Life {
     /// A call has ended well. `received` bounds its output where the provider did not say what it bills.
     fn finish(&mut self, usage: Option<Usage>, received: u32, body: Option<Kept>) {
         let Some(call) = self.call else { return };
-        let usage = usage.unwrap_or_else(|| self.counted(call, received));
-        self.line.add(usage);
-        let body = body.filter(|_| self.turn.has_cache).map(Arc::new);
-        let turn = self.ticket.step_with(Event::Finished { call: call.call, usage }, body.as_ref());
+        self.line.add(usage.unwrap_or_default());
+        let body = body.map(Arc::new);
+        let turn = self.ticket.step_with(Event::Finished { call: call.call, received, usage }, body.as_ref());
         // Were it not written, the call would be presumed at its hold after a crash: no reason to keep the answer from its client.
         let _ = self.app.engine.commit(turn.number);
         self.carry_out(turn);
     }
 
-    /// What stands in for the usage of a provider that does not say it: never below the bill.
-    fn counted(&self, call: Call, received: u32) -> Usage {
-        let most = u64::from(call.max_tokens) * u64::from(self.inbound.choices);
-        Usage::plain(self.ticket.request.input_tokens_max, u32::try_from(most).unwrap_or(u32::MAX).min(received))
+    /// The usage of an answer, and a bound on its output, as far as they say what it costs. What was served in another class than its deployment is
+    /// priced in costs something else: less, if it is a cheaper one; else nobody here knows what, and all that was held is presumed.
+    fn priced(&self, usage: Option<Usage>, received: u32, service: Option<ServiceClass>) -> (Option<Usage>, u32) {
+        let Some((service, call)) = service.zip(self.call) else { return (usage, received) };
+        let deployment = self.ticket.plan.deployment(call.deployment);
+        match service.cmp(&deployment.service) {
+            Ordering::Equal => (usage, received),
+            Ordering::Less => (None, usage.map_or(received, |usage| usage.output)),
+            Ordering::Greater => {
+                let text = format!("`{}` was served at a dearer service_tier than it is priced at: what is held is presumed", deployment.name);
+                logs::notice("price_missing", &text);
+                (None, u32::MAX)
+            }
+        }
+    }
+
+    /// An answer as the response cache keeps it.
+    fn kept(&self, body: Bytes, streamed: bool) -> Kept {
+        let cache = self.ticket.plan.model(self.ticket.request.model).cache;
+        Kept::new(self.inbound.endpoint, body, streamed, cache.is_some_and(|policy| !policy.separate_streams))
     }
 
     fn fail_with(&mut self, class: FailureClass, message: &str) {
@@ -381,11 +400,12 @@ impl Life {
     /// The call has failed.
     fn fail(&mut self, failure: Failure, said: Said, usage: Option<Usage>) {
         let Some(call) = self.call else { return };
-        let passed = self.passed();
+        let Passed { received, .. } = self.passed();
+        let accepted = matches!(self.stage, Stage::Whole(..) | Stage::Stream(..));
         let usage = usage.or_else(|| if let Stage::Stream(relay, _) = &self.stage { relay.usage() } else { None });
         self.said.push((failure, said));
         self.line.add(usage.unwrap_or_default());
-        let turn = self.ticket.step(Event::Failed { call: call.call, failure, received: passed.received, usage });
+        let turn = self.ticket.step(Event::Failed { call: call.call, failure, accepted, received, usage });
         self.carry_out(turn);
     }
 
@@ -494,10 +514,6 @@ impl Life {
 
 impl Drop for Life {
     fn drop(&mut self) {
-        // Only where the process ends under it, or its handler has panicked: what it costs is presumed.
-        if !self.ticket.is_closed() {
-            self.ticket.passed = self.passed();
-        }
         let Ticket { plan, request, .. } = &self.ticket;
         self.line.write(&logs::Facts {
             request: request.id.0,

@@ -7,6 +7,7 @@ use axum::http::header::RETRY_AFTER;
 use hyper_util::client::legacy;
 use serde::Deserialize;
 
+use super::trust;
 use crate::gateway::failure::{Failure, FailureClass};
 use crate::gateway::time::Span;
 
@@ -35,8 +36,12 @@ pub fn refused(status: u16, headers: &HeaderMap, body: &[u8]) -> (Failure, Said)
 
 /// The failure that no answer at all means.
 pub fn unreachable(error: &legacy::Error) -> (Failure, Said) {
-    let what = if error.is_connect() { "the provider could not be reached" } else { "the connection to the provider broke off before an answer" };
-    (Failure::new(FailureClass::Connect), Said { message: what.into(), ..Said::default() })
+    let message = match trust::distrust(error) {
+        Some(why) => format!("the provider could not be reached safely: {why}"),
+        None if error.is_connect() => "the provider could not be reached".into(),
+        None => "the connection to the provider broke off before an answer".into(),
+    };
+    (Failure::new(FailureClass::Connect), Said { message, ..Said::default() })
 }
 
 /// The class of a status, or what the body says more precisely.

@@ -6,8 +6,7 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use super::Clients;
-pub(in crate::sim) use super::session::Offer;
-use super::session::{Sessions, Step};
+use super::session::{Offer, Sessions, Step};
 use crate::gateway::draw::{Purpose, bits};
 use crate::gateway::failure::{Failure, FailureClass};
 use crate::gateway::id::{RequestId, Slot};
@@ -95,7 +94,7 @@ pub(in crate::sim) struct Callers {
     seed: u64,
     /// The calls in flight, by slot.
     calls: Vec<UserCall>,
-    sessions: Option<Sessions>,
+    sessions: Option<Sessions<Sending>>,
     /// What is sent when: time, order of deciding, place in `sendings`.
     agenda: BinaryHeap<Reverse<(Time, u64, usize)>>,
     decided: u64,
@@ -154,7 +153,7 @@ impl Callers {
     pub(in crate::sim) fn take(&mut self, offer: Offer, sending: Sending) {
         match (offer, &mut self.sessions, sending.context.session) {
             (Offer::At(at), ..) => self.push(at, sending),
-            (Offer::Held, Some(sessions), Some(session)) => sessions.hold(session, sending),
+            (Offer::Held, Some(sessions), Some(session)) => sessions.hold(session, sending.call.step, sending),
             (Offer::Dropped, ..) => self.dropped.push(sending),
             (Offer::First | Offer::Held, ..) => unreachable!("only requests of sessions wait, and none that is the first"),
         }

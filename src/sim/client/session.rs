@@ -5,7 +5,6 @@
 
 use std::collections::VecDeque;
 
-use super::callers::Sending;
 use crate::gateway::time::{Span, Time};
 use crate::traffic::trace::NameId;
 
@@ -18,16 +17,16 @@ pub enum OnFailure {
     Stop,
 }
 
-/// All sessions of the traffic so far. A session costs a few words for ever, as its name does, and its requests only while they wait.
+/// All sessions of the traffic so far. A session costs a few words for ever, as its name does, and its requests, each an `S`, only while they wait.
 #[derive(Debug)]
-pub(super) struct Sessions {
+pub struct Sessions<S> {
     on_failure: OnFailure,
-    sessions: Vec<Session>,
+    sessions: Vec<Session<S>>,
 }
 
 /// What becomes of the next request of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::sim) enum Offer {
+pub enum Offer {
     /// It is the first, and sent when the traffic has it.
     First,
     /// It is sent at this instant.
@@ -40,26 +39,26 @@ pub(in crate::sim) enum Offer {
 
 /// One request of a session, as recorded and as sent here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(in crate::sim) struct Step {
+pub struct Step {
     /// When the traffic says that it was sent.
     pub recorded_at: Time,
     /// How long it took in the traffic, if that says so.
     pub recorded_duration: Option<Span>,
 }
 
-#[derive(Debug, Default)]
-struct Session {
+#[derive(Debug)]
+struct Session<S> {
     state: State,
     /// The step sent last, and when.
     last: Step,
     sent_at: Time,
     ended_at: Time,
-    waiting: VecDeque<Sending>,
+    /// What is held, with the instants that the traffic has for it.
+    waiting: VecDeque<(Time, S)>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    #[default]
     New,
     /// The last step was answered, and the next is not known yet.
     Idle,
@@ -68,15 +67,16 @@ enum State {
     Stopped,
 }
 
-impl Sessions {
-    pub(super) fn new(on_failure: OnFailure) -> Self {
+impl<S> Sessions<S> {
+    /// Sessions of which nothing was sent yet.
+    pub fn new(on_failure: OnFailure) -> Self {
         Self { on_failure, sessions: Vec::new() }
     }
 
     /// Says what to do with the next request of a session, which is known from `now` on.
-    pub(super) fn offer(&mut self, session: NameId, now: Time, step: Step) -> Offer {
+    pub fn offer(&mut self, session: NameId, now: Time, step: Step) -> Offer {
         if self.sessions.len() <= session.index() {
-            self.sessions.resize_with(session.index() + 1, Session::default);
+            self.sessions.resize_with(session.index() + 1, Session::new);
         }
         let session = &mut self.sessions[session.index()];
         let offer = match session.state {
@@ -90,27 +90,27 @@ impl Sessions {
     }
 
     /// Keeps a request that was held.
-    pub(super) fn hold(&mut self, session: NameId, sending: Sending) {
-        self.sessions[session.index()].waiting.push_back(sending);
+    pub fn hold(&mut self, session: NameId, step: Step, sending: S) {
+        self.sessions[session.index()].waiting.push_back((step.recorded_at, sending));
     }
 
     /// A step was sent.
-    pub(super) fn sent(&mut self, session: NameId, step: Step, now: Time) {
+    pub fn sent(&mut self, session: NameId, step: Step, now: Time) {
         let session = &mut self.sessions[session.index()];
         (session.last, session.sent_at) = (step, now);
     }
 
     /// A step has its end. Gives the next and its instant; what is never sent is moved to `dropped`.
-    pub(super) fn ended(&mut self, session: NameId, now: Time, answered: bool, dropped: &mut Vec<Sending>) -> Option<(Time, Sending)> {
+    pub fn ended(&mut self, session: NameId, now: Time, answered: bool, dropped: &mut Vec<S>) -> Option<(Time, S)> {
         let session = &mut self.sessions[session.index()];
         session.ended_at = now;
         if !answered && self.on_failure == OnFailure::Stop {
             session.state = State::Stopped;
-            dropped.extend(std::mem::take(&mut session.waiting));
+            dropped.extend(std::mem::take(&mut session.waiting).into_iter().map(|(_, sending)| sending));
             return None;
         }
         match session.waiting.pop_front() {
-            Some(next) => Some((session.due(next.call.step.recorded_at).max(now), next)),
+            Some((recorded_at, next)) => Some((session.due(recorded_at).max(now), next)),
             None => {
                 session.state = State::Idle;
                 None
@@ -119,12 +119,16 @@ impl Sessions {
     }
 
     /// Whether nobody waits.
-    pub(super) fn is_at_rest(&self) -> bool {
+    pub fn is_at_rest(&self) -> bool {
         self.sessions.iter().all(|session| session.state != State::Busy && session.waiting.is_empty())
     }
 }
 
-impl Session {
+impl<S> Session<S> {
+    fn new() -> Self {
+        Self { state: State::New, last: Step::default(), sent_at: Time(0), ended_at: Time(0), waiting: VecDeque::new() }
+    }
+
     /// When the step after the last is sent, which the traffic has at `recorded_at`.
     ///
     /// Where the traffic says how long the last took, what remains of the gap is thought, and follows the answer. Where it doesn't, the gap between

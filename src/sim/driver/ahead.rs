@@ -26,6 +26,9 @@ pub(super) struct Line {
     _bytes: [u8; 64],
 }
 
+/// How many rows before its turn a row is fetched: far enough for memory that nothing else keeps near.
+const ROWS_AHEAD: usize = 6;
+
 struct Processor;
 
 impl Fetch for Processor {
@@ -36,11 +39,16 @@ impl Fetch for Processor {
 }
 
 impl<O: Observer> Driver<O> {
-    /// Before the arrival that `rows` come after: the next one's answer may be fetched now, for that after it the line that says where its answer is.
+    /// Before the arrival that `rows` come after: the next one's answer may be fetched now, for that after it the line that says where its answer is,
+    /// and a row before it is read for that.
     #[inline(always)]
     pub(super) fn fetch_for_arrivals(&self, clients: &Clients, rows: &[Row], arrivals: &mut Arrivals) {
         if let Some(key) = arrivals.next {
             self.gateway.fetch_answer(key, &Processor);
+        }
+        if let Some(row) = rows.get(ROWS_AHEAD) {
+            Processor.fetch(&row.fingerprint);
+            Processor.fetch(&row.stream);
         }
         let second = rows.get(1).and_then(|row| self.directory.ahead(clients, row));
         arrivals.next = second.and_then(|request| self.gateway.fetch_for_arrival(&self.variant.plan, &request, &Processor));

@@ -24,6 +24,8 @@ pub(super) struct About<'a> {
     pub(super) upstream: &'a Upstream,
     pub(super) plan: &'a Plan,
     pub(super) has_closed: bool,
+    /// Whether its client waits for what becomes of it: if none does, its end is not kept.
+    pub(super) is_awaited: bool,
     pub(super) answered: Option<Outcome>,
 }
 
@@ -48,7 +50,7 @@ impl<O: Observer> Journal for Listener<'_, '_, O> {
             }
             Fact::Answered { outcome } => {
                 self.totals.answered(outcome);
-                if let Some(about) = &mut self.about {
+                if let Some(about) = self.about.as_mut().filter(|about| about.is_awaited) {
                     about.answered = Some(*outcome);
                 }
             }

@@ -313,7 +313,8 @@ pub(super) fn faulty(seed: u64) -> Variant {
     for deployment in &mut plan.deployments {
         deployment.billing = BillingRule { cancel_lag_tokens_max: 16, failed: Presume::Input, ..deployment.billing };
     }
-    let chances = [Step::status(500), Step::of(Answer::Hang(Span::from_secs(9))), Step::of(Answer::Cut { chunks: 4 }), Step::of(Answer::Broken)];
+    let cuts = [Step::of(Answer::Cut { chunks: 0 }), Step::of(Answer::Cut { chunks: 4 })];
+    let chances = [Step::status(500), Step::of(Answer::Hang(Span::from_secs(9))), cuts[0], cuts[1], Step::of(Answer::Broken)];
     let chances = chances.map(|step| Chance { per_million: 20_000 + seed as u32 % 7 * 10_000, step });
     let billing = Billing { failed_after_prefill: true, ..Billing::REALISTIC };
     let limiter = Some(Limiter::ledger(60, 4_000, Refill::Bucket));
@@ -362,6 +363,21 @@ proptest! {
         let totals = totals(&faulty(seed), traffic(&rows_of));
         prop_assert_eq!(totals.arrived, rows_of.len() as u64);
         prop_assert!(totals.billed <= totals.ledger, "{:?}", totals);
+    }
+}
+
+/// What breaks off after its head was made, and is billed. A stream is not tried again then, not even if nothing of it has come.
+#[test]
+fn a_break_after_the_head_is_billed_and_presumed() {
+    let mut plan = groups(&[("a", mini())]);
+    (plan.models[0].attempts.per_group, plan.models[0].attempts.per_deployment) = (2, 2);
+    let cost = |output| mini().cost(crate::gateway::rate_card::Usage::plain(100, output));
+    for (stream, chunks, calls, served, billed) in [(false, 4, 2, 1, cost(40) + cost(40)), (true, 0, 1, 0, cost(0)), (true, 4, 1, 0, cost(4))] {
+        let world = DeploymentWorld { steps: vec![Step::of(Answer::Cut { chunks })], ..DeploymentWorld::ledger("a") };
+        let totals = totals(&variant(plan.clone(), vec![world]), traffic(&[(0, 100, 40, stream, None)]));
+        assert_eq!((totals.calls, totals.served, totals.billed), (calls, served, billed), "{stream} {chunks}");
+        assert!(totals.ledger >= billed, "it was presumed: {totals:?}");
+        assert!(stream || totals.ledger > billed, "as much as was held: {totals:?}");
     }
 }
 

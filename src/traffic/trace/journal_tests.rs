@@ -88,13 +88,13 @@ fn write(folder: &Path) {
     let mut failed = live.arrive(2, 100, KeyId(0));
     live.tell(&mut served, 200, Event::Opened { call: 1 });
     let failure = Failure::new(FailureClass::RateLimited);
-    live.tell(&mut failed, 300, Event::Failed { call: 1, failure, received: 0, usage: None });
+    live.tell(&mut failed, 300, Event::Failed { call: 1, failure, accepted: false, received: 0, usage: None });
     let mut left = live.arrive(3, 400, KeyId(0));
     live.arrive(4, 450, KeyId(99));
     live.tell(&mut left, 500, Event::Opened { call: 1 });
     live.tell(&mut left, 600, Event::ClientLeft { received: 30, delivered: 25 });
     let usage = Usage { cache_read: 400, ..Usage::plain(1200, 80) };
-    live.tell(&mut served, 1000, Event::Finished { call: 1, usage });
+    live.tell(&mut served, 1000, Event::Finished { call: 1, received: 0, usage: Some(usage) });
     live.arrive(5, 1100, KeyId(0));
     live.end();
 }

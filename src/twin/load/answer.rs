@@ -20,10 +20,14 @@ pub(super) struct Said {
     pub is_cached: bool,
     /// The model that answered.
     pub model: Option<String>,
+    /// The deployment that answered.
+    pub deployment: Option<String>,
     /// What it has cost.
     pub cost: Option<Money>,
     /// How long to wait before the next try.
     pub retry_after: Option<Span>,
+    /// Not to be tried again, whatever the status: client libraries go by it (P: `_should_retry` of openai-python and anthropic-sdk-python).
+    pub is_for_good: bool,
 }
 
 /// A stream as far as it has come.
@@ -49,8 +53,10 @@ impl Said {
             request: text("x-gwsim-request-id").and_then(|text| text.parse().ok()),
             is_cached: matches!(text("x-gwsim-cache"), Some("hit" | "shared")),
             model: text("x-gwsim-model").map(str::to_owned),
+            deployment: text("x-gwsim-deployment").map(str::to_owned),
             cost: text("x-gwsim-cost").and_then(money),
             retry_after: text(RETRY_AFTER.as_str()).and_then(|text| text.parse().ok()).map(Span::from_secs),
+            is_for_good: text("x-should-retry") == Some("false"),
         }
     }
 }

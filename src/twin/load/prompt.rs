@@ -17,14 +17,16 @@ pub(super) struct Prompts {
 }
 
 impl Prompts {
-    /// The body of a chat completion. `output_tokens` are those of the whole answer.
-    pub fn body(&self, planned: &Planned, stream: bool, output_tokens: u32) -> Vec<u8> {
+    /// The body of a chat completion. `output_tokens` are those of the whole answer; all are counted by the provider's model `counted_by`, if that
+    /// matters.
+    pub fn body(&self, planned: &Planned, stream: bool, output_tokens: u32, counted_by: Option<&str>) -> Vec<u8> {
         let row = &planned.row;
         let (input, output) = self.sizes(row.fingerprint, row.input_tokens, output_tokens);
         let Fingerprint(high, low) = row.fingerprint;
         let subject = high ^ low.rotate_left(32);
-        let marker =
-            Marker { output: Some(output), block: Some(if planned.blocks.is_empty() { 0 } else { row.block_size }), id: Some(subject), tool: false };
+        let block = if planned.blocks.is_empty() { 0 } else { row.block_size };
+        let counted_by = counted_by.map(str::to_owned);
+        let marker = Marker { output: Some(output), block: Some(block), id: Some(subject), tool: false, counted_by };
         let mut text = marker.to_string();
         write_prompt(&planned.blocks, row.block_size, subject, input, &mut text);
         let mut body = json!({"model": planned.model, "messages": [{"role": "user", "content": text}]});

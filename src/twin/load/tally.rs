@@ -64,6 +64,8 @@ pub struct Tally {
     pub left: u64,
     /// Users with an error, by status.
     pub failed: BTreeMap<u16, u64>,
+    /// Requests that were never sent: those of sessions that have ended at a failure.
+    pub not_sent: u64,
     /// Answers by another model than asked for.
     pub other_model: u64,
     /// What the gateway's headers say, in sum.
@@ -134,7 +136,7 @@ impl Tally {
         let failed: BTreeMap<String, u64> = self.failed.iter().map(|(status, users)| (status.to_string(), *users)).collect();
         json!({
             "users": self.users, "sent": self.sent, "served": self.served, "cached": self.cached, "left": self.left, "failed": failed,
-            "other_model": self.other_model, "cost_usd": self.cost.decimal().to_string(), "priced": self.priced,
+            "not_sent": self.not_sent, "other_model": self.other_model, "cost_usd": self.cost.decimal().to_string(), "priced": self.priced,
             "input_tokens": self.input, "output_tokens": self.output, "latency_ms": self.latencies.json(), "ttft_ms": self.first_tokens.json(),
             "late_ms": self.lates.json(),
         })

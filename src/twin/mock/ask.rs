@@ -6,6 +6,7 @@ use std::hash::BuildHasher;
 use foldhash::fast::FixedState;
 use serde_json::Value;
 
+use crate::price::tokens::{Ratio, TokenRatio};
 use crate::twin::words::{self, Marker, TOKEN_BYTES};
 
 /// Tokens in a block of the prompt unless the marker says otherwise: the step in which OpenAI counts cached tokens (P).
@@ -54,8 +55,10 @@ pub struct Ask {
     pub subject: u64,
     /// Chained hashes of the prompt's blocks.
     pub blocks: Vec<u64>,
-    /// Tokens in one of them.
+    /// Tokens in one of them, as the prompt has them.
     pub block_size: u32,
+    /// What these are to the model that is called.
+    pub block_ratio: Ratio,
     /// What the traffic says about the answer.
     pub marker: Marker,
     /// The tool that the answer is to call.
@@ -132,12 +135,20 @@ impl Ask {
             subject: hasher.hash_one(&prompt.text),
             blocks: blocks(&prompt.text, block_size as usize * TOKEN_BYTES, &hasher),
             block_size,
-            tool: tool(&root, marker),
+            block_ratio: Ratio::ONE,
+            tool: tool(&root, &marker),
             marker,
             inputs: prompt.inputs.iter().map(|text| hasher.hash_one(text)).collect(),
             dimensions: count(&root["dimensions"], "dimensions")?.unwrap_or(16),
             base64: root["encoding_format"] == "base64",
         })
+    }
+
+    /// The same for a model that counts tokens otherwise.
+    #[must_use]
+    pub fn counted(self, ratio: TokenRatio) -> Self {
+        let output = self.marker.output.map(|tokens| ratio.output.of(tokens));
+        Self { input_tokens: ratio.input.of(self.input_tokens), marker: Marker { output, ..self.marker }, block_ratio: ratio.input, ..self }
     }
 }
 
@@ -206,7 +217,7 @@ impl Prompt {
     }
 
     fn part(&mut self, text: &str) {
-        self.marker = Marker::find(text).or(self.marker);
+        self.marker = Marker::find(text).or(self.marker.take());
         words::append(text, &mut self.text);
     }
 
@@ -275,7 +286,7 @@ fn malformed(param: &'static str, what: &str) -> Malformed {
 }
 
 /// The tool that the answer calls: the one that `tool_choice` names, or the first where that or the marker wants any.
-fn tool(root: &Value, marker: Marker) -> Option<Tool> {
+fn tool(root: &Value, marker: &Marker) -> Option<Tool> {
     let choice = &root["tool_choice"];
     let named = choice["function"]["name"].as_str().or(choice["name"].as_str());
     let any = choice == "required" || choice["type"] == "any" || marker.tool;

@@ -17,7 +17,7 @@ use crate::gateway::time::Time;
 pub enum Ended {
     /// With the whole answer.
     Whole,
-    /// The provider broke off a stream.
+    /// The provider broke off its answer.
     Cut,
     /// With an error status.
     Refused,

@@ -36,6 +36,7 @@ use self::stream::{Answering, Streaming};
 use crate::gateway::failure::{Failure, FailureClass};
 use crate::gateway::id::DeploymentId;
 use crate::gateway::time::Span;
+use crate::price::tokens::{TokenCounts, TokenRatio};
 use crate::sim::fate::{Ending, Fate};
 
 /// The largest body that is read, in bytes.
@@ -47,6 +48,8 @@ pub struct Mock {
     pub providers: Arc<Providers>,
     /// Which deployments speak Anthropic's dialect, by number; the others speak OpenAI's.
     pub are_anthropic: Vec<bool>,
+    /// How tokens carry over from the model that a prompt says it is counted by.
+    pub counts: TokenCounts,
 }
 
 /// A provider that breaks the connection: there is no answer.
@@ -128,7 +131,11 @@ impl Mock {
             Err(_) => return Ok(refuse(&Refusal::plain(413, "the body is too large, or broke off"), is_anthropic, "")),
         };
         match Ask::read(endpoint, &body) {
-            Ok(ask) => self.call(deployment, ask, origin, breaker).await,
+            Ok(ask) => {
+                let called = &self.providers.plan().deployment(deployment).model;
+                let ratio = ask.marker.counted_by.as_deref().map_or(TokenRatio::ONE, |model| self.counts.between(model, called));
+                self.call(deployment, ask.counted(ratio), origin, breaker).await
+            }
             Err(fault) => Ok(refuse(&Refusal::malformed(fault), is_anthropic, "")),
         }
     }
@@ -146,6 +153,7 @@ impl Mock {
             stream: ask.stream && !is_embedding,
             blocks: &ask.blocks,
             block_size: ask.block_size,
+            block_ratio: ask.block_ratio,
         };
         let open = self.providers.call(deployment, origin, &wanted);
         let is_anthropic = ask.endpoint.is_anthropic();
@@ -161,9 +169,13 @@ impl Mock {
                 if fate.stream {
                     streamed(Streaming::new(open, answer, fate, breaker))
                 } else {
-                    let body = whole(StatusCode::OK, &answer.whole());
+                    let mut response = whole(StatusCode::OK, &answer.whole());
                     open.end();
-                    body
+                    if let (Ending::Cut(_), Answering::Whole(Some(body))) = (fate.ending, response.body()) {
+                        let half = body.slice(..body.len() / 2);
+                        *response.body_mut() = Answering::Part(Some(half), breaker);
+                    }
+                    response
                 }
             }
             Ending::Failed(failure) | Ending::Refused(failure) if !is_broken(&failure) => {

@@ -77,6 +77,8 @@ pub struct Wanted<'a> {
     pub blocks: &'a [u64],
     /// Tokens in one.
     pub block_size: u32,
+    /// What these are here; all else is counted as here already.
+    pub block_ratio: Ratio,
 }
 
 /// A call that is open. Dropped before it has ended, it is closed by its caller, now.
@@ -141,7 +143,7 @@ impl Providers {
             stream: wanted.stream,
             blocks: wanted.blocks,
             block_size: wanted.block_size,
-            block_ratio: Ratio::ONE,
+            block_ratio: wanted.block_ratio,
             recorded: None,
         };
         let fate = locked.upstream.call(now, deployment, nth, max_tokens, &prompt);

@@ -22,6 +22,8 @@ const FRAME_BYTES: usize = 64 << 10;
 pub enum Answering {
     /// All there at once.
     Whole(Option<Bytes>),
+    /// A part of what was to be all, and then the connection breaks.
+    Part(Option<Bytes>, Breaker),
     /// Chunk by chunk.
     Stream(Box<Streaming>),
 }
@@ -102,6 +104,20 @@ impl Body for Answering {
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         match &mut *self {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Part(part, _) if part.as_ref().is_some_and(|part| !part.is_empty()) => {
+                // What is handed on is written to the socket before the connection goes.
+                let handed = part.replace(Bytes::new()).map(|part| Ok(Frame::data(part)));
+                Poll::Ready(handed)
+            }
+            Self::Part(part @ Some(_), _) => {
+                *part = None;
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Self::Part(None, breaker) => {
+                breaker.reset();
+                Poll::Ready(Some(Err(io::ErrorKind::ConnectionReset.into())))
+            }
             Self::Stream(stream) => stream.poll(context).map(|frame| frame.map(|bytes| bytes.map(Frame::data))),
         }
     }
@@ -109,6 +125,7 @@ impl Body for Answering {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(bytes) => bytes.is_none(),
+            Self::Part(..) => false,
             Self::Stream(stream) => stream.open.is_none(),
         }
     }
@@ -116,7 +133,7 @@ impl Body for Answering {
     fn size_hint(&self) -> http_body::SizeHint {
         match self {
             Self::Whole(bytes) => http_body::SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Self::Stream(_) => http_body::SizeHint::default(),
+            Self::Part(..) | Self::Stream(_) => http_body::SizeHint::default(),
         }
     }
 }

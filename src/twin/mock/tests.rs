@@ -15,6 +15,7 @@ use super::{Mock, origin, path_of, serve, unescaped};
 use crate::clock::Clock;
 use crate::config::{self, Options};
 use crate::gateway::time::{Span, Time};
+use crate::price::tokens::TokenCounts;
 use crate::sim::upstream::Upstream;
 use crate::sim::world::{Answer, Billing, DeploymentWorld, Pace, PromptCache, Step, World};
 use crate::traffic::distribution::Distribution;
@@ -47,7 +48,7 @@ impl Twin {
         let upstream = Upstream::new(&plan, &world, 1).unwrap();
         let clock = Clock::start(Time(0), 20_000);
         let providers = Providers::new(Arc::new(plan), upstream, 1, Distribution::Constant(5.0), clock, Bills::new(None).unwrap());
-        let mock = Arc::new(Mock { providers: Arc::new(providers), are_anthropic: vec![false, true] });
+        let mock = Arc::new(Mock { providers: Arc::new(providers), are_anthropic: vec![false, true], counts: TokenCounts::default() });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         tokio::spawn(serve(Arc::clone(&mock), listener));
@@ -170,6 +171,15 @@ async fn a_stream_that_is_cut_ends_in_the_middle_and_its_tokens_are_billed() {
     assert_eq!(answered.body.matches("\"content\":\"").count() - 1, 2, "after the role");
     assert!(!answered.body.contains("[DONE]"));
     assert_eq!(twin.bill(1).await["output"], 2);
+}
+
+#[tokio::test]
+async fn a_plain_answer_that_is_cut_breaks_in_its_body_and_is_billed_in_full() {
+    let twin = Twin::new(steps(&[Step::of(Answer::Cut { chunks: 2 })])).await;
+    let answered = twin.chat(&json!({})).await;
+    assert!(answered.head.starts_with("HTTP/1.1 200") && !answered.in_order && answered.body.contains("chat.completion"), "{}", answered.body);
+    assert!(!answered.body.contains("usage"));
+    assert_eq!(twin.bill(1).await["output"], 7);
 }
 
 #[tokio::test]

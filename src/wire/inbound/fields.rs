@@ -65,6 +65,7 @@ fields! {
     ReasoningEffort = "reasoning_effort",
     ResponseFormat = "response_format",
     SafetyIdentifier = "safety_identifier",
+    ServiceTier = "service_tier",
     Stream = "stream",
     StreamOptions = "stream_options",
     Suffix = "suffix",

@@ -5,6 +5,9 @@ use super::super::images;
 use super::super::json::tests::any_json;
 use super::*;
 
+/// What every chat completion requires that asks for no cheaper service.
+const CHAT: Features = features::CHAT.and(features::STANDARD_SERVICE);
+
 fn read(endpoint: Endpoint, body: &Json) -> Inbound {
     Inbound::read(endpoint, body.to_string().into()).unwrap()
 }
@@ -46,7 +49,7 @@ fn what_a_chat_request_says_is_known() {
 fn a_field_that_is_null_is_absent() {
     let nulls = json!({ "stream": null, "max_tokens": null, "n": null, "user": null, "tools": null, "metadata": null, "cache": null, "tags": null });
     let inbound = chat(nulls);
-    assert_eq!((inbound.stream, inbound.max_tokens, inbound.choices, inbound.requires), (false, None, 1, features::CHAT));
+    assert_eq!((inbound.stream, inbound.max_tokens, inbound.choices, inbound.requires), (false, None, 1, CHAT));
 }
 
 #[test]
@@ -116,27 +119,65 @@ fn a_request_that_nobody_could_understand_is_refused() {
 #[test]
 fn a_request_requires_the_words_that_it_uses() {
     let requires = |more: Json| chat(more).requires;
-    let only_here = |feature: Features| features::CHAT.and(feature).and(features::OPENAI_WORDS);
-    assert_eq!(requires(json!({ "tools": [{ "type": "function", "function": { "name": "f" } }] })), features::CHAT.and(features::TOOLS));
-    assert_eq!(requires(json!({ "parallel_tool_calls": false })), features::CHAT.and(features::PARALLEL_TOOLS));
-    assert_eq!(requires(json!({ "reasoning_effort": "low" })), features::CHAT.and(features::REASONING));
+    let only_here = |feature: Features| CHAT.and(feature).and(features::OPENAI_WORDS);
+    assert_eq!(requires(json!({ "tools": [{ "type": "function", "function": { "name": "f" } }] })), CHAT.and(features::TOOLS));
+    assert_eq!(requires(json!({ "parallel_tool_calls": false })), CHAT.and(features::PARALLEL_TOOLS));
+    assert_eq!(requires(json!({ "reasoning_effort": "low" })), CHAT.and(features::REASONING));
     assert_eq!(requires(json!({ "n": 2 })), only_here(features::CHOICES));
     assert_eq!(requires(json!({ "logprobs": true })), only_here(features::LOGPROBS));
-    assert_eq!(requires(json!({ "logprobs": false, "presence_penalty": 0, "logit_bias": {} })), features::CHAT);
+    assert_eq!(requires(json!({ "logprobs": false, "presence_penalty": 0, "logit_bias": {} })), CHAT);
     assert_eq!(requires(json!({ "presence_penalty": 0.5 })), only_here(features::PENALTIES));
-    assert_eq!(requires(json!({ "response_format": { "type": "text" } })), features::CHAT);
+    assert_eq!(requires(json!({ "response_format": { "type": "text" } })), CHAT);
     assert_eq!(requires(json!({ "response_format": { "type": "json_object" } })), only_here(features::JSON_OBJECT));
     assert_eq!(requires(json!({ "response_format": { "type": "json_schema" } })), only_here(features::JSON_SCHEMA));
     assert_eq!(requires(json!({ "modalities": ["text", "audio"] })), only_here(features::AUDIO));
     assert_eq!(requires(json!({ "prediction": { "type": "content", "content": "x" } })), only_here(features::PREDICTION));
     assert_eq!(requires(json!({ "functions": [{ "name": "f" }] })), only_here(features::FUNCTIONS));
     let image = json!([{ "role": "user", "content": [{ "type": "image_url", "image_url": { "url": "https://example.com/a.png" } }] }]);
-    assert_eq!(requires(json!({ "messages": image })), features::CHAT.and(features::IMAGES));
+    assert_eq!(requires(json!({ "messages": image })), CHAT.and(features::IMAGES));
     let call = |id: &str| json!({ "id": id, "type": "function", "function": { "name": "f", "arguments": "{}" } });
     let result = |id: &str| json!({ "role": "tool", "tool_call_id": id, "content": "1" });
     let calls = json!({ "role": "assistant", "tool_calls": [call("a"), call("b")] });
     let calls = json!([{ "role": "user", "content": "Hi" }, calls, result("a"), result("b")]);
-    assert_eq!(requires(json!({ "messages": calls })), features::CHAT.and(features::TOOLS).and(features::PARALLEL_TOOLS));
+    assert_eq!(requires(json!({ "messages": calls })), CHAT.and(features::TOOLS).and(features::PARALLEL_TOOLS));
+}
+
+#[test]
+fn a_request_says_what_it_may_cost_beyond_tokens_at_the_standard_price() {
+    let requires = |more: Json| chat(more).requires;
+    for tier in ["auto", "default", "standard"] {
+        assert_eq!(requires(json!({ "service_tier": tier })), CHAT, "{tier}");
+    }
+    for tier in ["flex", "batch"] {
+        assert_eq!(requires(json!({ "service_tier": tier })), features::CHAT, "{tier}");
+    }
+    for tier in ["priority", "something new"] {
+        assert_eq!(requires(json!({ "service_tier": tier })), CHAT.and(features::PREMIUM_SERVICE), "{tier}");
+    }
+    refused(
+        Endpoint::Embeddings,
+        r#"{"model":"m","input":"x","service_tier":1}"#,
+        "`service_tier` is a number, but must be a string",
+        Some("service_tier"),
+    );
+    assert!(requires(json!({ "web_search_options": {} })).have(features::BILLED_TOOLS));
+    let tool = |endpoint: Endpoint, kind: &str| {
+        let messages = json!([{ "role": "user", "content": "Hi" }]);
+        let tools = json!([{ "type": kind, "name": "n", "max_uses": 3 }]);
+        read(endpoint, &json!({ "model": "m", "max_tokens": 9, "messages": messages, "input": "x", "tools": tools }))
+            .requires
+            .have(features::BILLED_TOOLS)
+    };
+    for billed in ["web_search", "web_search_preview", "file_search", "code_interpreter", "image_generation", "something_new"] {
+        assert!(tool(Endpoint::Responses, billed), "{billed}");
+    }
+    for free in ["function", "custom", "mcp", "computer_use_preview", "local_shell"] {
+        assert!(!tool(Endpoint::Responses, free), "{free}");
+    }
+    assert!(tool(Endpoint::Messages, "web_search_20250305") && tool(Endpoint::Messages, "code_execution_20250825"));
+    for free in ["custom", "bash_20250124", "text_editor_20250728", "web_fetch_20250910"] {
+        assert!(!tool(Endpoint::Messages, free), "{free}");
+    }
 }
 
 #[test]

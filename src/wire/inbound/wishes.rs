@@ -7,6 +7,7 @@ use super::super::{Dialect, Endpoint, features};
 use super::Malformed;
 use super::fields::{Field, Fields};
 use crate::gateway::features::Features;
+use crate::gateway::plan::ServiceClass;
 
 /// What was found.
 #[derive(Debug)]
@@ -176,12 +177,16 @@ fn used(endpoint: Endpoint, fields: &Fields<'_>) -> Result<Features, Malformed> 
         (fields.has(Field::Functions) || fields.has(Field::FunctionCall), features::FUNCTIONS),
         (has_entries(Field::LogitBias) || is_on(Field::FrequencyPenalty) || is_on(Field::PresencePenalty), features::PENALTIES),
         (fields.has(Field::TopK), features::TOP_K),
-        (fields.has(Field::WebSearchOptions), features::WEB_SEARCH),
+        (fields.has(Field::WebSearchOptions), features::WEB_SEARCH.and(features::BILLED_TOOLS)),
         (fields.has(Field::PreviousResponseId) || fields.has(Field::Conversation), features::STORED),
         (endpoint == Endpoint::Responses && fields.has(Field::Prompt), features::STORED),
         (fields.has(Field::McpServers) || fields.has(Field::Container), features::HOSTED_TOOLS),
     ];
     let all = flags.into_iter().filter(|(on, _)| *on).fold(of_endpoint, |all, (_, feature)| all.and(feature));
+    let tier = fields.get(Field::ServiceTier);
+    let tier = tier.map(|tier| tier.string().ok_or_else(|| Malformed::kind("service_tier", tier, "a string"))).transpose()?;
+    let service = tier.map_or(ServiceClass::Standard, |tier| features::service_of(tier.as_bytes()));
+    let all = all.and(features::of_service(service));
     Ok(all.and(output_format(fields)).and(tools(endpoint, fields)?))
 }
 
@@ -211,10 +216,21 @@ fn tools(endpoint: Endpoint, fields: &Fields<'_>) -> Result<Features, Malformed>
             (Dialect::OpenAi, Some("function")) | (Dialect::Anthropic, None | Some("custom")) => features::TOOLS,
             (Dialect::OpenAi, Some("custom")) => features::CUSTOM_TOOLS,
             (Dialect::OpenAi, None) => return Err(Malformed::field(format!("tools[{at}].type"), "is missing")),
+            (dialect, Some(kind)) if is_billed(dialect, kind) => features::HOSTED_TOOLS.and(features::BILLED_TOOLS),
             (Dialect::OpenAi | Dialect::Anthropic, Some(_)) => features::HOSTED_TOOLS,
         });
     }
     Ok(all)
+}
+
+/// Whether a tool of the provider's own may cost more than its tokens. Those that are named here do not: the client runs them, or no price is on the
+/// pages of the two (P). What is not known may.
+fn is_billed(dialect: Dialect, kind: &str) -> bool {
+    let free: &[&str] = match dialect {
+        Dialect::OpenAi => &["mcp", "computer", "local_shell", "apply_patch", "tool_search"],
+        Dialect::Anthropic => &["bash_", "text_editor_", "computer_", "memory_", "web_fetch_", "tool_search_", "mcp_toolset"],
+    };
+    !free.iter().any(|name| kind.starts_with(name))
 }
 
 fn boolean(fields: &Fields<'_>, field: Field) -> Result<bool, Malformed> {

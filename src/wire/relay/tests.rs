@@ -130,6 +130,9 @@ fn what_is_no_event_of_the_dialect_is_a_failure() {
     let mut relay = relay(Endpoint::ChatCompletions, true);
     relay.push("data: {\"choices\":[{\"index\":0,\n\n".into());
     assert!(relay.failure().unwrap().message.contains("not JSON"), "{:?}", relay.failure());
+    let mut list = self::relay(Endpoint::ChatCompletions, true);
+    list.push("data: [1, 2]\n\n".into());
+    assert!(list.failure().unwrap().message.contains("an event that is a list") && list.take().is_none(), "{:?}", list.failure());
 }
 
 #[test]

@@ -4,8 +4,9 @@ use super::super::answer::Broken;
 use super::super::errors;
 use super::super::json::{Document, Kind, Value};
 use super::super::usage::Tally;
-use super::super::{Dialect, Endpoint};
+use super::super::{Dialect, Endpoint, features};
 use crate::gateway::failure::FailureClass;
+use crate::gateway::plan::ServiceClass;
 
 /// What has been seen.
 pub(super) struct Watch {
@@ -18,6 +19,8 @@ pub(super) struct Watch {
     /// The event after which nothing comes has come.
     pub(super) is_over: bool,
     pub(super) failure: Option<Broken>,
+    /// The class of service that was told last.
+    pub(super) service: Option<ServiceClass>,
     finished: u32,
     events: u32,
     bytes: u64,
@@ -33,6 +36,7 @@ impl Watch {
             has_final_usage: false,
             is_over: false,
             failure: None,
+            service: None,
             finished: 0,
             events: 0,
             bytes: 0,
@@ -42,6 +46,11 @@ impl Watch {
     /// Output tokens so far.
     pub(super) fn received(&self) -> u32 {
         u32::try_from(self.bytes.div_ceil(4)).unwrap_or(u32::MAX).max(self.events)
+    }
+
+    /// At least the output tokens so far.
+    pub(super) fn received_max(&self) -> u32 {
+        u32::try_from(self.bytes).unwrap_or(u32::MAX).saturating_add(self.events)
     }
 
     /// Whether all that belongs to the answer has come.
@@ -69,7 +78,12 @@ impl Watch {
         }
         let mut document = std::mem::take(&mut self.document);
         let is_usage_alone = match document.read(data) {
-            Ok(()) => self.see_value(name, document.root(data)),
+            Ok(()) if document.root(data).kind() == Kind::Object => self.see_value(name, document.root(data)),
+            Ok(()) => {
+                let kind = document.root(data).kind().name();
+                self.fail(FailureClass::BadGateway, format!("the provider's stream has an event that is {kind}, not an object"));
+                false
+            }
             Err(fault) => {
                 self.fail(FailureClass::BadGateway, format!("the provider's stream has an event that is not JSON: {}", fault.what));
                 false
@@ -97,6 +111,7 @@ impl Watch {
     }
 
     fn see_choices(&mut self, fields: &Fields<'_>) -> bool {
+        self.see_service(fields.service);
         let mut has_choices = false;
         for choice in fields.choices.into_iter().flat_map(Value::items) {
             has_choices = true;
@@ -124,6 +139,7 @@ impl Watch {
                     self.tally.take(Dialect::OpenAi, usage);
                     self.has_final_usage = true;
                 }
+                self.see_service(fields.whole.and_then(|response| response.some("service_tier")));
                 self.is_over = true;
             }
             b"response.failed" => {
@@ -158,6 +174,12 @@ impl Watch {
         }
     }
 
+    fn see_service(&mut self, tier: Option<Value<'_>>) {
+        if let Some(tier) = tier.and_then(Value::string) {
+            self.service = Some(features::service_of(tier.as_bytes()));
+        }
+    }
+
     fn content(&mut self, bytes: usize) {
         if bytes > 0 {
             self.events += 1;
@@ -174,6 +196,7 @@ struct Fields<'a> {
     delta: Option<Value<'a>>,
     error: Option<Value<'a>>,
     usage: Option<Value<'a>>,
+    service: Option<Value<'a>>,
     /// `response`, `message` or `content_block`.
     whole: Option<Value<'a>>,
 }
@@ -188,6 +211,7 @@ impl<'a> Fields<'a> {
                 b"delta" => fields.delta = Some(value),
                 b"error" => fields.error = Some(value),
                 b"usage" => fields.usage = Some(value),
+                b"service_tier" => fields.service = Some(value),
                 b"response" | b"message" | b"content_block" => fields.whole = Some(value),
                 _ => {}
             }

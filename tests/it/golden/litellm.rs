@@ -271,6 +271,7 @@ fn deployment(config: &Config, entry: &Entry) -> Result<Deployment, String> {
         budgets: Vec::new(),
         output_tokens_max: 16_384,
         input_tokens_max: u32::MAX,
+        service: ServiceClass::Standard,
         offers: Features::ALL,
         // R 6: attempts that timed out are charged their input, other failures nothing.
         billing: BillingRule { cancel_stops_billing: true, cancel_lag_tokens_max: 0, timed_out: Presume::Input, failed: Presume::Nothing },

@@ -99,7 +99,7 @@ async fn what_can_not_change_while_it_serves_keeps_the_rest_out_too() {
     let upstream = Upstream::start(|_, _| upstream::completion("hello")).await;
     let desk = Desk::start(&two_models(&upstream.address, false, "")).await;
     let faults = adopt(&desk, &two_models(&upstream.address, false, "[server]\nlisten = \"127.0.0.1:1\"\n[models.c]\ndeployments = [\"on-a\"]\n"));
-    assert!(faults.unwrap_err()[0].contains("listen, journal and store can't change"));
+    assert!(faults.unwrap_err()[0].contains("listen, journal, store and ca_file can't change"));
     let missing = "[alerts]\nslack = \"env:GWSIM_TEST_NO_SUCH_HOOK\"\n";
     assert_eq!(
         adopt(&desk, &two_models(&upstream.address, false, missing)).unwrap_err(),

@@ -151,24 +151,7 @@ async fn a_fallback_from_gpt_to_claude_answers_in_the_words_of_gpt() {
         if seen.target.starts_with("/openai") {
             return upstream::answer(500, &[], "{}");
         }
-        if seen.body.contains("\"stream\":true") {
-            let events = [
-                json!({ "type": "message_start", "message": { "id": "msg_1", "type": "message", "role": "assistant", "model": "claude", "content": [],
-                    "stop_reason": null, "stop_sequence": null, "usage": { "input_tokens": 9, "output_tokens": 1 } } }),
-                json!({ "type": "content_block_start", "index": 0, "content_block": { "type": "text", "text": "" } }),
-                json!({ "type": "content_block_delta", "index": 0, "delta": { "type": "text_delta", "text": "hello" } }),
-                json!({ "type": "content_block_stop", "index": 0 }),
-                json!({ "type": "message_delta", "delta": { "stop_reason": "end_turn", "stop_sequence": null }, "usage": { "output_tokens": 4 } }),
-                json!({ "type": "message_stop" }),
-            ];
-            let events = events.iter().map(|event| upstream::chunk(&format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap())));
-            return std::iter::once(upstream::stream_head()).chain(events).chain([upstream::stream_end()]).collect();
-        }
-        let message = json!({
-            "id": "msg_1", "type": "message", "role": "assistant", "model": "claude", "content": [{ "type": "text", "text": "hello" }],
-            "stop_reason": "end_turn", "stop_sequence": null, "usage": { "input_tokens": 9, "output_tokens": 4 },
-        });
-        upstream::answer(200, &[], &message.to_string())
+        if seen.body.contains("\"stream\":true") { upstream::message_stream("hello") } else { upstream::message("hello") }
     })
     .await;
     let key = key();

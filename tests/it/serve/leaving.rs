@@ -68,9 +68,9 @@ async fn at_most<F: Future>(future: F, polls: &mut usize) -> Option<F::Output> {
 }
 
 /// One request, given up after so many polls of its handler and its body. Says whether it got to its end.
-async fn given_up_after(desk: &Desk, body: &serde_json::Value, mut polls: usize) -> bool {
-    let request = Request::post(PATH).body(Full::new(Bytes::from(body.to_string()))).unwrap();
-    let Some(response) = at_most(exchange::answer(desk.app.clone(), Endpoint::ChatCompletions, request), &mut polls).await else { return false };
+async fn given_up_after(desk: &Desk, endpoint: Endpoint, body: &serde_json::Value, mut polls: usize) -> bool {
+    let request = Request::post(endpoint.path()).body(Full::new(Bytes::from(body.to_string()))).unwrap();
+    let Some(response) = at_most(exchange::answer(desk.app.clone(), endpoint, request), &mut polls).await else { return false };
     let mut body = response.into_body();
     loop {
         match at_most(body.frame(), &mut polls).await {
@@ -81,40 +81,85 @@ async fn given_up_after(desk: &Desk, body: &serde_json::Value, mut polls: usize)
     }
 }
 
-#[tokio::test]
-async fn a_handler_can_be_dropped_at_every_await() {
-    let upstream = Upstream::start(|n, seen| {
-        if seen.body.contains("fails first") && n.is_multiple_of(2) {
+/// Has requests given up at every await, each beside one that is given up earlier and one that is not: others wait for the same answer, for a
+/// place, and for nothing. Whatever is left open goes on in the background, and comes to its end.
+async fn drop_everywhere(toml: &str, endpoint: Endpoint, bodies: &[serde_json::Value]) {
+    let desk = Desk::start(toml).await;
+    for body in bodies {
+        for polls in 0.. {
+            let (ended, _, third) = tokio::join!(
+                given_up_after(&desk, endpoint, body, polls),
+                given_up_after(&desk, endpoint, body, polls / 2),
+                given_up_after(&desk, endpoint, body, usize::MAX)
+            );
+            assert!(third);
+            assert_eq!(desk.settled().await, Outstanding::default(), "given up after {polls} polls: {body}");
+            if ended && polls > 12 {
+                break;
+            }
+        }
+    }
+}
+
+/// Answers in the dialect that it is asked in, a piece at a time. Whoever asks for what fails is refused every other time.
+async fn of_both_dialects() -> Upstream {
+    Upstream::start(|n, seen| {
+        if seen.body.contains("fails at gpt") && seen.target.starts_with("/openai") || seen.body.contains("fails first") && n.is_multiple_of(2) {
             return upstream::answer(500, &[], "{}");
         }
-        let mut pieces = if seen.body.contains("\"stream\":true") { upstream::stream(&["one", " two"]) } else { upstream::completion("one two") };
+        let mut pieces = match (seen.target.ends_with("/messages"), seen.body.contains("\"stream\":true")) {
+            (false, true) => upstream::stream(&["one", " two"]),
+            (false, false) => upstream::completion("one two"),
+            (true, true) => upstream::message_stream("one two"),
+            (true, false) => upstream::message("one two"),
+        };
         for at in (1..pieces.len()).rev() {
             pieces.insert(at, Piece::Wait(Duration::from_millis(2)));
         }
         pieces
     })
-    .await;
-    let quick = "[attempts]\nbackoff = { base = \"2ms\", jitter = \"0ms\" }\n[limits]\nconcurrency = 2\nqueue = { length = 9, wait = \"5s\" }\n";
-    let drains = |toml: String| toml.replace("[models", "cancel_stops_billing = false\n[models");
-    let plain = config(&upstream.address, quick);
-    let cached = config(&upstream.address, &format!("{quick}[cache]\nttl = \"0s\"\n"));
-    for toml in [plain.clone(), drains(plain), cached.clone(), drains(cached)] {
-        let desk = Desk::start(&toml).await;
-        for body in [chat("hi"), streamed("hi"), chat("fails first"), streamed("fails first")] {
-            for polls in 0.. {
-                // Others wait for the same answer, for a place, and for nothing.
-                let (ended, other, third) = tokio::join!(
-                    given_up_after(&desk, &body, polls),
-                    given_up_after(&desk, &body, polls / 2),
-                    given_up_after(&desk, &body, usize::MAX)
-                );
-                let _ = other;
-                assert!(third);
-                assert_eq!(desk.settled().await, Outstanding::default(), "given up after {polls} polls: {body}");
-                if ended && polls > 12 {
-                    break;
-                }
-            }
-        }
+    .await
+}
+
+const QUICK: &str = "[attempts]\nbackoff = { base = \"2ms\", jitter = \"0ms\" }\n[cooldown]\ntime = \"0s\"\n\
+                     [limits]\nconcurrency = 2\nqueue = { length = 9, wait = \"5s\" }\n";
+
+/// The gateway with each of: closing or draining, alone or with a cache, whose single flights have followers.
+fn ways(toml: &str) -> [String; 4] {
+    let drains = |toml: &str| toml.replace("base_url", "cancel_stops_billing = false\nbase_url");
+    let cached = format!("{toml}[cache]\nttl = \"0s\"\n");
+    [toml.to_owned(), drains(toml), drains(&cached), cached]
+}
+
+#[tokio::test]
+async fn a_handler_can_be_dropped_at_every_await() {
+    let upstream = of_both_dialects().await;
+    for toml in ways(&config(&upstream.address, QUICK)) {
+        let bodies = [chat("hi"), streamed("hi"), chat("fails first"), streamed("fails first")];
+        drop_everywhere(&toml, Endpoint::ChatCompletions, &bodies).await;
+    }
+}
+
+#[tokio::test]
+async fn a_handler_can_be_dropped_at_every_await_whichever_dialect_it_is_asked_and_answered_in() {
+    let upstream = of_both_dialects().await;
+    let toml = format!(
+        "version = 1\n[providers.openai]\nbase_url = \"{0}/openai\"\n[providers.anthropic]\nbase_url = \"{0}/anthropic\"\n\
+         [models.gpt]\ndeployments = [{{ id = \"gpt\", provider = \"openai\", model = \"gpt-4o-mini\" }}]\nfallbacks = [\"claude\"]\n\
+         [models.claude]\ndeployments = [{{ id = \"claude\", provider = \"anthropic\", model = \"claude-3-haiku\" }}]\n{QUICK}",
+        upstream.address
+    );
+    let of = |model: &str, mut body: serde_json::Value| {
+        body["model"] = model.into();
+        body["max_tokens"] = 50.into();
+        body
+    };
+    for toml in ways(&toml) {
+        // In Anthropic's own words, in translation, and by a fallback from one dialect to the other.
+        let own = [of("claude", chat("hi")), of("claude", streamed("hi")), of("gpt", streamed("fails at gpt"))];
+        drop_everywhere(&toml, Endpoint::Messages, &own).await;
+        let translated =
+            [of("claude", chat("hi")), of("claude", streamed("hi")), of("gpt", chat("fails at gpt")), of("gpt", streamed("fails at gpt"))];
+        drop_everywhere(&toml, Endpoint::ChatCompletions, &translated).await;
     }
 }

@@ -139,38 +139,3 @@ async fn a_silent_stream_is_kept_alive_between_events() {
     let without = answer.body.replace(": keep-alive\n\n", "");
     assert!(without.starts_with(&format!("{}{}", upstream::word("one"), upstream::word(" two"))), "{without}");
 }
-
-#[tokio::test]
-async fn hundreds_of_streams_cut_anywhere_leave_nothing_behind() {
-    let words: Vec<String> = (0..20).map(|n| format!("word{n} ")).collect();
-    let mut text: String = words.iter().map(|text| upstream::word(text)).collect();
-    text += &upstream::finale(20);
-    let count: usize = std::env::var("GWSIM_CUT_STREAMS").ok().and_then(|count| count.parse().ok()).unwrap_or(300);
-    let length = text.len();
-    // Weyl's sequence: every part of the stream is cut, in an order that does not matter.
-    let cut_at = move |n: usize| n.wrapping_mul(2_654_435_769) % (length + length / 8);
-    let sent = text.clone();
-    let upstream = Upstream::start(move |_, seen| {
-        let n: usize = seen.json()["messages"][0]["content"].as_str().unwrap().parse().unwrap();
-        let at = cut_at(n).min(sent.len());
-        let mut pieces = vec![upstream::stream_head()];
-        pieces.extend(sent.as_bytes()[..at].chunks(97).map(|part| upstream::chunk(std::str::from_utf8(part).unwrap())));
-        pieces.push(if at == sent.len() { upstream::stream_end() } else { Piece::Cut });
-        pieces
-    })
-    .await;
-    let desk = Desk::start(&config(&upstream.address, "[attempts]\nper_deployment = 1\n")).await;
-    let mut whole = 0;
-    for n in 0..count {
-        let answer = desk.post(PATH, &streamed(&n.to_string())).await;
-        if answer.body.ends_with("data: [DONE]\n\n") {
-            whole += 1;
-            assert!(cut_at(n) + 60 >= length, "{n} was cut at {} of {length}", cut_at(n));
-        } else {
-            assert!(answer.body.contains("\"error\""), "{n}: {}", answer.body);
-            assert!(cut_at(n) < length);
-        }
-    }
-    assert!(whole > 0 && whole < count, "{whole} of {count}");
-    assert_eq!(desk.settled().await, Outstanding::default());
-}

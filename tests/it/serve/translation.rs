@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::desk::{Answer, Desk, chat};
-use super::upstream::{self, Piece, Upstream};
+use super::upstream::{self, Upstream};
 
 /// A model of OpenAI's that falls back to one of Anthropic's, both at `upstream`, and whatever `more` says.
 async fn desk(upstream: &Upstream, more: &str) -> Desk {
@@ -17,18 +17,10 @@ async fn desk(upstream: &Upstream, more: &str) -> Desk {
     .await
 }
 
-fn message(text: &str) -> Vec<Piece> {
-    let body = json!({
-        "id": "msg_1", "type": "message", "role": "assistant", "model": "claude-sonnet-4-5", "content": [{ "type": "text", "text": text }],
-        "stop_reason": "end_turn", "stop_sequence": null, "usage": { "input_tokens": 9, "output_tokens": 4 },
-    });
-    upstream::answer(200, &[], &body.to_string())
-}
-
 /// OpenAI is overloaded, Anthropic answers.
 async fn half_down() -> Upstream {
     Upstream::start(|_, seen| match seen.target.as_str() {
-        target if target.starts_with("/anthropic") => message("hello"),
+        target if target.starts_with("/anthropic") => upstream::message("hello"),
         _ => upstream::answer(503, &[], "{}"),
     })
     .await
@@ -78,7 +70,7 @@ async fn long_prefixes_are_marked_where_the_operator_says_so() {
     let body = json!({ "model": "claude", "max_tokens": 9, "system": long, "messages": [{ "role": "user", "content": "hi" }] });
     let chat = from_gpt(json!({ "model": "claude", "messages": [{ "role": "system", "content": long }, { "role": "user", "content": "hi" }] }));
     for (marks, expected) in [(false, Value::Null), (true, json!({ "type": "ephemeral" }))] {
-        let upstream = Upstream::start(|_, _| message("hello")).await;
+        let upstream = Upstream::start(|_, _| upstream::message("hello")).await;
         let desk = desk(&upstream, &format!("[server]\nprompt_cache_marks = {marks}\n")).await;
         assert_eq!(desk.post("/v1/messages", &body).await.status, 200);
         assert_eq!(desk.post("/v1/chat/completions", &chat).await.status, 200);

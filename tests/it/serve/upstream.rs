@@ -1,5 +1,6 @@
 //! A provider that does what a test says, byte by byte: its answers are written by hand, so that they can be as wrong as a test needs.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -43,6 +44,8 @@ pub struct Upstream {
     seen: Arc<Mutex<Vec<Seen>>>,
     /// How long the other side took to close each connection that hung.
     closed: Arc<Mutex<Vec<Duration>>>,
+    /// Bytes of answers that the other side's system has taken.
+    written: Arc<AtomicUsize>,
 }
 
 impl Upstream {
@@ -50,12 +53,12 @@ impl Upstream {
     pub async fn start(script: impl Fn(usize, &Seen) -> Vec<Piece> + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
-        let (seen, closed) = (Arc::default(), Arc::default());
-        let upstream = Self { address, seen: Arc::clone(&seen), closed: Arc::clone(&closed) };
+        let (seen, closed, written) = (Arc::default(), Arc::default(), Arc::default());
+        let upstream = Self { address, seen: Arc::clone(&seen), closed: Arc::clone(&closed), written: Arc::clone(&written) };
         let script: Arc<Script> = Arc::new(script);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(converse(stream, script.clone(), Arc::clone(&seen), Arc::clone(&closed)));
+                tokio::spawn(converse(stream, script.clone(), Arc::clone(&seen), Arc::clone(&closed), Arc::clone(&written)));
             }
         });
         upstream
@@ -65,12 +68,22 @@ impl Upstream {
         self.seen.lock().unwrap().clone()
     }
 
+    pub fn written(&self) -> usize {
+        self.written.load(Ordering::SeqCst)
+    }
+
     pub fn closed(&self) -> Vec<Duration> {
         self.closed.lock().unwrap().clone()
     }
 }
 
-async fn converse(mut stream: TcpStream, script: Arc<Script>, seen: Arc<Mutex<Vec<Seen>>>, closed: Arc<Mutex<Vec<Duration>>>) {
+async fn converse(
+    mut stream: TcpStream,
+    script: Arc<Script>,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    closed: Arc<Mutex<Vec<Duration>>>,
+    written: Arc<AtomicUsize>,
+) {
     stream.set_nodelay(true).unwrap();
     let mut buffer = Vec::new();
     while let Some(request) = read(&mut stream, &mut buffer).await {
@@ -85,6 +98,7 @@ async fn converse(mut stream: TcpStream, script: Arc<Script>, seen: Arc<Mutex<Ve
                     if stream.write_all(&bytes).await.is_err() {
                         return;
                     }
+                    written.fetch_add(bytes.len(), Ordering::SeqCst);
                 }
                 Piece::Wait(span) => tokio::time::sleep(span).await,
                 Piece::Cut => return,
@@ -183,4 +197,28 @@ pub fn stream(words: &[&str]) -> Vec<Piece> {
     pieces.push(chunk(&finale(u32::try_from(words.len()).unwrap())));
     pieces.push(stream_end());
     pieces
+}
+
+/// A message of Anthropic's, for 9 input tokens and 4 output tokens.
+pub fn message(text: &str) -> Vec<Piece> {
+    let body = serde_json::json!({
+        "id": "msg_1", "type": "message", "role": "assistant", "model": "claude", "content": [{ "type": "text", "text": text }],
+        "stop_reason": "end_turn", "stop_sequence": null, "usage": { "input_tokens": 9, "output_tokens": 4 },
+    });
+    answer(200, &[], &body.to_string())
+}
+
+/// The same as a stream.
+pub fn message_stream(text: &str) -> Vec<Piece> {
+    let events = [
+        serde_json::json!({ "type": "message_start", "message": { "id": "msg_1", "type": "message", "role": "assistant", "model": "claude",
+            "content": [], "stop_reason": null, "stop_sequence": null, "usage": { "input_tokens": 9, "output_tokens": 1 } } }),
+        serde_json::json!({ "type": "content_block_start", "index": 0, "content_block": { "type": "text", "text": "" } }),
+        serde_json::json!({ "type": "content_block_delta", "index": 0, "delta": { "type": "text_delta", "text": text } }),
+        serde_json::json!({ "type": "content_block_stop", "index": 0 }),
+        serde_json::json!({ "type": "message_delta", "delta": { "stop_reason": "end_turn", "stop_sequence": null }, "usage": { "output_tokens": 4 } }),
+        serde_json::json!({ "type": "message_stop" }),
+    ];
+    let events = events.iter().map(|event| chunk(&format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap())));
+    std::iter::once(stream_head()).chain(events).chain([stream_end()]).collect()
 }

@@ -66,6 +66,19 @@ fn luck_is_covered_whatever_the_number_of_seeds() {
 }
 
 #[test]
+fn one_more_run_lies_where_it_is_predicted() {
+    for seeds in [3, 10, 40] {
+        let arms = Arms { seeds: seeds + 1, ..ARMS };
+        holds_what_it_claims(&format!("one more run after {seeds} seeds"), |experiment| {
+            let [bills, _] = arms.bills(experiment);
+            let [low, high] = Paired::one_more(&bills[1..], ALPHA)?;
+            Some((low..=high).contains(&bills[0]))
+        });
+    }
+    assert_eq!(Paired::one_more(&[Money::usd(1)], ALPHA), None);
+}
+
+#[test]
 fn two_runs_of_the_same_configuration_are_not_told_apart() {
     let other_seeds = Arms { paired: false, own: 0.0, ..ARMS };
     let altered_draws = Arms { own: 0.02, ..ARMS };
