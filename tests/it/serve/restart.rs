@@ -32,7 +32,7 @@ async fn told(served: &Served, keys: &[String]) -> Vec<Value> {
     told
 }
 
-/// Requests of every kind of end: served, from the cache, failed upstream, refused; by keys with and without a team, for tags and end users.
+/// A dozen requests of every kind of end: served, from the cache, failed upstream, refused; by keys with and without a team, for tags and end users.
 async fn traffic(served: &Served, keys: &[String], round: usize) {
     for number in 0..12 {
         let mut body = chat(&format!("{round} {}", number % 9));
@@ -41,7 +41,6 @@ async fn traffic(served: &Served, keys: &[String], round: usize) {
         let (status, answer) = ask(served, &keys[number % keys.len()], "/v1/chat/completions", &body).await;
         assert!([200, 429, 500, 502, 503].contains(&status), "{status}: {answer}");
     }
-    assert_eq!(ask(served, "sk-nobody", "/v1/chat/completions", &chat("hi")).await.0, 401);
 }
 
 fn kill(mut served: Served) {
@@ -80,7 +79,7 @@ async fn what_is_said_of_spend_is_the_same_after_kill_9() {
     for round in 0..3 {
         traffic(&served, &keys, round).await;
         let before = told(&served, &keys).await;
-        assert_eq!(before[1].as_array().unwrap().len(), 13 * (round + 1), "every request is there");
+        assert_eq!(before[1].as_array().unwrap().len(), 12 * (round + 1), "every request is there");
         kill(served);
         served = serve(folder.path(), &toml);
         let after = told(&served, &keys).await;
