@@ -1,4 +1,5 @@
 //! The binary: arguments, what they ask for, an exit code.
+#![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 

@@ -1,5 +1,6 @@
 //! The response cache's key and index, and single flight. Knows sizes and identities of answers, never their text.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -63,7 +64,7 @@ pub struct Cache {
     /// A power of two of them, or none.
     buckets: Vec<Bucket>,
     /// The queue, page by page: the first has the front; what has left it becomes the last. So the queue grows without being copied.
-    pages: VecDeque<Vec<Entry>>,
+    pages: VecDeque<Box<[Entry]>>,
     /// The number of the front of the queue; those behind it count up.
     front: u32,
     /// How many stand in the queue.
@@ -99,9 +100,8 @@ struct Place {
 
 const PLACES: usize = 8;
 
-/// Answers in a page of the queue: 2 MiB of them, which is what systems call a large page. A power of two, so that pages go on evenly where the
-/// numbers start over.
-const PAGE: u32 = 32_768;
+/// Answers in a page of the queue; a power of two, so that pages go on evenly where the numbers start over.
+const PAGE: u32 = 512;
 
 /// Answers for each bucket on average at most. When all eight places of a bucket are taken, the oldest answer there goes before its time:
 /// with two on average, that is one bucket in four thousand (Poisson).
@@ -206,8 +206,8 @@ impl Cache {
     #[inline]
     pub(super) fn fetch_ends(&self, fetch: &impl Fetch) {
         for number in [self.front, self.front.wrapping_add(self.queued)] {
-            if let Some(entry) = self.pages.get(self.page(number)).and_then(|page| page.get((number % PAGE) as usize)) {
-                fetch.fetch(entry);
+            if let Some(page) = self.pages.get(self.page(number)) {
+                fetch.fetch(&page[(number % PAGE) as usize]);
             }
         }
     }
@@ -281,21 +281,13 @@ impl Cache {
         }
         let hash = hash(entry.key);
         let number = self.front.wrapping_add(self.queued);
-        let (page, place) = (self.page(number), (number % PAGE) as usize);
-        if page == self.pages.len() {
-            self.pages.push_back(Vec::with_capacity(PAGE as usize));
-        }
-        // A page is filled as answers come, so that a cache of few needs little memory.
-        let page = &mut self.pages[page];
-        if place < page.len() {
-            page[place] = entry;
-        } else {
-            page.resize(place, Entry::NONE);
-            page.push(entry);
+        if self.page(number) == self.pages.len() {
+            self.pages.push_back(vec![Entry::NONE; PAGE as usize].into());
         }
         self.bytes += bytes_of(entry.hit);
         self.len += 1;
         self.queued += 1;
+        *self.entry_mut(number) = entry;
         let index = self.bucket(hash).expect("the table has grown");
         let place = self.free_place(index);
         self.buckets[index].places[place] = Place { hash, number };

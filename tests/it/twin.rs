@@ -165,7 +165,7 @@ fn conformance(twin: &mut Twin, requests: Option<u64>) -> Run {
     for met in ["cached", "left", "other_model"] {
         assert!(tally[met].as_u64().unwrap() > 0, "nobody was {met}");
     }
-    let state = journal::recover(&twin.journal()).unwrap().unwrap().state;
+    let state = journal::recover(&twin.journal(), &mut ()).unwrap().unwrap().state;
     let found = Books::read(&twin.journal()).hold_against(&twin.calls(), &state.gateway);
     let ledger = picodollars(&verdict["confirmed_usd"]) + picodollars(&verdict["presumed_usd"]);
     let spent = picodollars(&bill["usd"]);
