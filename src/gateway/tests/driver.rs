@@ -247,7 +247,7 @@ impl Run {
 
     /// Something happens to one of the calls.
     fn happen(&mut self) {
-        let busy: Vec<usize> = (0..self.flights.len()).filter(|slot| self.flights[*slot].call.is_some() || self.flights[*slot].looking).collect();
+        let busy: Vec<usize> = (0..self.flights.len()).filter(|slot| self.flights[*slot].is_busy()).collect();
         if !busy.is_empty() {
             let slot = self.dice.of(&busy);
             self.happen_to(slot);
