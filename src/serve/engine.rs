@@ -199,13 +199,14 @@ impl Engine {
         commit()
     }
 
-    /// Once a second, on a thread that may block: what the journal's durability promises of the disk, and a checkpoint if one is due. Starts the
-    /// process again if the core has panicked, even where no request asks for it.
+    /// Once a second, on a thread that may block: writes what nobody has waited for (a refusal, an answer from the cache, a tick), sees to what the
+    /// journal's durability promises of the disk, and to a checkpoint if one is due. Starts the process again if the core has panicked, even where
+    /// no request asks for it.
     ///
     /// # Errors
     /// If the journal can't be written.
     pub fn keep_journal(&self) -> io::Result<()> {
-        self.check();
+        self.check_journal()?;
         self.log.sync()?;
         if !self.log.is_due() {
             return Ok(());

@@ -18,7 +18,7 @@ use super::upstream::{self, Piece, Seen, Upstream};
 const PATH: &str = "/v1/chat/completions";
 const CLIENTS: usize = 64;
 const OUTPUT: u32 = 50;
-/// Rates of gpt-4o-mini, in picodollars a token (built-in price list).
+/// Rates of the house model, in picodollars a token.
 const RATES: (i128, i128) = (150_000, 600_000);
 
 /// Who pays, beside everybody.
@@ -85,11 +85,13 @@ fn limit(payer: &str) -> i128 {
     fit(payer) * worst_case() + more
 }
 
+/// The model's tokenizer is not public: the most that a request can cost is by its bytes, and that is what the upstream bills.
 fn gateway(upstream: &str, folder: &std::path::Path) -> String {
     let budget = |payer| format!("{{ limit = \"{} USD\", every = \"total\" }}", Money(limit(payer)).decimal());
     let mut toml = format!(
         "version = 1\n[providers.openai]\nbase_url = \"{upstream}/v1\"\n\
-         [models.gpt-4o-mini]\ndeployments = [{{ id = \"mini\", provider = \"openai\", model = \"gpt-4o-mini\" }}]\n\
+         [models.gpt-4o-mini]\ndeployments = [{{ id = \"house\", provider = \"openai\", model = \"house-model\" }}]\n\
+         [prices.models.house-model]\ninput = 0.15\noutput = 0.6\n\
          [attempts]\nper_deployment = 3\nbackoff = {{ base = \"1ms\", jitter = \"0ms\" }}\n\
          [budget]\nmode = \"reserve\"\nglobal = {}\nend_user = {}\n[keys.open]\nsecret = \"file:{}\"\n",
         budget("all"),
