@@ -45,6 +45,8 @@ pub enum Subject {
     Loop(KeyId),
     /// Too many output tokens are billed and reach nobody.
     Undelivered(u64),
+    /// A deployment's answer was of a dearer service than its price is for.
+    PriceMissing(DeploymentId),
     /// A configuration was not adopted.
     ReloadRefused,
 }
@@ -61,6 +63,7 @@ impl Subject {
             Self::Breaker(..) => "breaker",
             Self::Loop(_) => "loop",
             Self::Undelivered(_) => "undelivered",
+            Self::PriceMissing(_) => "price_missing",
             Self::ReloadRefused => "reload_refused",
         }
     }
@@ -178,7 +181,7 @@ impl Incidents {
             Subject::Breach(account) => (account.0, 0),
             // The share moves with every answer; the incident is the model's.
             Subject::FallbackShare(model, _) => (model.0, 0),
-            Subject::Cooling(deployment) | Subject::Recovered(deployment) | Subject::Breaker(deployment, _) => (deployment.0, 0),
+            Subject::Cooling(id) | Subject::Recovered(id) | Subject::Breaker(id, _) | Subject::PriceMissing(id) => (id.0, 0),
             Subject::Loop(key) => (key.0, 0),
             Subject::Undelivered(_) | Subject::ReloadRefused => (0, 0),
         };
@@ -238,6 +241,10 @@ pub fn words(notice: &Notice, gateway: &crate::gateway::Gateway, plan: &Plan) ->
                 share % 10
             )
         }
+        Subject::PriceMissing(id) => format!(
+            "Deployment {} was served at a dearer service_tier than it is priced at: what was held is presumed. See [prices] service_tier.",
+            deployment(id)
+        ),
         Subject::ReloadRefused => format!("A changed configuration was not adopted; the one before is in force. {detail}"),
     }
 }

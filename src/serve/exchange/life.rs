@@ -17,6 +17,7 @@ use crate::gateway::in_flight::{Action, Call, Event};
 use crate::gateway::journal::{Denial, Outcome};
 use crate::gateway::plan::ServiceClass;
 use crate::gateway::rate_card::Usage;
+use crate::serve::alerts::{Notice, Subject};
 use crate::serve::answers::{self, Problem};
 use crate::serve::app::{App, Settings};
 use crate::serve::bodies::Kept;
@@ -395,8 +396,7 @@ impl Life {
             Ordering::Equal => (usage, received),
             Ordering::Less => (None, usage.map_or(received, |usage| usage.output)),
             Ordering::Greater => {
-                let text = format!("`{}` was served at a dearer service_tier than it is priced at: what is held is presumed", deployment.name);
-                logs::notice("price_missing", &text);
+                self.app.desk.put(Notice { subject: Subject::PriceMissing(call.deployment), detail: String::new() });
                 (None, u32::MAX)
             }
         }

@@ -206,3 +206,19 @@ async fn tokens_that_reach_nobody_are_told_of_by_their_share() {
     let text = the_one(&hook, "undelivered").await;
     assert!(text.contains("% of the output tokens billed of late reached no client"), "{text}");
 }
+
+#[tokio::test]
+async fn an_answer_that_has_no_price_is_told_of_and_presumed() {
+    let folder = tempfile::tempdir().unwrap();
+    let body = upstream::completion_body("hello").replacen('{', "{\"service_tier\":\"priority\",", 1);
+    let upstream = Upstream::start(move |_, _| upstream::answer(200, &[], &body)).await;
+    let hook = Upstream::start(|_, _| taken()).await;
+    let desk = told_by(&hook, &upstream, &folder, "", "").await;
+    for _ in 0..3 {
+        assert_eq!(desk.chat("hi").await.status, 200);
+    }
+    let text = the_one(&hook, "price_missing").await;
+    assert!(text.starts_with("Deployment mini was served at a dearer service_tier than it is priced at"), "{text}");
+    let (confirmed, presumed) = desk.spent();
+    assert!(confirmed.0 == 0 && presumed.0 > 3 * 15 * 600_000, "{presumed:?}");
+}
