@@ -165,7 +165,7 @@ fn add_delta((block, json): &mut (Value, String), mut delta: Value) {
         "input_json_delta" => json.push_str(delta["partial_json"].as_str().unwrap_or_default()),
         "citations_delta" => {
             let citation = delta["citation"].take();
-            match block["citations"].as_array_mut() {
+            match block.get_mut("citations").and_then(Value::as_array_mut) {
                 Some(citations) => citations.push(citation),
                 None => set(block, "citations", json!([citation])),
             }
