@@ -6,14 +6,14 @@ mod hold;
 mod presumed;
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::hold::HeldCall;
 use self::hold::{HoldEntry, Part};
-use self::presumed::Presumed;
+use self::presumed::{Presumed, Presumptions};
 use super::ahead::Fetch;
 use super::command::CommandError;
 use super::id::{AccountId, DeploymentId, RequestId};
@@ -49,9 +49,7 @@ pub struct Budget {
     owners: Vec<Owner>,
     holds: Vec<HoldEntry>,
     free: Vec<u32>,
-    #[serde(with = "presumed")]
-    presumed: BTreeMap<(RequestId, u32), Presumed>,
-    presumed_order: VecDeque<(Time, RequestId, u32)>,
+    presumed: Presumptions,
     settled: Settled,
     /// Whether there has ever been an account that only observes, or that estimates: where there was none, no call asks for any.
     observes: bool,
@@ -306,20 +304,17 @@ impl Budget {
     /// Remembers a presumed settlement for `keep`, so that late usage can correct it. To be called before the next hold is taken.
     pub fn remember(&mut self, settlement: Settlement, now: Time, keep: Span) {
         debug_assert_eq!(self.free.last(), Some(&settlement.slot), "nothing was held in between");
-        while let Some((_, request, call)) = self.presumed_order.front().copied().filter(|(at, ..)| *at + keep < now) {
-            self.presumed_order.pop_front();
-            self.presumed.remove(&(request, call));
-        }
+        self.presumed.forget(now, keep);
         if keep > Span::ZERO {
-            let HoldEntry { parts, call: HeldCall { request, call, deployment, since }, .. } = self.holds[settlement.slot as usize];
-            self.presumed.insert((request, call), Presumed { parts, amount: settlement.amount, deployment, since, until: now + keep });
-            self.presumed_order.push_back((now, request, call));
+            let HoldEntry { parts, call, .. } = self.holds[settlement.slot as usize];
+            self.presumed.note(Presumed::new(call, parts, settlement.amount, now, keep));
         }
     }
 
     /// The deployment of a call whose presumed amount can still be corrected, and when it was made.
     pub fn presumed_on(&self, request: RequestId, call: u32, now: Time) -> Option<(DeploymentId, Time)> {
-        self.presumed.get(&(request, call)).filter(|presumed| now <= presumed.until).map(|presumed| (presumed.deployment, presumed.since))
+        let presumed = self.presumed.get(request, call).filter(|presumed| now <= presumed.until)?;
+        Some((presumed.call.deployment, presumed.call.since))
     }
 
     /// The accounts among `accounts` that estimate: the place of each, and the quantile of output lengths that it asks for, in thousandths.
@@ -334,13 +329,30 @@ impl Budget {
 
     /// Turns a presumed amount into the confirmed one, once. Returns the presumed amount, or `None` if there is none to correct.
     pub fn correct<J: Journal>(&mut self, request: RequestId, call: u32, now: Time, amount: Money, journal: &mut J) -> Option<Money> {
-        let presumed = self.presumed.remove(&(request, call))?;
+        let presumed = self.presumed.correct(request, call)?;
         self.settled.presumed -= presumed.amount;
         self.settled.confirmed += amount;
         for part in presumed.parts.iter() {
             self.accounts[part.account.index()].correct(*part, now, amount - presumed.amount, journal);
         }
         Some(presumed.amount)
+    }
+
+    /// A copy for a snapshot: quick, and not to be asked before it is thawed.
+    pub(super) fn frozen(&self) -> Self {
+        Self {
+            accounts: self.accounts.clone(),
+            owners: self.owners.clone(),
+            holds: self.holds.clone(),
+            free: self.free.clone(),
+            presumed: self.presumed.frozen(),
+            ..*self
+        }
+    }
+
+    /// Makes a copy for a snapshot whole again.
+    pub(super) fn thaw(&mut self) {
+        self.presumed.thaw();
     }
 
     /// Settles every open hold at its worst case, as presumed: after a crash nobody is there to say more, unless usage comes within `keep`.

@@ -1,7 +1,7 @@
 //! The response cache's key and index, and single flight. Knows sizes and identities of answers, never their text.
 
-use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -61,10 +61,12 @@ pub struct Cache {
     bytes_max: u64,
     bytes: u64,
     len: usize,
-    /// A power of two of them, or none.
+    /// So many as `table` says: a power of two of them, or none. A frozen copy has none.
     buckets: Vec<Bucket>,
-    /// The queue, page by page: the first has the front; what has left it becomes the last. So the queue grows without being copied.
-    pages: VecDeque<Box<[Entry]>>,
+    table: usize,
+    /// The queue, page by page: the first has the front; what has left it becomes the last. So the queue grows without being copied, and a snapshot
+    /// shares the pages that do not change after it.
+    pages: VecDeque<Arc<[Entry]>>,
     /// The number of the front of the queue; those behind it count up.
     front: u32,
     /// How many stand in the queue.
@@ -111,7 +113,7 @@ impl Cache {
     /// An empty cache that holds answers of at most `bytes_max` bytes in all.
     pub fn new(bytes_max: u64) -> Self {
         // Number 0 is never in the queue of a young cache, so that an empty place is a free one.
-        Self { bytes_max, bytes: 0, len: 0, buckets: Vec::new(), pages: VecDeque::new(), front: 1, queued: 0, dropped: None }
+        Self { bytes_max, bytes: 0, len: 0, buckets: Vec::new(), table: 0, pages: VecDeque::new(), front: 1, queued: 0, dropped: None }
     }
 
     /// Whether the keys of answers that go are noted from now on.
@@ -137,6 +139,22 @@ impl Cache {
     /// Forgets all answers.
     pub(super) fn clear(&mut self) {
         *self = Self { dropped: self.dropped.take(), ..Self::new(self.bytes_max) };
+    }
+
+    /// A copy for a snapshot: it shares the answers, and is not to be asked before it is thawed.
+    pub(super) fn frozen(&self) -> Self {
+        Self { buckets: Vec::new(), pages: self.pages.clone(), dropped: None, ..*self }
+    }
+
+    /// Makes anew what a frozen copy has not. What is decided from then on is the same: what has been put out of a full bucket is gone, and older
+    /// than all that is left there, so that it is put out again before anything else.
+    pub(super) fn thaw(&mut self) {
+        if self.buckets.len() != self.table {
+            self.buckets = vec![Bucket::default(); self.table];
+            for number in self.numbers() {
+                self.put_down(Place { hash: hash(self.entry(number).key), number });
+            }
+        }
     }
 
     /// Changes the capacity; what does not fit any more goes.
@@ -212,6 +230,12 @@ impl Cache {
         }
     }
 
+    /// The numbers of all that is in the queue, from the oldest to the newest.
+    fn numbers(&self) -> impl Iterator<Item = u32> + use<> {
+        let front = self.front;
+        (0..self.queued).map(move |place| front.wrapping_add(place))
+    }
+
     /// Answers kept.
     pub fn len(&self) -> usize {
         self.len
@@ -279,18 +303,30 @@ impl Cache {
         if self.queued as usize >= self.buckets.len() * ANSWERS_PER_BUCKET {
             self.grow();
         }
-        let hash = hash(entry.key);
+        let number = self.line_up(entry);
+        self.put_down(Place { hash: hash(entry.key), number });
+    }
+
+    /// An answer, be it gone or not, is the last in the queue from now on, under the number returned.
+    fn line_up(&mut self, entry: Entry) -> u32 {
         let number = self.front.wrapping_add(self.queued);
         if self.page(number) == self.pages.len() {
             self.pages.push_back(vec![Entry::NONE; PAGE as usize].into());
         }
-        self.bytes += bytes_of(entry.hit);
-        self.len += 1;
+        if !entry.gone {
+            self.bytes += bytes_of(entry.hit);
+            self.len += 1;
+        }
         self.queued += 1;
         *self.entry_mut(number) = entry;
-        let index = self.bucket(hash).expect("the table has grown");
-        let place = self.free_place(index);
-        self.buckets[index].places[place] = Place { hash, number };
+        number
+    }
+
+    /// Puts an answer that is in the queue into the table.
+    fn put_down(&mut self, place: Place) {
+        let index = self.bucket(place.hash).expect("there is a table");
+        let free = self.free_place(index);
+        self.buckets[index].places[free] = place;
     }
 
     /// A place of the bucket that nothing stands in; the oldest answer there goes if it must.
@@ -340,7 +376,7 @@ impl Cache {
     #[inline]
     fn entry_mut(&mut self, number: u32) -> &mut Entry {
         let page = self.page(number);
-        &mut self.pages[page][(number % PAGE) as usize]
+        &mut Arc::make_mut(&mut self.pages[page])[(number % PAGE) as usize]
     }
 
     /// Which of the pages `number` is on.
@@ -356,13 +392,11 @@ impl Cache {
 
     /// Makes the table twice as long.
     fn grow(&mut self) {
-        let more = (self.buckets.len() * 2).max(16);
-        for bucket in core::mem::replace(&mut self.buckets, vec![Bucket::default(); more]) {
+        self.table = (self.table * 2).max(16);
+        for bucket in core::mem::replace(&mut self.buckets, vec![Bucket::default(); self.table]) {
             for place in bucket.places {
                 if self.is_queued(place.number) {
-                    let index = place.hash as usize & (more - 1);
-                    let free = self.free_place(index);
-                    self.buckets[index].places[free] = place;
+                    self.put_down(place);
                 }
             }
         }
@@ -380,28 +414,31 @@ impl Entry {
     };
 }
 
-/// The cache as data: answers from the oldest to the newest. The table is made anew from them.
+/// The cache as data: the queue, and how long the table is that is made anew from it.
 #[derive(Clone, Serialize, Deserialize)]
 struct Stored {
     bytes_max: u64,
+    buckets: u32,
+    front: u32,
+    /// Those that are gone too: they are counted where the table grows, and where a bucket is full.
     entries: Vec<Entry>,
 }
 
 impl From<Stored> for Cache {
-    fn from(stored: Stored) -> Self {
-        let mut cache = Self::new(stored.bytes_max);
-        for entry in stored.entries {
-            cache.enter(entry);
+    fn from(Stored { bytes_max, buckets, front, entries }: Stored) -> Self {
+        let mut cache = Self { table: buckets as usize, front, ..Self::new(bytes_max) };
+        for entry in entries {
+            cache.line_up(entry);
         }
+        cache.thaw();
         cache
     }
 }
 
 impl From<Cache> for Stored {
     fn from(cache: Cache) -> Self {
-        let numbers = (0..cache.queued).map(|place| cache.front.wrapping_add(place));
-        let entries = numbers.map(|number| *cache.entry(number)).filter(|entry| !entry.gone).collect();
-        Self { bytes_max: cache.bytes_max, entries }
+        let entries = cache.numbers().map(|number| *cache.entry(number)).collect();
+        Self { bytes_max: cache.bytes_max, buckets: cache.table as u32, front: cache.front, entries }
     }
 }
 

@@ -35,6 +35,7 @@ pub mod limits;
 pub mod loops;
 pub mod model_state;
 pub mod money;
+pub mod pages;
 pub mod pick;
 pub mod plan;
 pub mod policy;
@@ -275,15 +276,31 @@ impl Gateway {
     }
 
     /// The whole state. Lossless: a gateway restored from it goes on exactly as this one would.
+    ///
+    /// Quick, as who serves waits for it: what there may be a million of is shared with this gateway until it changes here, and what can be made
+    /// anew from that is left out.
     pub fn snapshot(&self) -> Snapshot {
-        let mut state = self.clone();
-        state.cache.watch(false);
-        Snapshot(state)
+        Snapshot(Self {
+            ready: self.ready.clone(),
+            directory: self.directory.clone(),
+            budget: self.budget.frozen(),
+            limits: self.limits.clone(),
+            health: self.health.clone(),
+            cache: self.cache.frozen(),
+            flights: self.flights.clone(),
+            loops: self.loops.clone(),
+            models: self.models.clone(),
+            deployments: self.deployments.clone(),
+            ..*self
+        })
     }
 
     /// The gateway of a snapshot.
     pub fn restore(snapshot: Snapshot) -> Self {
-        snapshot.0
+        let Snapshot(mut gateway) = snapshot;
+        gateway.budget.thaw();
+        gateway.cache.thaw();
+        gateway
     }
 
     /// After a crash, when the requests that were in flight are gone: closes every open call as presumed at its worst case, returns every

@@ -4,7 +4,6 @@
 //! the requests of late, so a start is told it from there on.
 
 mod book;
-mod pages;
 mod recent;
 mod shared;
 mod sums;
@@ -15,7 +14,6 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use self::book::SpendBook;
-use self::pages::Pages;
 pub use self::recent::Spent;
 pub use self::sums::Sums;
 use crate::gateway::Gateway;
@@ -25,6 +23,7 @@ use crate::gateway::id::{EndUserId, KeyId, ModelId, Registry, RequestId, TagId, 
 use crate::gateway::in_flight::Event;
 use crate::gateway::journal::{Certainty, Fact, NameKind, RecoveredCall};
 use crate::gateway::money::Money;
+use crate::gateway::pages::Pages;
 use crate::gateway::request::Request;
 use crate::gateway::time::Time;
 

@@ -9,7 +9,7 @@ use crate::gateway::rate_card::Usage;
 impl Cache {
     /// The keys of all answers, in order.
     pub(in crate::gateway) fn keys(&self) -> Vec<CacheKey> {
-        let mut keys: Vec<CacheKey> = Stored::from(self.clone()).entries.iter().map(|entry| entry.key).collect();
+        let mut keys: Vec<CacheKey> = Stored::from(self.clone()).entries.iter().filter(|entry| !entry.gone).map(|entry| entry.key).collect();
         keys.sort_unstable();
         keys
     }
@@ -89,6 +89,41 @@ proptest! {
             let bytes = serde_json::to_vec(&cache).expect("a cache can be written");
             cache = serde_json::from_slice(&bytes).expect("and read");
             cache.watch(true);
+        }
+    }
+}
+
+proptest! {
+    /// Where buckets are full, and what is put out of them is gone before its time.
+    #[test]
+    fn a_copy_goes_on_as_the_cache_does(
+        steps in prop::collection::vec((0_usize..60, 0_u32..9, 0_u32..400, 0_u64..3), 0..400),
+        at in any::<prop::sample::Index>(),
+        bytes_max in prop::sample::select(vec![20_000, u64::MAX]),
+    ) {
+        // All in two of the sixteen buckets.
+        let keys: Vec<CacheKey> =
+            (0..).map(|number| CacheKey(Fingerprint(u64::MAX, number))).filter(|key| hash(*key) % 16 < 2).take(60).collect();
+        let mut caches = vec![Cache::new(bytes_max)];
+        let copied = at.index(steps.len() + 1);
+        let mut now = Time(0);
+        for (number, (key, what, output, passed)) in steps.into_iter().enumerate() {
+            if number == copied {
+                let mut thawed = caches[0].frozen();
+                thawed.thaw();
+                caches.push(thawed);
+                let bytes = serde_json::to_vec(&caches[0].frozen()).expect("a cache can be written");
+                caches.push(serde_json::from_slice(&bytes).expect("and read"));
+            }
+            now = now + Span(passed);
+            let key = keys[key];
+            let said: Vec<_> = caches.iter_mut().map(|cache| match what {
+                0..6 => { cache.put(key, now, Span(TTL.0 * 10), answer(output)); None }
+                6..8 => cache.get(key, now, None),
+                _ => cache.forget(key).then(|| answer(0)),
+            }).collect();
+            prop_assert!(said.iter().all(|one| *one == said[0]), "{said:?}");
+            prop_assert!(caches.iter().all(|cache| (cache.keys(), cache.bytes()) == (caches[0].keys(), caches[0].bytes())));
         }
     }
 }

@@ -1,7 +1,5 @@
-use proptest::prelude::*;
 use serde_json::json;
 
-use super::super::json::tests::any_json;
 use super::*;
 
 fn chat_answer() -> Value {
@@ -153,32 +151,44 @@ fn spoil(value: &mut Value, at: &mut usize, with: &Value) {
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-
-    /// Whatever stands where in an answer, playing and collecting it stand.
-    #[test]
-    fn any_answer_is_survived(at in 0..40usize, with in any_json(), event in 0..12usize) {
-        for (endpoint, answer) in [
-            (Endpoint::ChatCompletions, chat_answer()),
-            (Endpoint::Completions, completion_answer()),
-            (Endpoint::Messages, message_answer()),
-            (Endpoint::Responses, response_answer()),
-        ] {
-            let mut spoilt = answer.clone();
-            spoil(&mut spoilt, &mut at.clone(), &with);
-            as_stream(endpoint, spoilt.to_string().as_bytes(), true);
-            let stream = as_stream(endpoint, answer.to_string().as_bytes(), true).unwrap();
-            let text = String::from_utf8(stream.to_vec()).unwrap();
-            let lines = text.split("\n\n").enumerate().map(|(number, block)| match block.split_once("data: {") {
-                Some((head, data)) if number == event => {
-                    let mut data: Value = serde_json::from_str(&format!("{{{data}")).unwrap();
-                    spoil(&mut data, &mut at.clone(), &with);
-                    format!("{head}data: {data}\n\n")
+/// Whatever stands where in an answer, or in an event of its stream, playing and collecting it stand.
+#[test]
+fn any_answer_is_survived() {
+    for (endpoint, answer) in [
+        (Endpoint::ChatCompletions, chat_answer()),
+        (Endpoint::Completions, completion_answer()),
+        (Endpoint::Messages, message_answer()),
+        (Endpoint::Responses, response_answer()),
+    ] {
+        let stream = as_stream(endpoint, answer.to_string().as_bytes(), true).unwrap();
+        let text = String::from_utf8(stream.to_vec()).unwrap();
+        let blocks: Vec<&str> = text.split_inclusive("\n\n").collect();
+        for with in [json!(null), json!(false), json!(7), json!("é"), json!([]), json!([{}]), json!({}), json!({ "type": "text" })] {
+            for spoilt in spoilt(&answer, &with) {
+                as_stream(endpoint, spoilt.to_string().as_bytes(), true);
+            }
+            for (number, block) in blocks.iter().enumerate() {
+                let Some((head, data)) = block.split_once("data: ").filter(|(_, data)| data.starts_with('{')) else { continue };
+                for spoilt in spoilt(&serde_json::from_str(data).unwrap(), &with) {
+                    let event = format!("{head}data: {spoilt}\n\n");
+                    let stream = [&blocks[..number], &[&event], &blocks[number + 1..]].concat().concat();
+                    as_whole(endpoint, stream.as_bytes());
                 }
-                _ => format!("{block}\n\n"),
-            });
-            as_whole(endpoint, lines.collect::<String>().as_bytes());
+            }
         }
+    }
+}
+
+/// A value as it would be with another in one place of it, for every place.
+fn spoilt(value: &Value, with: &Value) -> Vec<Value> {
+    let mut all = Vec::new();
+    loop {
+        let (mut at, mut spoilt) = (all.len(), value.clone());
+        spoil(&mut spoilt, &mut at, with);
+        // All places were counted, and none was the one.
+        if at < usize::MAX / 2 {
+            return all;
+        }
+        all.push(spoilt);
     }
 }

@@ -1,7 +1,9 @@
-//! A sequence that is copied in no time: its pages are shared until one of them changes, and then only that one is copied. Knows nothing of spend.
+//! A sequence that is copied in no time: its pages are shared until one of them changes, and then only that one is copied. Knows nothing of what the values are.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
 
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -27,30 +29,40 @@ impl<T> Default for Pages<T> {
 
 impl<T> Pages<T> {
     /// The number that the next value gets.
-    pub(super) fn end(&self) -> usize {
+    pub fn end(&self) -> usize {
         let last = self.pages.back().map_or(0, |page| page.len());
         self.gone_pages + self.pages.len().saturating_sub(1) * PAGE + last
     }
 
     /// How many there are.
-    pub(super) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.end() - self.gone
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The oldest.
+    pub fn front(&self) -> Option<&T> {
+        self.get(self.gone)
+    }
+
     /// A value by its number.
-    pub(super) fn get(&self, number: usize) -> Option<&T> {
+    pub fn get(&self, number: usize) -> Option<&T> {
         let place = number.checked_sub(self.gone_pages).filter(|_| number >= self.gone)?;
         self.pages.get(place / PAGE)?.get(place % PAGE)
     }
 
     /// All of them, with their numbers.
-    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = (usize, &T)> {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (usize, &T)> {
         (self.gone..self.end()).map(|number| (number, self.get(number).expect("there are all from the first to the last")))
     }
 
     /// Lets the oldest go, and says which it was.
-    pub(super) fn pop_front(&mut self) -> Option<&T> {
-        if self.len() == 0 {
+    pub fn pop_front(&mut self) -> Option<&T> {
+        if self.is_empty() {
             return None;
         }
         if self.gone - self.gone_pages == PAGE {
@@ -64,13 +76,13 @@ impl<T> Pages<T> {
 
 impl<T: Clone> Pages<T> {
     /// A value by its number, to be changed.
-    pub(super) fn get_mut(&mut self, number: usize) -> Option<&mut T> {
+    pub fn get_mut(&mut self, number: usize) -> Option<&mut T> {
         let place = number.checked_sub(self.gone_pages).filter(|_| number >= self.gone)?;
         Arc::make_mut(self.pages.get_mut(place / PAGE)?).get_mut(place % PAGE)
     }
 
     /// Puts a value at the end.
-    pub(super) fn push(&mut self, value: T) {
+    pub fn push(&mut self, value: T) {
         match self.pages.back_mut().filter(|page| page.len() < PAGE) {
             Some(page) => Arc::make_mut(page).push(value),
             None => {
@@ -84,7 +96,7 @@ impl<T: Clone> Pages<T> {
 
 impl<T: Clone + Default> Pages<T> {
     /// A value by its number, to be changed; those that there were not are as by default.
-    pub(super) fn at(&mut self, number: usize) -> &mut T {
+    pub fn at(&mut self, number: usize) -> &mut T {
         while self.end() <= number {
             self.push(T::default());
         }
@@ -108,7 +120,7 @@ impl<'de, T: Deserialize<'de> + Clone> Deserialize<'de> for Pages<T> {
         impl<'de, T: Deserialize<'de> + Clone> Visitor<'de> for Values<T> {
             type Value = Pages<T>;
 
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a sequence")
             }
 
