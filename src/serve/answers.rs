@@ -108,6 +108,12 @@ pub fn secret(headers: &HeaderMap) -> Option<&str> {
     bearer.or_else(own).map(str::trim).filter(|secret| !secret.is_empty())
 }
 
+/// The gateway is open, but not to every page that a browser on its machine shows.
+pub fn foreign_page() -> Problem {
+    let why = "this gateway has no keys, and takes nothing that a browser sends for a page from elsewhere: make a key, and send it";
+    Problem::new(403, ErrorKind::Forbidden, why)
+}
+
 /// Nobody has such a key.
 pub fn unknown_key() -> Problem {
     Problem::new(401, ErrorKind::Unauthorized, "unknown key").code("invalid_api_key")

@@ -41,6 +41,9 @@ pub async fn answer<B: hyper::body::Body<Data = Bytes> + Unpin>(app: Arc<App>, e
         Ok(key) => key,
         Err(problem) => return turned_away(&app, None, problem.respond(dialect)),
     };
+    if app.keys.is_open() && arrival::is_of_a_foreign_page(&parts.headers) {
+        return turned_away(&app, Some(&key), answers::foreign_page().respond(dialect));
+    }
     let deadline = match arrival::deadline(&parts.headers) {
         Ok(deadline) => deadline,
         Err(problem) => return turned_away(&app, Some(&key), problem.respond(dialect)),

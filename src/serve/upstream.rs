@@ -32,7 +32,7 @@ const IDLE_MAX: Duration = Duration::from_secs(55);
 const AGENT: &str = concat!("gwsim/", env!("CARGO_PKG_VERSION"));
 
 /// Headers of a request that its provider should see too, if it speaks the caller's dialect: they ask for features, and carry no credential.
-const PASSED_ON: [HeaderName; 3] =
+pub const PASSED_ON: [HeaderName; 3] =
     [HeaderName::from_static("anthropic-beta"), HeaderName::from_static("anthropic-version"), HeaderName::from_static("openai-beta")];
 
 /// A call on its way, until the head of its answer is there. Dropped, it is cancelled and its connection closed.
@@ -72,6 +72,8 @@ pub struct Destination {
     pub model: String,
     /// Tools that are billed by their uses may be asked for.
     pub billed_tools: bool,
+    /// It knows `stream_options`.
+    pub stream_options: bool,
     addresses: [Option<Uri>; Endpoint::ALL.len()],
     headers: HeaderMap,
 }
@@ -119,8 +121,8 @@ impl Destination {
             let wrong = |error| NotServable { why: format!("provider `{}`: {text} is no address: {error}", provider.name) };
             addresses[endpoint as usize] = Some(text.parse().map_err(wrong)?);
         }
-        let billed_tools = provider.billed_tools;
-        Ok(Self { service, model: deployment.model.clone(), billed_tools, addresses, headers: sent })
+        let Provider { billed_tools, stream_options, .. } = *provider;
+        Ok(Self { service, model: deployment.model.clone(), billed_tools, stream_options, addresses, headers: sent })
     }
 
     /// Whether the tokenizer of its model is known: by the model's name, which is taken to mean what it means at `OpenAI`.

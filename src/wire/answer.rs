@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::json::{Document, Kind, Value};
+use super::json::{DEPTH_MAX, Document, Kind, Value};
 use super::usage::{self, UsageFault};
 use super::{Dialect, Endpoint, Inbound, errors, features, translate};
 use crate::gateway::failure::FailureClass;
@@ -39,7 +39,9 @@ impl Answer {
     pub fn read(inbound: &Inbound, dialect: Dialect, body: Bytes) -> Result<Self, Broken> {
         let garbled =
             |what: &str| Broken { class: FailureClass::BadGateway, message: format!("the provider's answer is not what it should be: {what}") };
-        let document = Document::parse(&body).map_err(|fault| garbled(fault.what))?;
+        // Millions of numbers, which go on as they are.
+        let depth = if inbound.endpoint == Endpoint::Embeddings { 2 } else { DEPTH_MAX };
+        let document = Document::parse_to(depth, &body).map_err(|fault| garbled(fault.what))?;
         let root = document.root(&body);
         if root.kind() != Kind::Object {
             return Err(garbled(&format!("it is {}", root.kind().name())));
@@ -52,10 +54,18 @@ impl Answer {
         let same = dialect == inbound.endpoint.dialect();
         let for_client = if same { body.clone() } else { translate::answer(inbound, &body)? };
         let usage_fault = usage.err();
-        let service = root.some("service_tier").filter(|_| dialect == Dialect::OpenAi).and_then(Value::string);
-        let service = service.map(|tier| features::service_of(tier.as_bytes()));
+        let service = match dialect {
+            Dialect::OpenAi => root.some("service_tier").and_then(Value::string).map(|tier| features::service_of(tier.as_bytes())),
+            Dialect::Anthropic => root.some("usage").and_then(dearer_service),
+        };
         Ok(Self { body: for_client, usage: usage.unwrap_or(None), usage_fault, service })
     }
+}
+
+/// The class of service that a usage in Anthropic's dialect tells of, where its price is another: a faster model, or one in a certain place.
+pub(super) fn dearer_service(usage: Value<'_>) -> Option<ServiceClass> {
+    let other_than = |field, usual: &[&str]| usage.some(field).is_some_and(|value| !usual.iter().any(|usual| value.is(usual)));
+    (other_than("speed", &["standard"]) || other_than("inference_geo", &["global", "not_available"])).then_some(ServiceClass::Premium)
 }
 
 fn read_usage(endpoint: Endpoint, dialect: Dialect, root: Value<'_>) -> Result<Option<Usage>, UsageFault> {

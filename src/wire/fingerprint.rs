@@ -19,10 +19,20 @@ pub(super) fn of(endpoint: Endpoint, root: Value<'_>) -> Fingerprint {
     let mut form = Form { hasher: Sha256::new(), gathered: Vec::with_capacity(GATHERED.min(root.raw().len() * 2 + 64)) };
     form.put(endpoint.path().as_bytes());
     form.object(root, |key| !NO_CONTENT.iter().any(|name| key.is(name)));
-    form.hasher.update(&form.gathered);
-    let digest = form.hasher.finalize();
-    let word = |at: usize| u64::from_be_bytes(digest[at..at + 8].try_into().expect("eight bytes"));
-    Fingerprint(word(0), word(8))
+    form.finish()
+}
+
+/// The identity of a content that was asked for with words beside it that may change the answer. Without any it stays the same.
+pub(super) fn with<'a>(content: Fingerprint, words: impl Iterator<Item = &'a [u8]>) -> Fingerprint {
+    let mut words = words.peekable();
+    if words.peek().is_none() {
+        return content;
+    }
+    let mut form = Form { hasher: Sha256::new(), gathered: Vec::new() };
+    form.put(&content.0.to_be_bytes());
+    form.put(&content.1.to_be_bytes());
+    words.for_each(|word| form.put(word));
+    form.finish()
 }
 
 /// A value in the form that is hashed: each piece with its kind and length, keys in order.
@@ -32,6 +42,13 @@ struct Form {
 }
 
 impl Form {
+    fn finish(mut self) -> Fingerprint {
+        self.hasher.update(&self.gathered);
+        let digest = self.hasher.finalize();
+        let word = |at: usize| u64::from_be_bytes(digest[at..at + 8].try_into().expect("eight bytes"));
+        Fingerprint(word(0), word(8))
+    }
+
     fn value(&mut self, value: Value<'_>) {
         match value.kind() {
             Kind::Object => self.object(value, |_| true),

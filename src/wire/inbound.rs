@@ -131,6 +131,11 @@ impl Inbound {
         })
     }
 
+    /// Takes into the identity of the content what was asked for beside the body and may change the answer.
+    pub fn mark<'a>(&mut self, words: impl Iterator<Item = &'a [u8]>) {
+        self.fingerprint = fingerprint::with(self.fingerprint, words);
+    }
+
     /// The body as a JSON value.
     pub fn root(&self) -> Value<'_> {
         self.document.root(&self.body)

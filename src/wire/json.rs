@@ -83,8 +83,17 @@ impl Document {
     /// # Errors
     /// If it is not one JSON value in UTF-8, or is deeper than [`DEPTH_MAX`], or has more than [`VALUES_MAX`] values or 4 GiB.
     pub fn parse(text: &[u8]) -> Result<Self, Fault> {
-        let mut document = Self { nodes: Vec::with_capacity(text.len() / 16 + 8) };
-        document.read(text)?;
+        Self::parse_to(DEPTH_MAX, text)
+    }
+
+    /// Reads a text of which nobody wants what stands more than `depth` deep: there, lists and objects look empty, and count as one value.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn parse_to(depth: u32, text: &[u8]) -> Result<Self, Fault> {
+        let likely = if depth < DEPTH_MAX { 64 } else { text.len() / 16 + 8 };
+        let mut document = Self { nodes: Vec::with_capacity(likely) };
+        document.read_to(depth, text)?;
         Ok(document)
     }
 
@@ -93,6 +102,10 @@ impl Document {
     /// # Errors
     /// As [`Self::parse`]; the document is of no use then.
     pub fn read(&mut self, text: &[u8]) -> Result<(), Fault> {
+        self.read_to(DEPTH_MAX, text)
+    }
+
+    fn read_to(&mut self, depth: u32, text: &[u8]) -> Result<(), Fault> {
         self.nodes.clear();
         if u32::try_from(text.len()).is_err() {
             return Err(Fault { at: 0, what: "the text has 4 GiB or more" });
@@ -100,7 +113,7 @@ impl Document {
         if let Err(error) = std::str::from_utf8(text) {
             return Err(Fault { at: error.valid_up_to(), what: "the text is not UTF-8" });
         }
-        let mut scan = Scan { text, at: 0, nodes: &mut self.nodes };
+        let mut scan = Scan { text, at: 0, depth, nodes: &mut self.nodes };
         scan.skip_space();
         scan.value(0)?;
         scan.skip_space();
@@ -303,11 +316,22 @@ fn character(text: &str) -> (char, usize) {
 struct Scan<'a> {
     text: &'a [u8],
     at: usize,
+    /// Lists and objects so deep are kept without what is in them.
+    depth: u32,
     nodes: &'a mut Vec<Node>,
 }
 
 impl Scan<'_> {
     fn value(&mut self, depth: u32) -> Result<(), Fault> {
+        let before = self.nodes.len();
+        self.any(depth)?;
+        if depth > self.depth {
+            self.nodes.truncate(before);
+        }
+        Ok(())
+    }
+
+    fn any(&mut self, depth: u32) -> Result<(), Fault> {
         match self.peek() {
             b'{' => self.object(depth),
             b'[' => self.array(depth),
@@ -324,7 +348,7 @@ impl Scan<'_> {
     fn object(&mut self, depth: u32) -> Result<(), Fault> {
         let node = self.open(Kind::Object, depth)?;
         if self.peek() == b'}' {
-            return self.close(node);
+            return self.close(node, depth);
         }
         loop {
             if self.peek() != b'"' {
@@ -341,7 +365,7 @@ impl Scan<'_> {
             self.skip_space();
             match self.peek() {
                 b',' => self.at += 1,
-                b'}' => return self.close(node),
+                b'}' => return self.close(node, depth),
                 _ => return Err(self.fault("`,` or `}` should be here")),
             }
             self.skip_space();
@@ -351,14 +375,14 @@ impl Scan<'_> {
     fn array(&mut self, depth: u32) -> Result<(), Fault> {
         let node = self.open(Kind::Array, depth)?;
         if self.peek() == b']' {
-            return self.close(node);
+            return self.close(node, depth);
         }
         loop {
             self.value(depth + 1)?;
             self.skip_space();
             match self.peek() {
                 b',' => self.at += 1,
-                b']' => return self.close(node),
+                b']' => return self.close(node, depth),
                 _ => return Err(self.fault("`,` or `]` should be here")),
             }
             self.skip_space();
@@ -376,8 +400,11 @@ impl Scan<'_> {
         Ok(node)
     }
 
-    fn close(&mut self, node: usize) -> Result<(), Fault> {
+    fn close(&mut self, node: usize, depth: u32) -> Result<(), Fault> {
         self.at += 1;
+        if depth >= self.depth {
+            self.nodes.truncate(node + 1);
+        }
         let next = short(self.nodes.len());
         let open = &mut self.nodes[node];
         (open.end, open.next) = (short(self.at), next);

@@ -55,7 +55,7 @@ impl Inbound {
         }
         let is_renamed = self.limit_output(target, root, &mut edits);
         self.ask_for_usage(target, root, &mut edits);
-        take_out_the_gateways(root, is_renamed, &mut edits);
+        take_out(root, target, is_renamed, &mut edits);
         Ok(edits.apply(root, &self.body))
     }
 
@@ -119,12 +119,13 @@ pub(super) fn reasons(model: &str) -> bool {
     number("o").is_some() || number("gpt-").is_some_and(|first| first >= b'5')
 }
 
-/// Takes out what only the gateway understands, and a `null` that stands under the name that the limit has been given.
-fn take_out_the_gateways(root: Value<'_>, is_renamed: bool, edits: &mut Edits) {
+/// Takes out what only the gateway understands, what the target does not know, and a `null` that stands under the name that the limit has been given.
+fn take_out(root: Value<'_>, target: &Target<'_>, is_renamed: bool, edits: &mut Edits) {
     let has_tags = |metadata: Value<'_>| metadata.some("tags").is_some_and(|tags| tags.kind() == Kind::Array);
     let only_tags = |metadata: Value<'_>| has_tags(metadata) && metadata.entries().all(|(key, _)| key.is("tags"));
     let goes = |key: Value<'_>, value: Value<'_>| key.is("cache") || key.is("tags") || (key.is("metadata") && only_tags(value));
-    edits.remove(root, |key, value| goes(key, value) || (is_renamed && key.is(NEW_LIMIT)));
+    let is_unknown = |key: Value<'_>| !target.stream_options && key.is("stream_options");
+    edits.remove(root, |key, value| goes(key, value) || is_unknown(key) || (is_renamed && key.is(NEW_LIMIT)));
     if let Some(metadata) = root.some("metadata").filter(|metadata| has_tags(*metadata) && !only_tags(*metadata)) {
         edits.remove(metadata, |key, _| key.is("tags"));
     }

@@ -147,10 +147,17 @@ impl Relay {
             let usage = rewrite.finish(&mut self.written);
             self.give_written(usage);
         } else if !is_over && matches!(self.endpoint, Endpoint::ChatCompletions | Endpoint::Completions) {
-            self.keep(sse::DONE);
-            self.give(Bytes::from_static(sse::DONE));
+            self.end_with(sse::DONE);
+        } else if !is_over && self.endpoint == Endpoint::Messages {
+            self.end_with(b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n");
         }
         Ended::Whole
+    }
+
+    /// What the upstream should have sent last.
+    fn end_with(&mut self, block: &'static [u8]) {
+        self.keep(block);
+        self.give(Bytes::from_static(block));
     }
 
     /// The next bytes for the client, once the driver is free to pass them on.

@@ -45,6 +45,8 @@ struct Parts {
     one_hour: u32,
     cache_read: u32,
     output: Option<u32>,
+    /// What the model read and wrote to sum up the conversation, which the other fields leave out.
+    summing_up: (u32, u32),
 }
 
 impl Tally {
@@ -120,6 +122,14 @@ impl Parts {
         if let Some(created) = usage.some("cache_creation") {
             self.one_hour = count(created, "ephemeral_1h_input_tokens")?.unwrap_or(self.one_hour);
         }
+        if let Some(iterations) = usage.some("iterations") {
+            self.summing_up = (0, 0);
+            for summing_up in iterations.items().filter(|pass| pass.get("type").is_some_and(|kind| kind.is("compaction"))) {
+                let sum = |field| Ok(count(summing_up, field)?.unwrap_or(0));
+                let (input, output) = (sum("input_tokens")?, sum("output_tokens")?);
+                self.summing_up = (self.summing_up.0.saturating_add(input), self.summing_up.1.saturating_add(output));
+            }
+        }
         Ok(())
     }
 
@@ -128,7 +138,8 @@ impl Parts {
         let short_lived = self.cache_creation.checked_sub(self.one_hour);
         let cache_write = short_lived.ok_or(UsageFault::PartOverWhole("ephemeral_1h_input_tokens", "cache_creation_input_tokens"))?;
         let input = plain.checked_add(self.cache_creation).and_then(|sum| sum.checked_add(self.cache_read));
-        let input = input.ok_or(UsageFault::NoCount("input_tokens"))?;
+        let input = input.and_then(|input| input.checked_add(self.summing_up.0)).ok_or(UsageFault::NoCount("input_tokens"))?;
+        let output = output.checked_add(self.summing_up.1).ok_or(UsageFault::NoCount("output_tokens"))?;
         Ok(Some(Usage { input, cache_read: self.cache_read, cache_write, cache_write_1h: self.one_hour, output, reasoning: 0 }))
     }
 }

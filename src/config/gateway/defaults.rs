@@ -46,6 +46,7 @@
 //! | `deployments.X.max_input_tokens`, `max_output_tokens` | the price list's, else 128,000 and 4,096 | a worst case needs a bound |
 //! | `providers.X` billing | by `api`: see [`mod@super::providers`] | |
 //! | `providers.X.billed_tools` | `false` | what they cost is in no worst case |
+//! | `providers.X.stream_options` | `true` | a stream tells its usage only where it is asked to |
 //! | `budget.every` | none: must be said | |
 //! | `budget.reset` | `"calendar"` for hour, day, week, month; `"fixed"` for a duration | |
 //! | `budget.timezone` | `"UTC"` | |

@@ -29,6 +29,8 @@ pub struct Provider {
     pub billing: BillingRule,
     /// Its own tools that are billed by their uses may be asked for. What they cost is in no worst case and in no ledger.
     pub billed_tools: bool,
+    /// It knows `stream_options`, by which a stream is asked to tell its usage.
+    pub stream_options: bool,
 }
 
 impl Provider {
@@ -36,7 +38,7 @@ impl Provider {
     pub fn own(api: Api) -> Self {
         let name = api.name().into();
         let billing = api.billing();
-        Self { name, api, base_url: None, key: None, api_version: None, headers: Vec::new(), billing, billed_tools: false }
+        Self { name, api, base_url: None, key: None, api_version: None, headers: Vec::new(), billing, billed_tools: false, stream_options: true }
     }
 }
 
@@ -145,6 +147,7 @@ fn one(name: &str, section: &Section<'_>) -> Provider {
         headers: section.section("headers").map(|headers| read_headers(&headers)).unwrap_or_default(),
         billing,
         billed_tools: section.read("billed_tools", Item::boolean).unwrap_or(false),
+        stream_options: section.read("stream_options", Item::boolean).unwrap_or(true),
     }
 }
 

@@ -1,10 +1,11 @@
 //! From bytes on a connection to a request that the core has seen. Refuses what is none; decides nothing about what is one.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::HeaderMap;
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, ORIGIN};
+use axum::http::{HeaderMap, HeaderValue, Uri};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::Body;
@@ -17,6 +18,7 @@ use crate::gateway::time::Span;
 use crate::serve::answers::Problem;
 use crate::serve::app::App;
 use crate::serve::engine::Arriving;
+use crate::serve::upstream::PASSED_ON;
 use crate::wire::images::is_dear;
 use crate::wire::{Endpoint, ErrorKind, Inbound};
 
@@ -100,8 +102,18 @@ pub fn deadline(headers: &HeaderMap) -> Result<Option<Span>, Problem> {
     Ok(Some(Span(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX))))
 }
 
+/// Whether a browser sends it for a page that is not from this machine. A gateway without keys would spend its owner's money on any page that he opens.
+pub fn is_of_a_foreign_page(headers: &HeaderMap) -> bool {
+    let Some(origin) = headers.get(ORIGIN) else { return false };
+    let origin = origin.to_str().ok().and_then(|origin| origin.parse::<Uri>().ok());
+    let host = origin.as_ref().and_then(Uri::host).map(|host| host.trim_matches(['[', ']']));
+    let is_here = |host: &str| host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    !host.is_some_and(is_here)
+}
+
 /// Tells the core of a request.
-pub fn arrive(app: Arc<App>, key: Arc<str>, asked: HeaderMap, inbound: Inbound, deadline: Option<Span>) -> Life {
+pub fn arrive(app: Arc<App>, key: Arc<str>, asked: HeaderMap, mut inbound: Inbound, deadline: Option<Span>) -> Life {
+    inbound.mark(PASSED_ON.iter().filter_map(|name| asked.get(name)).map(HeaderValue::as_bytes));
     let (ticket, turn) = app.engine.arrive(|arriving| request(arriving, &key, &inbound, deadline));
     // Settings are asked for after the plan, so that they are never older.
     let settings = app.settings();
@@ -171,6 +183,20 @@ mod tests {
     use axum::http::HeaderName;
 
     use super::*;
+
+    #[test]
+    fn a_page_is_foreign_unless_this_machine_serves_it() {
+        let is_foreign = |origin: &'static str| is_of_a_foreign_page(&HeaderMap::from_iter([(ORIGIN, origin.parse().unwrap())]));
+        assert!(!is_of_a_foreign_page(&HeaderMap::new()), "no browser sends it");
+        for own in ["http://localhost:3000", "http://127.0.0.1", "https://[::1]:8443"] {
+            assert!(!is_foreign(own), "{own}");
+        }
+        for foreign in
+            ["https://example.com", "null", "", "http://localhost.example.com", "http://10.0.0.1", "file://", "http://127.0.0.1.nip.io:4000"]
+        {
+            assert!(is_foreign(foreign), "{foreign}");
+        }
+    }
 
     #[test]
     fn a_deadline_is_a_number_of_seconds() {

@@ -150,8 +150,8 @@ impl Life {
         if self.ticket.is_closed() || self.app.engine.is_broken() {
             return false;
         }
-        self.left = true;
         self.ticket.passed = self.passed();
+        self.left = true;
         let turn = self.ticket.leave();
         self.carry_out(turn);
         !self.ticket.is_closed()
@@ -292,7 +292,7 @@ impl Life {
             return;
         }
         if !self.inbound.stream || !reading::is_stream(&parts.headers) {
-            self.stage = Stage::Whole(Whole::default(), body);
+            self.stage = Stage::Whole(Whole::new(self.inbound.endpoint), body);
             if self.inbound.stream {
                 self.fail_with(FailureClass::BadGateway, "the provider answered a stream with something else");
             }
@@ -417,7 +417,11 @@ impl Life {
         let Some(call) = self.call else { return };
         let Passed { received, .. } = self.passed();
         let accepted = matches!(self.stage, Stage::Whole(..) | Stage::Stream(..));
-        let usage = usage.or_else(|| if let Stage::Stream(relay, _) = &self.stage { relay.usage() } else { None });
+        let usage = usage.or_else(|| match &self.stage {
+            Stage::Stream(relay, _) => relay.usage(),
+            // Counting is free, however it ends.
+            _ => (self.inbound.endpoint == Endpoint::CountTokens).then(Usage::default),
+        });
         self.said.push((failure, said));
         self.line.add(usage.unwrap_or_default());
         let turn = self.ticket.step(Event::Failed { call: call.call, failure, accepted, received, usage });
@@ -435,6 +439,13 @@ impl Life {
             Due::Deadline | Due::Idle if self.drains.is_some() => self.fail_with(FailureClass::Cut, "given up: nobody reads it"),
             Due::Deadline if self.opened => self.fail_with(FailureClass::Timeout, "the answer took too long"),
             Due::Idle => self.fail_with(FailureClass::Timeout, "the provider fell silent in the middle of its answer"),
+            // By itself the core presumes what a call may have cost that took too long.
+            Due::Deadline
+                if self.inbound.endpoint == Endpoint::CountTokens
+                    && matches!(self.stage, Stage::Calling(_) | Stage::Refused(..) | Stage::Whole(..)) =>
+            {
+                self.fail_with(FailureClass::Timeout, "the count took too long");
+            }
             Due::Deadline => {
                 let turn = self.ticket.woke();
                 self.carry_out(turn);
@@ -481,7 +492,8 @@ impl Life {
         };
         let dialect = destination.service.dialect();
         let output_tokens_max = self.ticket.plan.deployment(call.deployment).output_tokens_max;
-        let target = Target { dialect, model: &destination.model, max_tokens: call.max_tokens, output_tokens_max, stream_options: true };
+        let target =
+            Target { dialect, model: &destination.model, max_tokens: call.max_tokens, output_tokens_max, stream_options: destination.stream_options };
         match self.inbound.outbound(&target) {
             Ok(body) => {
                 let endpoint = upstream::endpoint_at(self.inbound.endpoint, dialect);

@@ -11,9 +11,12 @@ use hyper::body::{Body, Incoming};
 use crate::gateway::failure::Failure;
 use crate::gateway::id::RequestId;
 use crate::serve::upstream::{self, Said};
+use crate::wire::Endpoint;
 
 /// The longest plain answer that is read, in bytes.
 pub const ANSWER_MAX: usize = 64 << 20;
+/// The longest answer of embeddings: 2,048 inputs, the most that `OpenAI` takes, of 4,096 numbers each, written out.
+pub const EMBEDDINGS_MAX: usize = 256 << 20;
 /// How much of a refusal is read, in bytes.
 const REFUSAL_MAX: usize = 64 << 10;
 
@@ -67,25 +70,32 @@ impl Refusal {
 }
 
 /// A plain answer, as far as it has come.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Whole {
+    most: usize,
     first: Bytes,
     rest: BytesMut,
 }
 
 impl Whole {
+    /// One of which only the head has come.
+    pub fn new(endpoint: Endpoint) -> Self {
+        let most = if endpoint == Endpoint::Embeddings { EMBEDDINGS_MAX } else { ANSWER_MAX };
+        Self { most, first: Bytes::new(), rest: BytesMut::new() }
+    }
+
     /// Takes more of it. Says whether it is within bounds.
     pub fn push(&mut self, data: Bytes) -> bool {
         if self.first.is_empty() {
             // Most answers come in one piece, which is kept as it is.
             self.first = data;
-            return self.first.len() <= ANSWER_MAX;
+            return self.first.len() <= self.most;
         }
         if self.rest.is_empty() {
             self.rest.extend_from_slice(&self.first);
         }
         self.rest.extend_from_slice(&data);
-        self.rest.len() <= ANSWER_MAX
+        self.rest.len() <= self.most
     }
 
     /// All of it.
@@ -139,9 +149,10 @@ mod tests {
 
     #[test]
     fn an_answer_is_put_together_from_its_pieces() {
-        let mut whole = Whole::default();
+        let mut whole = Whole::new(Endpoint::ChatCompletions);
         assert!(whole.push(Bytes::from_static(b"ab")) && whole.push(Bytes::from_static(b"cd")) && whole.push(Bytes::from_static(b"e")));
         assert_eq!(whole.take(), "abcde");
-        assert!(!Whole::default().push(Bytes::from(vec![0; ANSWER_MAX + 1])));
+        let is_taken = |endpoint| Whole::new(endpoint).push(Bytes::from(vec![0; ANSWER_MAX + 1]));
+        assert_eq!([Endpoint::ChatCompletions, Endpoint::Embeddings].map(is_taken), [false, true]);
     }
 }

@@ -74,19 +74,22 @@ fn class(status: u16, said: &Said) -> FailureClass {
 fn retry_after(headers: &HeaderMap) -> Option<Span> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
     if let Some(millis) = text("retry-after-ms").and_then(decimal) {
-        return Some(Span(millis));
+        return Some(Span(millis)).filter(is_believed);
     }
     let stated = text(RETRY_AFTER.as_str())?;
-    if let Some(thousandths) = decimal(stated) {
-        return Some(Span(thousandths.saturating_mul(1000)));
+    if let Some(millionths) = decimal(stated) {
+        return Some(Span(millionths.saturating_mul(1000))).filter(is_believed);
     }
     let at = jiff::fmt::rfc2822::parse(stated).ok()?.timestamp().as_second();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    Some(Span::from_secs(u64::try_from(at).ok()?.saturating_sub(now).min(MOST_SECONDS)))
+    Some(Span(u64::try_from(at).ok()?.saturating_sub(now).saturating_mul(Span::SECOND.0))).filter(is_believed)
 }
 
-/// A year: whoever says more has mistyped.
-const MOST_SECONDS: u64 = 365 * 86_400;
+/// Limits are there again within a day, those of a day included. Whoever says more means something else, such as the time of day or milliseconds:
+/// a deployment would be left alone for years.
+fn is_believed(after: &Span) -> bool {
+    *after <= Span::from_secs(86_400)
+}
 
 /// A decimal number in millionths, none if it is negative, no number, or absurd.
 fn decimal(text: &str) -> Option<u64> {
@@ -95,7 +98,7 @@ fn decimal(text: &str) -> Option<u64> {
     if !is_number {
         return None;
     }
-    let whole = whole.parse::<u64>().ok().filter(|whole| *whole <= MOST_SECONDS * 1000)?;
+    let whole = whole.parse::<u64>().ok().filter(|whole| *whole <= u64::MAX / 2_000_000)?;
     let fraction = format!("{fraction:0<6}")[..6].parse::<u64>().ok()?;
     Some(whole * 1_000_000 + fraction)
 }
@@ -214,9 +217,10 @@ mod tests {
         assert_eq!(read("retry-after", "0.25"), Some(Span::from_millis(250)));
         assert_eq!(read("retry-after-ms", "1500"), Some(Span::from_millis(1500)));
         assert_eq!(read("retry-after", "Wed, 21 Oct 2015 07:28:00 GMT"), Some(Span::ZERO), "long past");
-        assert_eq!(read("retry-after", "Thu, 31 Dec 9998 23:59:59 GMT"), Some(Span::from_secs(MOST_SECONDS)));
-        for wrong in ["-3", "soon", "", "99999999999999999999"] {
+        assert_eq!(read("retry-after", "86400"), Some(Span::from_secs(86_400)));
+        for wrong in ["-3", "soon", "", "99999999999999999999", "86401", "1767225600", "Thu, 31 Dec 9998 23:59:59 GMT"] {
             assert_eq!(read("retry-after", wrong), None, "{wrong}");
         }
+        assert_eq!(read("retry-after-ms", "1767225600000"), None);
     }
 }

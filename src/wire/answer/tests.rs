@@ -35,6 +35,29 @@ fn what_is_no_answer_is_broken() {
 }
 
 #[test]
+fn embeddings_may_have_more_numbers_than_anything_else_has_values() {
+    let body = json!({ "model": "m", "input": "Hi" });
+    let embeddings = Inbound::read(Endpoint::Embeddings, body.to_string().into()).unwrap();
+    let numbers = "1,".repeat(crate::wire::json::VALUES_MAX);
+    let text = format!(r#"{{"data":[{{"index":0,"embedding":[{numbers}1]}}],"usage":{{"prompt_tokens":5,"total_tokens":5}}}}"#);
+    let answer = Answer::read(&embeddings, Dialect::OpenAi, text.clone().into()).unwrap();
+    assert_eq!((answer.usage, answer.body.len()), (Some(Usage::plain(5, 0)), text.len()));
+    assert!(Answer::read(&embeddings, Dialect::OpenAi, text.replace("1]}]", "1}]").into()).is_err(), "and are JSON all the same");
+}
+
+#[test]
+fn an_answer_that_was_made_for_more_says_so() {
+    let body = json!({ "model": "m", "max_tokens": 9, "messages": [{ "role": "user", "content": "Hi" }] });
+    let message = Inbound::read(Endpoint::Messages, body.to_string().into()).unwrap();
+    let service = |more: &str| {
+        let text = format!(r#"{{"type":"message","content":[],"usage":{{"input_tokens":5,"output_tokens":7{more}}}}}"#);
+        Answer::read(&message, Dialect::Anthropic, text.into()).unwrap().service
+    };
+    assert_eq!([service(""), service(r#","speed":"standard","inference_geo":"global""#)], [None, None]);
+    assert_eq!([service(r#","speed":"fast""#), service(r#","inference_geo":"us""#)], [Some(ServiceClass::Premium); 2]);
+}
+
+#[test]
 fn counting_costs_nothing() {
     let body = json!({ "model": "m", "messages": [{ "role": "user", "content": "Hi" }] });
     let count = Inbound::read(Endpoint::CountTokens, body.to_string().into()).unwrap();

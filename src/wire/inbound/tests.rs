@@ -160,6 +160,13 @@ fn a_request_says_what_it_may_cost_beyond_tokens_at_the_standard_price() {
         "`service_tier` is a number, but must be a string",
         Some("service_tier"),
     );
+    let is_dear = |more: Json| {
+        let mut body = json!({ "model": "m", "max_tokens": 9, "messages": [{ "role": "user", "content": "Hi" }] });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        read(Endpoint::Messages, &body).requires.have(features::PREMIUM_SERVICE)
+    };
+    assert!(is_dear(json!({ "speed": "fast" })) && is_dear(json!({ "inference_geo": "us" })));
+    assert!(!is_dear(json!({ "speed": "standard", "inference_geo": "global" })) && !is_dear(json!({ "speed": null })));
     assert!(requires(json!({ "web_search_options": {} })).have(features::BILLED_TOOLS));
     let tool = |endpoint: Endpoint, kind: &str| {
         let messages = json!([{ "role": "user", "content": "Hi" }]);
@@ -215,6 +222,20 @@ fn input_that_is_not_in_the_request_is_said() {
     assert!(response(json!({ "previous_response_id": "resp_1" })) && response(json!({ "tools": [{ "type": "web_search" }] })));
     assert!(response(json!({ "input": [{ "type": "item_reference", "id": "x" }] })) && response(json!({ "prompt": { "id": "p" } })));
     assert!(chat(json!({ "messages": [{ "role": "user", "content": [{ "type": "file", "file": { "file_id": "f" } }] }] })).unseen_input);
+    let edited = |kind: &str| {
+        let edits = json!({ "edits": [{ "type": kind }] });
+        let body = json!({ "model": "m", "max_tokens": 9, "messages": [{ "role": "user", "content": "Hi" }], "context_management": edits });
+        read(Endpoint::Messages, &body).unseen_input
+    };
+    assert!(edited("compact_20260112") && !edited("clear_tool_uses_20250919"), "to sum up is to read once more");
+}
+
+#[test]
+fn a_request_has_no_more_tags_than_can_be_held_against_each_other() {
+    let tags = |count: usize| json!((0..count).map(|number| format!("tag {}", number % count)).collect::<Vec<_>>());
+    assert_eq!(chat(json!({ "tags": tags(64) })).tags.len(), 64);
+    let body = json!({ "model": "m", "messages": [{ "role": "user", "content": "Hi" }], "metadata": { "tags": tags(65) } });
+    refused(Endpoint::ChatCompletions, &body.to_string(), "`metadata.tags` has more than 64 tags", Some("metadata.tags"));
 }
 
 #[test]
@@ -252,6 +273,14 @@ fn equal_content_has_equal_fingerprints() {
     }
     let body = json!({ "model": "m", "max_tokens": 1, "messages": [{ "role": "user", "content": "é" }] });
     assert_ne!(read(Endpoint::Messages, &body).fingerprint, read(Endpoint::ChatCompletions, &body).fingerprint, "answers of other dialects");
+    let marked = |words: &[&str]| {
+        let mut inbound = read(Endpoint::Messages, &body);
+        inbound.mark(words.iter().map(|word| word.as_bytes()));
+        inbound.fingerprint
+    };
+    assert_eq!(marked(&[]), read(Endpoint::Messages, &body).fingerprint);
+    assert_eq!(marked(&["beta"]), marked(&["beta"]));
+    assert!(marked(&["beta"]) != marked(&[]) && marked(&["beta"]) != marked(&["be", "ta"]));
 }
 
 /// Bodies that are requests, with anything in them that one may meet.

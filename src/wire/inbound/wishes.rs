@@ -127,6 +127,9 @@ fn end_user(fields: &Fields<'_>, metadata: Option<Value<'_>>) -> Result<Option<S
     Ok(Some(name.into_owned()).filter(|name| !name.is_empty()))
 }
 
+/// The most tags of one request: each is held against those before it.
+const TAGS_MAX: usize = 64;
+
 fn tags(fields: &Fields<'_>, metadata: Option<Value<'_>>) -> Result<Vec<String>, Malformed> {
     let own = fields.get(Field::Tags).map(|value| ("tags", value));
     // A string under `tags` is the provider's metadata, as any other.
@@ -138,18 +141,26 @@ fn tags(fields: &Fields<'_>, metadata: Option<Value<'_>>) -> Result<Vec<String>,
         }
         for tag in list.items() {
             let tag = tag.string().ok_or_else(|| Malformed::kind(param, tag, "strings only"))?;
-            if !tags.iter().any(|known| *known == tag) {
-                tags.push(tag.into_owned());
+            if tags.iter().any(|known| *known == tag) {
+                continue;
             }
+            if tags.len() == TAGS_MAX {
+                return Err(Malformed::field(param, format_args!("has more than {TAGS_MAX} tags")));
+            }
+            tags.push(tag.into_owned());
         }
     }
     Ok(tags)
 }
 
+/// Whether the model may be billed for input that is not in the request, or for the same more than once.
 fn unseen_input(endpoint: Endpoint, fields: &Fields<'_>) -> bool {
     let everywhere = [Field::WebSearchOptions, Field::PreviousResponseId, Field::Conversation, Field::McpServers, Field::Container];
     let stored_prompt = endpoint == Endpoint::Responses && fields.has(Field::Prompt);
-    stored_prompt || everywhere.into_iter().any(|field| fields.has(field))
+    // Anthropic's server may have the model sum up the conversation before it answers: it reads it twice.
+    let edits = fields.get(Field::ContextManagement).and_then(|context| context.some("edits")).into_iter().flat_map(Value::items);
+    let is_summed_up = |edit: Value<'_>| edit.get("type").and_then(Value::string).is_some_and(|kind| kind.starts_with("compact"));
+    stored_prompt || edits.into_iter().any(is_summed_up) || everywhere.into_iter().any(|field| fields.has(field))
 }
 
 /// The words that it uses, those within its content aside.
@@ -181,6 +192,7 @@ fn used(endpoint: Endpoint, fields: &Fields<'_>) -> Result<Features, Malformed> 
         (fields.has(Field::PreviousResponseId) || fields.has(Field::Conversation), features::STORED),
         (endpoint == Endpoint::Responses && fields.has(Field::Prompt), features::STORED),
         (fields.has(Field::McpServers) || fields.has(Field::Container), features::HOSTED_TOOLS),
+        (endpoint == Endpoint::Messages && costs_more(fields), features::PREMIUM_SERVICE),
     ];
     let all = flags.into_iter().filter(|(on, _)| *on).fold(of_endpoint, |all, (_, feature)| all.and(feature));
     let tier = fields.get(Field::ServiceTier);
@@ -188,6 +200,12 @@ fn used(endpoint: Endpoint, fields: &Fields<'_>) -> Result<Features, Malformed> 
     let service = tier.map_or(ServiceClass::Standard, |tier| features::service_of(tier.as_bytes()));
     let all = all.and(features::of_service(service));
     Ok(all.and(output_format(fields)).and(tools(endpoint, fields)?))
+}
+
+/// Whether it asks for what Anthropic multiplies its prices for: a faster model, or one in a certain place (P, Anthropic's page on prices).
+fn costs_more(fields: &Fields<'_>) -> bool {
+    let other_than = |field: Field, usual: &str| fields.get(field).is_some_and(|value| !value.is(usual));
+    other_than(Field::Speed, "standard") || other_than(Field::InferenceGeo, "global")
 }
 
 /// What it asks of the form of the answer.

@@ -110,6 +110,9 @@ fn expected(endpoint: Endpoint, target: &Target<'_>, mut body: Json) -> Json {
         }
         options["include_usage"] = json!(true);
     }
+    if !target.stream_options {
+        fields.remove("stream_options");
+    }
     fields.remove("cache");
     fields.remove("tags");
     if let Some(metadata) = fields.get_mut("metadata").and_then(Json::as_object_mut) {

@@ -94,6 +94,51 @@ fn an_end_without_its_mark_is_whole_if_every_choice_has_ended() {
 }
 
 #[test]
+fn a_choice_ends_once_and_for_a_reason() {
+    let unsaid = HELLO.replace("\"finish_reason\":null", "\"finish_reason\":\"\"");
+    assert_eq!(relayed(&mut relay(Endpoint::ChatCompletions, true), &[unsaid.as_bytes()]).1, Ended::Cut, "it has no end yet");
+    let body = json!({ "model": "m", "n": 2, "stream": true, "messages": [{ "role": "user", "content": "Hi" }] });
+    let two = Inbound::read(Endpoint::ChatCompletions, body.to_string().into()).unwrap();
+    let ended = |stream: &[&str]| relayed(&mut Relay::new(&two, Dialect::OpenAi), &[stream.concat().as_bytes()]).1;
+    let other = STOP.replace("\"index\":0", "\"index\":1");
+    assert_eq!((ended(&[STOP, STOP]), ended(&[STOP, &other])), (Ended::Cut, Ended::Whole));
+}
+
+#[test]
+fn usage_up_to_a_chunk_is_not_the_bill() {
+    let so_far =
+        |text: &str, output: u32| text.replace("\"usage\":null", &format!("\"usage\":{{\"prompt_tokens\":5,\"completion_tokens\":{output}}}"));
+    let mut relay = relay(Endpoint::ChatCompletions, true);
+    relay.push(so_far(HELLO, 4).into());
+    assert_eq!(relay.usage(), None, "the model goes on");
+    relay.push(so_far(STOP, 7).into());
+    assert_eq!(relay.usage(), Some(Usage::plain(5, 7)));
+}
+
+#[test]
+fn a_message_that_has_ended_says_so_to_its_client() {
+    let mut relay = relay(Endpoint::Messages, true);
+    let stream = message_stream();
+    let (text, ended) = relayed(&mut relay, &[&stream.as_bytes()[..stream.find("event: message_stop").unwrap()]]);
+    assert_eq!((text, ended), (stream, Ended::Whole));
+}
+
+#[test]
+fn a_message_that_was_made_for_more_says_so() {
+    for (more, service) in [
+        ("", None),
+        (",\"speed\":\"standard\",\"inference_geo\":\"global\"", None),
+        (",\"inference_geo\":\"not_available\"", None),
+        (",\"speed\":\"fast\"", Some(ServiceClass::Premium)),
+        (",\"inference_geo\":\"us\"", Some(ServiceClass::Premium)),
+    ] {
+        let mut relay = relay(Endpoint::Messages, true);
+        relay.push(message_stream().replace("\"output_tokens\":1}", &format!("\"output_tokens\":1{more}}}")).into());
+        assert_eq!((relay.service(), relay.usage()), (service, Some(Usage::plain(5, 7))), "{more}");
+    }
+}
+
+#[test]
 fn half_an_event_never_leaves() {
     let stream = chat_stream();
     let half = &stream.as_bytes()[..ROLE.len() + 30];

@@ -1,6 +1,8 @@
 //! What the events of a stream say: content, its end, usage, errors. One arm for each kind of stream; changes nothing on its way.
 
-use super::super::answer::Broken;
+use std::collections::BTreeSet;
+
+use super::super::answer::{Broken, dearer_service};
 use super::super::errors;
 use super::super::json::{Document, Kind, Value};
 use super::super::usage::Tally;
@@ -21,7 +23,8 @@ pub(super) struct Watch {
     pub(super) failure: Option<Broken>,
     /// The class of service that was told last.
     pub(super) service: Option<ServiceClass>,
-    finished: u32,
+    /// The choices that have ended, by their index.
+    finished: BTreeSet<u64>,
     events: u32,
     bytes: u64,
 }
@@ -37,7 +40,7 @@ impl Watch {
             is_over: false,
             failure: None,
             service: None,
-            finished: 0,
+            finished: BTreeSet::new(),
             events: 0,
             bytes: 0,
         }
@@ -55,7 +58,11 @@ impl Watch {
 
     /// Whether all that belongs to the answer has come.
     pub(super) fn is_whole(&self) -> bool {
-        self.failure.is_none() && (self.is_over || self.finished >= u32::from(self.choices))
+        self.failure.is_none() && (self.is_over || self.have_all_ended())
+    }
+
+    fn have_all_ended(&self) -> bool {
+        self.finished.len() >= usize::from(self.choices)
     }
 
     pub(super) fn fail(&mut self, class: FailureClass, message: String) {
@@ -118,14 +125,16 @@ impl Watch {
             for (key, value) in choice.entries() {
                 match key.written() {
                     b"delta" | b"text" => self.content(content_bytes(value)),
-                    b"finish_reason" if !value.is_null() => self.finished += 1,
+                    // Some write an empty one until there is a reason.
+                    b"finish_reason" if value.string_bytes() > 0 => drop(self.finished.insert(index_of(choice))),
                     _ => {}
                 }
             }
         }
         let Some(usage) = fields.usage.filter(|usage| !usage.is_null()) else { return false };
         self.tally.take(Dialect::OpenAi, usage);
-        self.has_final_usage = true;
+        // Some tell in every chunk what there was up to then.
+        self.has_final_usage = !has_choices || self.have_all_ended();
         !has_choices
     }
 
@@ -154,24 +163,29 @@ impl Watch {
         match fields.kind {
             b"message_start" => {
                 if let Some(usage) = fields.whole.and_then(|message| message.some("usage")) {
-                    self.tally.take(Dialect::Anthropic, usage);
+                    self.see_anthropic_usage(usage);
                 }
             }
             b"content_block_start" => self.content(fields.whole.map_or(0, content_bytes)),
             b"content_block_delta" => self.content(fields.delta.map_or(0, content_bytes)),
             b"message_delta" => {
                 if let Some(usage) = fields.usage.filter(|usage| !usage.is_null()) {
-                    self.tally.take(Dialect::Anthropic, usage);
+                    self.see_anthropic_usage(usage);
                     self.has_final_usage = true;
                 }
                 // It comes once, and nothing but `message_stop` follows.
                 if fields.delta.is_some_and(|delta| delta.some("stop_reason").is_some()) {
-                    self.finished += 1;
+                    self.finished.insert(0);
                 }
             }
             b"message_stop" => self.is_over = true,
             _ => {}
         }
+    }
+
+    fn see_anthropic_usage(&mut self, usage: Value<'_>) {
+        self.tally.take(Dialect::Anthropic, usage);
+        self.service = dearer_service(usage).or(self.service);
     }
 
     fn see_service(&mut self, tier: Option<Value<'_>>) {
@@ -186,6 +200,10 @@ impl Watch {
             self.bytes += bytes as u64;
         }
     }
+}
+
+fn index_of(choice: Value<'_>) -> u64 {
+    choice.get("index").and_then(Value::whole).unwrap_or(0)
 }
 
 /// The fields of an event that say something to the gateway, found in one pass.

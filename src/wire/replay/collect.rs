@@ -39,7 +39,7 @@ fn collect(events: Vec<Value>, object: &str, take: impl Fn(&mut Map<String, Valu
             choice.entry("index").or_insert_with(|| index.into());
             take(choice, piece);
             add_logprobs(choice, piece);
-            if let Some(reason) = piece.get("finish_reason").filter(|reason| !reason.is_null()) {
+            if let Some(reason) = piece.get("finish_reason").filter(|reason| reason.as_str().is_some_and(|reason| !reason.is_empty())) {
                 choice.insert("finish_reason".into(), reason.clone());
             }
         }

@@ -1,5 +1,7 @@
 //! A request of chat completions in the words of the Messages API. The request was checked by [`super::known`]; decides nothing of its own.
 
+use std::collections::HashSet;
+
 use super::super::json::{Document, Kind, Value};
 use super::super::{Inbound, Target};
 use super::known::split_data_url;
@@ -149,7 +151,8 @@ fn messages(root: Value<'_>, out: &mut Writer) {
             tool_result(message, turns.block("user"));
         }
     }
-    if turns.role.is_none() {
+    // An answer at the end, as where what followed it was blank or is the system's, would be gone on with.
+    if turns.role != Some("user") {
         turns.say_nothing();
     }
     turns.close();
@@ -266,7 +269,8 @@ fn tool_result(message: Value<'_>, out: &mut Writer) {
 
 /// The tools that may be called, and how they may.
 struct Tools<'a> {
-    defined: Vec<Value<'a>>,
+    /// The functions, and the entry of `tools` that each stands in.
+    defined: Vec<(Value<'a>, Value<'a>)>,
     choice: Choice<'a>,
 }
 
@@ -281,7 +285,8 @@ enum Choice<'a> {
 
 impl<'a> Tools<'a> {
     fn read(root: Value<'a>) -> Self {
-        let mut defined: Vec<Value<'a>> = root.some("tools").into_iter().flat_map(Value::items).filter_map(|tool| tool.some("function")).collect();
+        let tools = root.some("tools").into_iter().flat_map(Value::items);
+        let mut defined: Vec<_> = tools.filter_map(|tool| Some((tool.some("function")?, tool))).collect();
         let Some(choice) = root.some("tool_choice") else { return Self { defined, choice: Choice::Unsaid } };
         let of_word = |word: Value<'_>| {
             if word.is("required") {
@@ -293,9 +298,9 @@ impl<'a> Tools<'a> {
             }
         };
         let choice = if let Some(allowed) = choice.some("allowed_tools") {
-            let names: Vec<_> =
+            let names: HashSet<_> =
                 allowed.some("tools").into_iter().flat_map(Value::items).filter_map(|tool| tool.some("function")?.get("name")?.string()).collect();
-            defined.retain(|tool| tool.get("name").and_then(Value::string).is_some_and(|name| names.contains(&name)));
+            defined.retain(|(function, _)| function.get("name").and_then(Value::string).is_some_and(|name| names.contains(&name)));
             allowed.get("mode").map_or(Choice::Auto, of_word)
         } else if let Some(name) = choice.some("function").and_then(|function| function.get("name")) {
             Choice::Named(name)
@@ -316,8 +321,8 @@ impl<'a> Tools<'a> {
         }
         out.key("tools");
         out.list();
-        for (tool, holder) in self.defined.iter().map(|tool| (*tool, holder_of(root, *tool))) {
-            define(tool, holder, out);
+        for (function, holder) in &self.defined {
+            define(*function, *holder, out);
         }
         out.end_list();
         let one_at_a_time = root.some("parallel_tool_calls").and_then(Value::boolean) == Some(false);
@@ -344,12 +349,6 @@ impl<'a> Tools<'a> {
         }
         out.end_object();
     }
-}
-
-/// The entry of `tools` that a function stands in.
-fn holder_of<'a>(root: Value<'a>, function: Value<'a>) -> Value<'a> {
-    let tools = root.some("tools").into_iter().flat_map(Value::items);
-    tools.into_iter().find(|tool| tool.some("function").is_some_and(|other| other.span() == function.span())).unwrap_or(function)
 }
 
 fn define(function: Value<'_>, holder: Value<'_>, out: &mut Writer) {

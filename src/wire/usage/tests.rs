@@ -54,6 +54,15 @@ fn a_stream_tells_it_in_pieces_and_the_last_word_counts() {
 }
 
 #[test]
+fn summing_up_the_conversation_is_billed_beside_the_rest() {
+    let usage = r#"{"input_tokens":23000,"output_tokens":1000,"iterations":[
+        {"type":"compaction","input_tokens":180000,"output_tokens":3500},{"type":"message","input_tokens":23000,"output_tokens":1000}]}"#;
+    assert_eq!(of(Dialect::Anthropic, usage), Ok(Usage::plain(203_000, 4_500)));
+    let wrong = r#"{"input_tokens":1,"output_tokens":1,"iterations":[{"type":"compaction","input_tokens":-1}]}"#;
+    refused(Dialect::Anthropic, wrong, "the provider's `usage.input_tokens` is no count of tokens");
+}
+
+#[test]
 fn a_usage_that_makes_no_sense_is_refused_and_said() {
     let (openai, anthropic) = (Dialect::OpenAi, Dialect::Anthropic);
     refused(openai, r#"{"prompt_tokens":-1,"completion_tokens":2}"#, "the provider's `usage.prompt_tokens` is no count of tokens");

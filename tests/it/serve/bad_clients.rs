@@ -52,6 +52,30 @@ async fn what_can_not_be_in_a_header_is_refused_and_what_comes_back_has_none_of_
 }
 
 #[tokio::test]
+async fn a_gateway_without_keys_is_not_open_to_the_pages_of_others() {
+    let upstream = Upstream::start(|_, _| upstream::completion("hello")).await;
+    let keys = "[keys.ci]\nsecret = \"env:PATH\"\n";
+    let secret = std::env::var("PATH").unwrap();
+    for (more, expected) in [("", [200, 200, 403, 403]), (keys, [200; 4])] {
+        let desk = Desk::start(&config(&upstream.address, more)).await;
+        let mut statuses = Vec::new();
+        for origin in [None, Some("http://localhost:3000"), Some("https://example.com"), Some("null")] {
+            // As a page can send it without being asked for leave first.
+            let mut request = desk.request(PATH, chat("hi").to_string());
+            request.headers_mut().remove("content-type");
+            if let Some(origin) = origin {
+                request.headers_mut().insert("origin", origin.parse().unwrap());
+            }
+            if !more.is_empty() {
+                request.headers_mut().insert("authorization", format!("Bearer {secret}").parse().unwrap());
+            }
+            statuses.push(desk.send(request).await.status);
+        }
+        assert_eq!(statuses, expected, "{more}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_of_a_hundred_megabytes_is_refused_in_words_and_not_kept() {
     let upstream = Upstream::start(|_, _| upstream::completion("no")).await;
     let desk = Desk::start(&config(&upstream.address, "")).await;

@@ -52,6 +52,11 @@ async fn where_it_does_not_the_answer_is_read_to_its_end() {
     drop(body);
     assert_eq!(desk.settled().await, Outstanding::default());
     assert_eq!(desk.spent(), (Money(10 * 150_000 + 3 * 600_000), Money::ZERO), "an exact bill");
+    // One word of the three had been passed on.
+    let metrics = desk.get("/metrics").await;
+    let says = |line: &str| metrics.body.lines().any(|own| own == line);
+    assert!(says("gwsim_undelivered_tokens_total{deployment=\"mini\"} 2.0"), "{}", metrics.body);
+    assert!(says("gwsim_upstream_calls_total{deployment=\"mini\",ended=\"delivered\"} 1.0"), "{}", metrics.body);
 }
 
 /// Polls so often, and not once more.

@@ -45,6 +45,19 @@ async fn a_stream_is_passed_on_word_by_word_and_its_usage_stays_here_unless_aske
 }
 
 #[tokio::test]
+async fn a_provider_that_refuses_stream_options_is_not_sent_any() {
+    let upstream = Upstream::start(|_, _| upstream::stream(&["hello"])).await;
+    let toml = config(&upstream.address, "").replace("[models", "stream_options = false\n[models");
+    let desk = Desk::start(&toml).await;
+    let mut asks = streamed("hi");
+    asks["stream_options"] = json!({ "include_usage": true });
+    for body in [streamed("hi"), asks] {
+        assert_eq!(desk.post("/v1/chat/completions", &body).await.status, 200);
+    }
+    assert!(upstream.seen().iter().all(|seen| seen.json().get("stream_options").is_none()), "{:?}", upstream.seen());
+}
+
+#[tokio::test]
 async fn any_chunking_gives_the_same_bytes() {
     let text = format!("{}{}{}", upstream::word("Grüße, "), upstream::word("世界"), upstream::finale(2));
     let sent = text.clone();

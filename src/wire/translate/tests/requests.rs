@@ -76,6 +76,16 @@ fn a_conversation_without_a_user_begins_with_one_who_says_nothing() {
 }
 
 #[test]
+fn an_answer_is_never_what_anthropic_is_to_go_on_with() {
+    let nothing = json!({ "role": "user", "content": [{ "type": "text", "text": "." }] });
+    for last in [json!({ "role": "system", "content": "Sum up the above." }), json!({ "role": "user", "content": "" })] {
+        let sent =
+            to_claude(json!({ "messages": [{ "role": "user", "content": "Hi" }, { "role": "assistant", "content": "Ho" }, last] }), &["messages"]);
+        assert_eq!((sent["messages"].as_array().unwrap().len(), &sent["messages"][2]), (3, &nothing), "{sent}");
+    }
+}
+
+#[test]
 fn a_conversation_goes_to_openai() {
     let body = json!({
         "system": [{ "type": "text", "text": "Be kind.", "cache_control": { "type": "ephemeral" } }, { "type": "text", "text": "Be \"brief\"." }],
