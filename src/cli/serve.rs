@@ -1,8 +1,10 @@
 //! `gwsim serve`: the gateway itself. Starts it, says where it is, and lets it down gently.
 
 use std::net::SocketAddr;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -97,7 +99,11 @@ async fn reloading(app: Arc<App>, hangup: Signal, watched: Watched, arguments: S
 fn run(runtime: &Runtime, app: &Arc<App>, listener: TcpListener, drain: Span) -> Result<bool, Failure> {
     let clock = app.engine.clock();
     runtime.spawn(tick(app.clone(), clock.in_life(Span::SECOND)));
-    runtime.spawn(keep_journal(app.clone()));
+    let keeper = app.clone();
+    thread::Builder::new()
+        .name("journal".into())
+        .spawn(move || keep_journal(&keeper))
+        .map_err(|error| Failure::internal(format!("can't start the journal's thread: {error}")))?;
     runtime.block_on(async {
         let serving = tokio::spawn(listener::serve(app.clone(), listener));
         told_to_stop().await.map_err(|error| Failure::internal(format!("can't wait for signals: {error}")))?;
@@ -116,15 +122,15 @@ async fn tick(app: Arc<App>, every: Duration) {
     }
 }
 
-/// Sees to the journal once a second of life: it may have to wait for a disk.
-async fn keep_journal(app: Arc<App>) {
-    let mut interval = tokio::time::interval(Duration::from_secs(1));
-    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+/// Sees to the journal once a second of life, for ever. On a thread of its own: it may have to wait for a disk, and what a checkpoint has needed of
+/// memory is there for the next one.
+fn keep_journal(app: &App) {
     loop {
-        interval.tick().await;
-        let engine = app.engine.clone();
-        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || engine.keep_journal()).await {
-            tracing::error!(%error, "the journal can't be kept");
+        thread::sleep(Duration::from_secs(1));
+        match panic::catch_unwind(AssertUnwindSafe(|| app.engine.keep_journal())) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "the journal can't be kept"),
+            Err(_) => tracing::error!("keeping the journal has panicked; it is tried again"),
         }
     }
 }
