@@ -287,8 +287,9 @@ impl Provider {
             Answer::Hang(span) => (Time::MAX, now + span, whole, Ending::Silent(Failure::new(FailureClass::Connect))),
             Answer::Cut { chunks } if prompt.stream => {
                 let cut = whole.min(chunks.saturating_mul(chunk_tokens));
-                let opens_at = if chunks == 0 { Time::MAX } else { first_at };
-                (opens_at, first_at + times(gap, u64::from(chunks)), cut, Ending::Cut(Failure::new(FailureClass::Cut)))
+                // What its client has seen nothing of is no broken answer, but none.
+                let (opens_at, class) = if chunks == 0 { (Time::MAX, FailureClass::Connect) } else { (first_at, FailureClass::Cut) };
+                (opens_at, first_at + times(gap, u64::from(chunks)), cut, Ending::Cut(Failure::new(class)))
             }
             // A plain answer is made, and billed, before its body is sent.
             Answer::Cut { .. } => (Time::MAX, first_at, whole, Ending::Cut(Failure::new(FailureClass::Connect))),

@@ -268,7 +268,7 @@ impl Life {
                     relay.push(data);
                     self.streamed();
                 }
-                Some(None) => self.fail_with(FailureClass::Cut, "the provider broke off in the middle of its answer"),
+                Some(None) => self.broke_off("the provider broke off in the middle of its answer"),
                 None => self.stream_ended(),
             },
             Stage::Passing(_) | Stage::Over => return Poll::Pending,
@@ -342,8 +342,7 @@ impl Life {
         if relay.finish() == crate::wire::relay::Ended::Cut {
             let message = relay.failure().map_or("the provider broke off in the middle of its answer", |failure| failure.message.as_str());
             let message = message.to_owned();
-            self.fail_with(FailureClass::Cut, &message);
-            return;
+            return self.broke_off(&message);
         }
         if !self.opened {
             // An answer without a word is one, too.
@@ -356,6 +355,11 @@ impl Life {
         let body = body.map(|body| self.kept(body, true));
         let (usage, received) = self.priced(usage, received, service);
         self.finish(usage, received, body);
+    }
+
+    /// A stream has ended before its time. What the client has seen nothing of may be tried again, like an answer in one piece.
+    fn broke_off(&mut self, message: &str) {
+        self.fail_with(if self.opened { FailureClass::Cut } else { FailureClass::Connect }, message);
     }
 
     /// A plain answer is whole.

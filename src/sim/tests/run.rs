@@ -366,13 +366,15 @@ proptest! {
     }
 }
 
-/// What breaks off after its head was made, and is billed. A stream is not tried again then, not even if nothing of it has come.
+/// What breaks off after its head was made, and is billed. It is tried again unless something of it has come.
 #[test]
 fn a_break_after_the_head_is_billed_and_presumed() {
     let mut plan = groups(&[("a", mini())]);
     (plan.models[0].attempts.per_group, plan.models[0].attempts.per_deployment) = (2, 2);
     let cost = |output| mini().cost(crate::gateway::rate_card::Usage::plain(100, output));
-    for (stream, chunks, calls, served, billed) in [(false, 4, 2, 1, cost(40) + cost(40)), (true, 0, 1, 0, cost(0)), (true, 4, 1, 0, cost(4))] {
+    for (stream, chunks, calls, served, billed) in
+        [(false, 4, 2, 1, cost(40) + cost(40)), (true, 0, 2, 1, cost(0) + cost(40)), (true, 4, 1, 0, cost(4))]
+    {
         let world = DeploymentWorld { steps: vec![Step::of(Answer::Cut { chunks })], ..DeploymentWorld::ledger("a") };
         let totals = totals(&variant(plan.clone(), vec![world]), traffic(&[(0, 100, 40, stream, None)]));
         assert_eq!((totals.calls, totals.served, totals.billed), (calls, served, billed), "{stream} {chunks}");

@@ -122,14 +122,18 @@ async fn what_fails_before_its_first_word_is_tried_again() {
             upstream::chunk("data: {\"error\":{\"message\":\"try later\",\"code\":\"rate_limit_exceeded\"}}\n\n"),
             upstream::stream_end(),
         ],
-        1 => upstream::stream(&["after all"]),
+        2 => vec![upstream::stream_head(), upstream::chunk(": no word yet\n\n"), Piece::Cut],
+        4 => vec![upstream::stream_head(), upstream::stream_end()],
+        1 | 3 | 5 => upstream::stream(&["after all"]),
         _ => upstream::answer(200, &[], "{}"),
     })
     .await;
     let desk = Desk::start(&config(&upstream.address, "[attempts]\nbackoff = { base = \"10ms\", jitter = \"1ms\" }\n")).await;
-    let answer = desk.post(PATH, &streamed("hi")).await;
-    assert_eq!((answer.status, answer.header("x-gwsim-attempts")), (200, "2"));
-    assert!(answer.body.contains("after all") && !answer.body.contains("try later"));
+    for case in ["an error", "a break", "a clean end"] {
+        let answer = desk.post(PATH, &streamed("hi")).await;
+        assert_eq!((answer.status, answer.header("x-gwsim-attempts")), (200, "2"), "{case}");
+        assert!(answer.body.contains("after all") && !answer.body.contains("try later"), "{case}: {}", answer.body);
+    }
     assert_eq!(desk.post(PATH, &streamed("no stream")).await.status, 502);
 }
 
