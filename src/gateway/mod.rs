@@ -22,6 +22,7 @@ pub mod ahead;
 pub mod allowance;
 pub mod budget;
 pub mod cache;
+pub mod calendar;
 pub mod command;
 pub mod directory;
 pub mod draw;
