@@ -44,6 +44,7 @@ pub mod rate_card;
 pub mod request;
 pub mod router;
 pub mod scope;
+pub mod shared;
 pub mod stream;
 pub mod succession;
 pub mod time;
