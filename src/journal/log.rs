@@ -344,7 +344,7 @@ fn create(folder: &Path, number: u32, after: Reach) -> io::Result<(Arc<File>, u6
         let beginning = segment::beginning(number, after);
         let file = File::create(&part)?;
         file.write_all_at(&beginning, 0)?;
-        file.sync_all()?;
+        segment::sync(&file, &path)?;
         fs::rename(&part, &path)?;
         segment::sync_folder(folder)?;
         Ok((Arc::new(file), beginning.len() as u64))
