@@ -13,6 +13,7 @@ use super::buffer::Reach;
 use super::checkpoint::{self, Draft};
 use super::error::JournalError;
 use super::{keep, segment};
+use crate::gateway::time::Time;
 
 /// When a turn counts as written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -176,11 +177,11 @@ impl Log {
     }
 
     /// Closes the segment and begins the next one with a checkpoint. `freeze` locks the gateway, has its buffer give what it has, and drafts the
-    /// state. Everything that takes long happens while turns go on: encoding the checkpoint, compressing what is closed, removing what is old.
+    /// state. What is old is told by `wall` or by the gateway's own time, whichever is earlier: one that was wrong once deletes nothing. Everything that takes long happens while turns go on: encoding the checkpoint, compressing what is closed, removing what is old.
     ///
     /// # Errors
     /// If anything can't be written. The journal is good all the same: what has no checkpoint is read from the one before.
-    pub fn rotate(&self, freeze: impl FnOnce(&mut Vec<u8>) -> Draft) -> io::Result<()> {
+    pub fn rotate(&self, wall: Time, freeze: impl FnOnce(&mut Vec<u8>) -> Draft) -> io::Result<()> {
         let Some(open) = &self.open else { return Ok(()) };
         self.closes.store(true, Ordering::Relaxed);
         let next = self.begin_next(open, freeze);
@@ -188,7 +189,7 @@ impl Log {
         let (number, draft) = next?;
         checkpoint::write(&open.folder, number, &draft)?;
         open.writing().has_checkpoint = true;
-        keep::tidy(&open.folder, number, draft.reach().at, self.settings.retention)
+        keep::tidy(&open.folder, number, draft.reach().at.min(wall), self.settings.retention)
     }
 
     /// Closes the segment and begins the next one, whose number comes back with the state before it.

@@ -96,7 +96,7 @@ fn what_a_disk_has_failed_to_keep_is_not_written_past() {
         let failed = match durability {
             Durability::Strict => commit(2, log),
             Durability::Power => commit(2, log).and_then(|()| log.sync().map_err(|error| error.to_string())),
-            Durability::Process => commit(2, log).and_then(|()| log.rotate(|_| panic!("not in time")).map_err(|error| error.to_string())),
+            Durability::Process => commit(2, log).and_then(|()| log.rotate(Time::MAX, |_| panic!("not in time")).map_err(|error| error.to_string())),
         };
         assert!(failed.unwrap_err().contains("the disk has failed to keep"), "{durability:?}");
         log.exchange_file(file);
@@ -106,7 +106,7 @@ fn what_a_disk_has_failed_to_keep_is_not_written_past() {
         let told = commit(3, log).unwrap_err();
         assert!(told.contains("started again"), "{told}");
         assert!(log.sync().is_err() || durability != Durability::Power);
-        assert!(log.rotate(|_| panic!("not any more")).is_err() && log.close(|_| Reach::default()).is_err());
+        assert!(log.rotate(Time::MAX, |_| panic!("not any more")).is_err() && log.close(|_| Reach::default()).is_err());
         drop(opened);
         let again = open(folder.path(), Settings::default(), Time(0), || panic!("there is a journal")).unwrap();
         assert_eq!(again.found.unwrap().turns, 1, "what is really there");
@@ -162,11 +162,14 @@ fn closed_segments_are_compressed_and_old_ones_go() {
         assert!(!turns_path(folder.path(), number as u32).exists());
         assert!(folder.path().join(format!("{number:08}.journal.zst")).exists());
     }
-    // Kept is what a minute before the last turn needs.
+    // Kept is what a minute before the last turn needs, or a minute before the machine's clock, if that is earlier.
     let keep = Settings { retention: Some(Duration::from_secs(60)), ..Settings::default() };
     let mut opened = open(folder.path(), keep, Time(0), || panic!("there is a journal")).unwrap();
     let mut state = crate::journal::Redriven::first(opened.gateway.clone(), Arc::clone(&opened.plan), Default::default());
     state.reach = opened.buffer.give(&mut Vec::new());
+    opened.log.rotate(state.reach.at - Span::from_secs(86_400), |_| state.draft()).unwrap();
+    let (checkpoint, _) = Reader::open(folder.path(), None).unwrap();
+    assert_eq!(checkpoint.reach.turn, 0, "all is there");
     rotate(&opened.log, &mut opened.buffer, &state);
     let (checkpoint, mut reader) = Reader::open(folder.path(), None).unwrap();
     let from = state.reach.at.0 - 60_000_000_000;
