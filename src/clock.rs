@@ -41,6 +41,12 @@ impl Clock {
         Self { began: Instant::now(), at: wall().max(least), followed: Arc::default(), per_mille }
     }
 
+    /// A clock that starts so far behind the wall, as if the machine had been suspended since it did.
+    #[cfg(test)]
+    pub(crate) fn behind(by: Span) -> Self {
+        Self { at: wall() - by, ..Self::start(Time(0), LIFE) }
+    }
+
     /// When it started.
     pub fn began_at(&self) -> Time {
         self.at
