@@ -4,20 +4,18 @@
 
 mod hold;
 mod presumed;
+mod reading;
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use core::fmt;
 
-use serde::de::{SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 pub use self::hold::HeldCall;
 use self::hold::{HoldEntry, Part};
 use self::presumed::{Presumed, Presumptions};
 use super::ahead::Fetch;
-use super::calendar::Calendar;
 use super::command::CommandError;
 use super::id::{AccountId, DeploymentId, RequestId};
 use super::journal::{Alert, Certainty, Fact, Journal, RecoveredCall};
@@ -48,7 +46,7 @@ pub struct Hold(u32);
 /// All accounts of a gateway, and the holds that are open on them.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Budget {
-    #[serde(deserialize_with = "read_accounts")]
+    #[serde(deserialize_with = "reading::accounts")]
     accounts: Vec<Account>,
     /// Whose each account is. Apart, as no call asks.
     owners: Vec<Owner>,
@@ -384,9 +382,8 @@ pub struct Settlement {
 
 impl Account {
     fn new(spec: BudgetSpec) -> Self {
-        let current = Window::new(0, Time(0));
-        let mut account =
-            Self { spec: Shared::new(spec), granted: None, current, older: VecDeque::new(), first: 0, used_from: None, next_level: Money::MAX };
+        let (spec, current) = (Shared::new(spec), Window::new(0, Time(0)));
+        let mut account = Self { spec, granted: None, current, older: VecDeque::new(), first: 0, used_from: None, next_level: Money::MAX };
         account.arm();
         account
     }
@@ -594,33 +591,6 @@ impl Account {
         }
         self.older.iter_mut().find(|window| window.index == index)
     }
-}
-
-/// Reads accounts. Those with one calendar share its table from then on, which each of them has written down.
-fn read_accounts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Account>, D::Error> {
-    struct Accounts;
-    impl<'de> Visitor<'de> for Accounts {
-        type Value = Vec<Account>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("accounts")
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<Vec<Account>, A::Error> {
-            let (mut accounts, mut calendars) = (Vec::new(), Vec::<Calendar>::new());
-            while let Some(mut account) = values.next_element::<Account>()? {
-                if let BudgetWindow::Calendar(own) = &account.spec.window {
-                    match calendars.iter().find(|known| *known == own) {
-                        Some(known) => account.spec.change().window = BudgetWindow::Calendar(known.clone()),
-                        None => calendars.push(own.clone()),
-                    }
-                }
-                accounts.push(account);
-            }
-            Ok(accounts)
-        }
-    }
-    deserializer.deserialize_seq(Accounts)
 }
 
 impl Window {

@@ -177,7 +177,8 @@ impl Log {
     }
 
     /// Closes the segment and begins the next one with a checkpoint. `freeze` locks the gateway, has its buffer give what it has, and drafts the
-    /// state. What is old is told by `wall` or by the gateway's own time, whichever is earlier: one that was wrong once deletes nothing. Everything that takes long happens while turns go on: encoding the checkpoint, compressing what is closed, removing what is old.
+    /// state. Everything that takes long happens while turns go on: encoding the checkpoint, compressing what is closed, removing what is old. That
+    /// is told by `wall` or by the gateway's own time, whichever is earlier: one that is ahead must not delete what was written a moment ago.
     ///
     /// # Errors
     /// If anything can't be written. The journal is good all the same: what has no checkpoint is read from the one before.

@@ -250,9 +250,9 @@ pub fn words(notice: &Notice, gateway: &crate::gateway::Gateway, plan: &Plan) ->
         ),
         Subject::ReloadRefused => format!("A changed configuration was not adopted; the one before is in force. {detail}"),
         Subject::ClockBehind => format!(
-            "{detail} Time goes on from the later one, so keys expire and budgets begin anew too early. If the clock is wrong today, set it right and \
-             start again. If it was wrong then, stop, and take the segments since then out of the journal's folder, or begin another journal: what \
-             they say was spent goes with them."
+            "{detail} Time goes on from the later one, so keys expire and budgets begin anew too early. If the clock is wrong today, set it right \
+             and start again. If it was wrong then, stop, and take the segments since then out of the journal's folder, or begin another journal: \
+             what they say was spent goes with them."
         ),
     }
 }
