@@ -162,14 +162,11 @@ fn closed_segments_are_compressed_and_old_ones_go() {
         assert!(!turns_path(folder.path(), number as u32).exists());
         assert!(folder.path().join(format!("{number:08}.journal.zst")).exists());
     }
-    // Kept is what a minute before the last turn needs, or a minute before the machine's clock, if that is earlier.
+    // Kept is what a minute before the last turn needs.
     let keep = Settings { retention: Some(Duration::from_secs(60)), ..Settings::default() };
     let mut opened = open(folder.path(), keep, Time(0), || panic!("there is a journal")).unwrap();
     let mut state = crate::journal::Redriven::first(opened.gateway.clone(), Arc::clone(&opened.plan), Default::default());
     state.reach = opened.buffer.give(&mut Vec::new());
-    opened.log.rotate(state.reach.at - Span::from_secs(86_400), |_| state.draft()).unwrap();
-    let (checkpoint, _) = Reader::open(folder.path(), None).unwrap();
-    assert_eq!(checkpoint.reach.turn, 0, "all is there");
     rotate(&opened.log, &mut opened.buffer, &state);
     let (checkpoint, mut reader) = Reader::open(folder.path(), None).unwrap();
     let from = state.reach.at.0 - 60_000_000_000;
@@ -177,4 +174,24 @@ fn closed_segments_are_compressed_and_old_ones_go() {
     let first = reader.next_turn().unwrap().unwrap();
     assert!(first.at.0 <= from || checkpoint.reach.at.0 < from, "and what is needed stays");
     while reader.next_turn().unwrap().is_some() {}
+}
+
+#[test]
+fn a_clock_that_is_ahead_removes_nothing() {
+    let script = Script::random(8, 80);
+    let folder = tempfile::tempdir().unwrap();
+    script.write(folder.path(), 60);
+    let keep = Settings { retention: Some(Duration::from_secs(30 * 86_400)), ..Settings::default() };
+    let last = script.turns.last().unwrap().at;
+    let ahead = last + Span::from_secs(365 * 86_400);
+    // A start with a clock that is a year ahead, and then one with the right clock, whose time goes on from there.
+    for wall in [ahead, last] {
+        let mut opened = open(folder.path(), keep, wall, || panic!("there is a journal")).unwrap();
+        let mut state = crate::journal::Redriven::first(opened.gateway.clone(), Arc::clone(&opened.plan), Default::default());
+        state.reach = opened.buffer.give(&mut Vec::new());
+        assert_eq!(state.reach.at, ahead);
+        opened.log.rotate(wall, |_| state.draft()).unwrap();
+        let (checkpoint, _) = Reader::open(folder.path(), None).unwrap();
+        assert_eq!(checkpoint.reach.turn, 0, "all is there");
+    }
 }
