@@ -199,7 +199,7 @@ impl Filling {
             held.push((began.elapsed(), began.elapsed() - core));
             draft
         };
-        log.rotate(freeze).expect("there is room");
+        log.rotate(self.now, freeze).expect("there is room");
     }
 }
 

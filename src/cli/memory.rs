@@ -4,11 +4,12 @@
 //! Only what a run made use of counts: a cooldown that never began remembers nothing. What has no length of its own (a smoothed latency, a queue, a
 //! bucket of retries) is left to the statistics, which take neighbouring blocks to be alike.
 
+use crate::gateway::calendar::Calendar;
 use crate::gateway::command::Command;
 use crate::gateway::id::{AccountId, LimitId};
 use crate::gateway::journal::Denial;
 use crate::gateway::plan::{BudgetSpec, BudgetWindow, LimitKind, LimitSpec, OnShort, Plan, Strategy};
-use crate::gateway::time::{Calendar, Span, Time};
+use crate::gateway::time::{Span, Time};
 use crate::report;
 use crate::report::totals::{Supply, Totals, denial_index};
 use crate::sim::client::UnknownKey;

@@ -4,6 +4,7 @@
 
 mod hold;
 mod presumed;
+mod reading;
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -21,6 +22,7 @@ use super::journal::{Alert, Certainty, Fact, Journal, RecoveredCall};
 use super::money::Money;
 use super::plan::{Anchor, BudgetMode, BudgetSpec, BudgetWindow, Enforce, OnShort};
 use super::scope::Owner;
+use super::shared::Shared;
 use super::time::{Span, Time};
 
 /// The most accounts that one call can be charged to.
@@ -44,6 +46,7 @@ pub struct Hold(u32);
 /// All accounts of a gateway, and the holds that are open on them.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Budget {
+    #[serde(deserialize_with = "reading::accounts")]
     accounts: Vec<Account>,
     /// Whose each account is. Apart, as no call asks.
     owners: Vec<Owner>,
@@ -84,7 +87,8 @@ pub struct Window {
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Account {
-    spec: BudgetSpec,
+    /// Shared with copies: accounts change with every call, and their rules seldom.
+    spec: Shared<BudgetSpec>,
     granted: Option<(u64, Money)>,
     current: Window,
     /// Windows that are over but have open holds, or still count for a rolling limit. Oldest first.
@@ -134,7 +138,7 @@ impl Budget {
         } else if account.spec.limit != spec.limit {
             account.current.alerted = 0;
         }
-        account.spec = spec;
+        account.spec = Shared::new(spec);
         account.arm();
     }
 
@@ -378,7 +382,7 @@ pub struct Settlement {
 
 impl Account {
     fn new(spec: BudgetSpec) -> Self {
-        let current = Window::new(0, Time(0));
+        let (spec, current) = (Shared::new(spec), Window::new(0, Time(0)));
         let mut account = Self { spec, granted: None, current, older: VecDeque::new(), first: 0, used_from: None, next_level: Money::MAX };
         account.arm();
         account

@@ -10,30 +10,33 @@ use super::command::{CommandError, KeySpec, Overrides, TeamSpec};
 use super::id::{AccountId, EndUserId, KeyId, LimitId, LimitListId, ModelId, Registry, TagId, TeamId};
 use super::journal::Denial;
 use super::limits::Limits;
+use super::pages::Pages;
 use super::plan::{BudgetSpec, LimitSpec};
 use super::scope::{Owner, Scope};
+use super::shared::Shared;
 use super::time::Time;
 
 /// Accounts left free on every key's path for those that depend on the request: the model's, the deployment's, the end user's and the request's tag.
 const REQUEST_ACCOUNTS: usize = 4;
 
-/// Who there is.
+/// Who there is. A copy shares all that there may be many of, as it changes with commands and with new names only.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Directory {
-    key_names: Registry,
-    team_names: Registry,
-    end_user_names: Registry,
-    tag_names: Registry,
-    keys: Vec<Key>,
-    teams: Vec<Team>,
-    end_users: Vec<Vec<AccountId>>,
-    tags: Vec<Vec<AccountId>>,
+    key_names: Shared<Registry>,
+    team_names: Shared<Registry>,
+    end_user_names: Shared<Registry>,
+    tag_names: Shared<Registry>,
+    keys: Shared<Vec<Key>>,
+    teams: Shared<Vec<Team>>,
+    end_users: Pages<Vec<AccountId>>,
+    tags: Shared<Vec<Vec<AccountId>>>,
     everyone: Scope,
-    paths: Vec<Path>,
+    paths: Shared<Vec<Path>>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Key {
+    /// Without budgets and limits: accounts and limits know their own.
     spec: KeySpec,
     scope: Scope,
     team: Option<TeamId>,
@@ -43,6 +46,7 @@ struct Key {
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Team {
+    /// As a key's.
     spec: TeamSpec,
     scope: Scope,
     status: Status,
@@ -96,20 +100,20 @@ impl Directory {
 
     /// The number of an end user, given to the name now if it has none.
     pub(super) fn end_user(&mut self, name: &str) -> EndUserId {
-        let id = EndUserId(self.end_user_names.intern(name));
-        if self.end_users.len() <= id.index() {
-            self.end_users.resize(id.index() + 1, Vec::new());
+        if let Some(known) = self.known_end_user(name) {
+            return known;
         }
-        id
+        self.end_users.push(Vec::new());
+        EndUserId(self.end_user_names.change().intern(name))
     }
 
     /// The number of a tag, given to the name now if it has none.
     pub(super) fn tag(&mut self, name: &str) -> TagId {
-        let id = TagId(self.tag_names.intern(name));
-        if self.tags.len() <= id.index() {
-            self.tags.resize(id.index() + 1, Vec::new());
+        if let Some(known) = self.known_tag(name) {
+            return known;
         }
-        id
+        self.tags.change().push(Vec::new());
+        TagId(self.tag_names.change().intern(name))
     }
 
     /// Names of keys, by number.
@@ -165,13 +169,11 @@ impl Directory {
         &self.paths[id.0 as usize]
     }
 
-    /// The accounts of an end user; those without a budget of their own get `default` at first sight.
-    pub fn end_user_accounts(&mut self, id: EndUserId, default: Option<&BudgetSpec>, budget: &mut Budget) -> &[AccountId] {
-        let accounts = &mut self.end_users[id.index()];
-        if let (true, Some(default)) = (accounts.is_empty(), default) {
-            accounts.push(budget.add(Owner::EndUser(id), default.clone()));
+    /// An end user without a budget of their own gets `default` at first sight.
+    pub(super) fn see_end_user(&mut self, id: EndUserId, default: Option<&BudgetSpec>, budget: &mut Budget) {
+        if let (true, Some(default)) = (self.end_user_accounts(id).is_empty(), default) {
+            self.end_users.at(id.index()).push(budget.add(Owner::EndUser(id), default.clone()));
         }
-        accounts
     }
 
     /// The accounts of a tag.
@@ -179,9 +181,12 @@ impl Directory {
         &self.tags[id.index()]
     }
 
-    /// The accounts of an end user, as they are.
-    pub fn end_user_accounts_now(&self, id: EndUserId) -> &[AccountId] {
-        &self.end_users[id.index()]
+    /// The accounts of an end user.
+    ///
+    /// # Panics
+    /// If no name has this number.
+    pub fn end_user_accounts(&self, id: EndUserId) -> &[AccountId] {
+        self.end_users.get(id.index()).expect("end users are named before they are asked for")
     }
 
     /// Whether a key may ask for a model at `now`.
@@ -236,13 +241,14 @@ impl Directory {
         let keys = self.keys.iter().filter(|key| team.is_some() && key.team == team);
         let below = keys.map(|key| key.scope.accounts().len() + self.tag_accounts_of(&key.spec.tags)).max().unwrap_or(0);
         self.check_path(self.everyone.accounts().len() + own + below)?;
-        let id = self.team_names.intern(name) as usize;
-        if id == self.teams.len() {
-            self.teams.push(Team { spec: TeamSpec::default(), scope: Scope::default(), status: Status::default() });
+        let id = self.team_names.change().intern(name) as usize;
+        let teams = self.teams.change();
+        if id == teams.len() {
+            teams.push(Team { spec: TeamSpec::default(), scope: Scope::default(), status: Status::default() });
         }
-        let team = &mut self.teams[id];
+        let team = &mut teams[id];
         team.scope.put(Owner::Team(TeamId(id as u32)), &spec.budgets, &spec.limits, money, rates);
-        team.spec = spec;
+        team.spec = TeamSpec { budgets: Vec::new(), limits: Vec::new(), ..spec };
         team.status.deleted = false;
         self.resolve_paths(rates);
         Ok(())
@@ -259,13 +265,14 @@ impl Directory {
             team.scope.accounts().len() + self.tag_accounts_of(&team.spec.tags)
         });
         self.check_path(self.everyone.accounts().len() + above + spec.budgets.len() + self.tag_accounts_of(&spec.tags))?;
-        let id = self.key_names.intern(name) as usize;
-        if id == self.keys.len() {
-            self.keys.push(Key { spec: KeySpec::default(), scope: Scope::default(), team, status: Status::default(), path: PathId(0) });
+        let id = self.key_names.change().intern(name) as usize;
+        let keys = self.keys.change();
+        if id == keys.len() {
+            keys.push(Key { spec: KeySpec::default(), scope: Scope::default(), team, status: Status::default(), path: PathId(0) });
         }
-        let key = &mut self.keys[id];
+        let key = &mut keys[id];
         key.scope.put(Owner::Key(KeyId(id as u32)), &spec.budgets, &spec.limits, money, rates);
-        (key.spec, key.team) = (spec, team);
+        (key.spec, key.team) = (KeySpec { budgets: Vec::new(), limits: Vec::new(), ..spec }, team);
         key.status.deleted = false;
         self.resolve_path(id, rates);
         Ok(())
@@ -275,7 +282,7 @@ impl Directory {
     pub(super) fn put_end_user(&mut self, name: &str, budgets: &[BudgetSpec], money: &mut Budget) -> Result<(), CommandError> {
         check_one(budgets)?;
         let id = self.end_user(name);
-        put_accounts(Owner::EndUser(id), &mut self.end_users[id.index()], budgets, money);
+        put_accounts(Owner::EndUser(id), self.end_users.at(id.index()), budgets, money);
         Ok(())
     }
 
@@ -291,7 +298,7 @@ impl Directory {
             self.check_path(longest + added)?;
         }
         let id = self.tag(name);
-        put_accounts(Owner::Tag(id), &mut self.tags[id.index()], budgets, money);
+        put_accounts(Owner::Tag(id), &mut self.tags.change()[id.index()], budgets, money);
         self.resolve_paths(rates);
         Ok(())
     }
@@ -322,12 +329,12 @@ impl Directory {
 
     fn key_status(&mut self, name: &str) -> Result<&mut Status, CommandError> {
         let id = self.key(name).ok_or_else(|| CommandError::UnknownKey(name.into()))?;
-        Ok(&mut self.keys[id.index()].status)
+        Ok(&mut self.keys.change()[id.index()].status)
     }
 
     fn team_status(&mut self, name: &str) -> Result<&mut Status, CommandError> {
         let id = self.team(name).ok_or_else(|| CommandError::UnknownTeam(name.into()))?;
-        Ok(&mut self.teams[id.index()].status)
+        Ok(&mut self.teams.change()[id.index()].status)
     }
 
     fn check_path(&self, budgets: usize) -> Result<(), CommandError> {
@@ -368,8 +375,8 @@ impl Directory {
         }
         path.list = rates.list(&path.limits, old);
         if self.paths.get(key.path.0 as usize) != Some(&path) {
-            self.keys[id].path = PathId(u32::try_from(self.paths.len()).expect("fewer than 2^32 paths"));
-            self.paths.push(path);
+            self.keys.change()[id].path = PathId(u32::try_from(self.paths.len()).expect("fewer than 2^32 paths"));
+            self.paths.change().push(path);
         }
     }
 }

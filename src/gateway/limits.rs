@@ -9,6 +9,7 @@ use super::id::{LimitId, LimitListId, RequestId, Slot};
 use super::in_flight::Wake;
 use super::plan::{Anchor, LimitKind, LimitSpec, Refill, TokenCount};
 use super::scope::Owner;
+use super::shared::Shared;
 use super::time::{Span, Time};
 
 /// A count that comes down again with time: a token bucket or a fixed window. Exact: no rounding, no float.
@@ -180,7 +181,8 @@ pub struct Limits {
     limits: Vec<Limit>,
     /// Whose each limit is. Apart, as no request asks.
     owners: Vec<Owner>,
-    lists: Vec<Vec<LimitId>>,
+    /// Change with commands only.
+    lists: Shared<Vec<Vec<LimitId>>>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -251,7 +253,7 @@ impl Limits {
         if let Some(old) = old.filter(|old| self.lists[old.index()] == ids) {
             return old;
         }
-        self.lists.push(ids.to_vec());
+        self.lists.change().push(ids.to_vec());
         LimitListId(u32::try_from(self.lists.len() - 1).expect("fewer than 2^32 lists"))
     }
 

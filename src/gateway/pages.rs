@@ -1,4 +1,5 @@
-//! A sequence that is copied in no time: its pages are shared until one of them changes, and then only that one is copied. Knows nothing of what the values are.
+//! A sequence that is copied in no time: its pages are shared until one of them changes, and then only that one is copied. Knows nothing of what
+//! the values are.
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;

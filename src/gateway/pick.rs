@@ -162,7 +162,7 @@ impl Accounts {
         accounts.extend(gateway.models[group.index()].scope.accounts());
         accounts.extend(gateway.deployments[deployment.index()].accounts());
         if let Some(end_user) = needs.request.end_user {
-            accounts.extend(gateway.directory.end_user_accounts_now(end_user));
+            accounts.extend(gateway.directory.end_user_accounts(end_user));
         }
         if let Some(tag) = needs.request.tag {
             for account in gateway.directory.tag_accounts(tag) {

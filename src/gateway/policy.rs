@@ -4,10 +4,11 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use super::calendar::Calendar;
 use super::failure::{CLASSES, FailureClass, FailureSet};
 use super::id::ModelId;
 use super::money::Money;
-use super::time::{Calendar, Span};
+use super::time::Span;
 
 /// How a deployment is picked among those that may be called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,7 +3,6 @@
 use core::fmt;
 use core::ops::{Add, Sub};
 
-use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 /// An instant: nanoseconds since the Unix epoch. The core never reads a clock; every `now` is an argument.
@@ -105,42 +104,5 @@ impl fmt::Display for Span {
             }
         }
         write!(f, "{}ns", self.0)
-    }
-}
-
-/// The starts of consecutive calendar windows (days in a named zone, months, ...), made by `config` where zones are known.
-///
-/// Strictly increasing. The core only searches it: window `i` is `[starts[i], starts[i + 1])`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Calendar {
-    starts: Vec<Time>,
-}
-
-impl Calendar {
-    /// A calendar from the starts of its windows.
-    ///
-    /// # Panics
-    /// If `starts` is empty or not strictly increasing: `config` makes these tables, so that is a bug there.
-    pub fn new(starts: Vec<Time>) -> Self {
-        assert!(!starts.is_empty(), "a calendar has at least one window");
-        assert!(starts.is_sorted_by(|a, b| a < b), "calendar windows follow each other");
-        Self { starts }
-    }
-
-    /// Whether this is `other`, or goes on where it ends: the windows that both have are the same, up to the last of `other`, which has no end.
-    pub fn extends(&self, other: &Self) -> bool {
-        self.starts.starts_with(&other.starts)
-    }
-
-    /// The index of the window that holds `now`; window 0 also takes whatever lies before the table.
-    #[inline]
-    pub fn window(&self, now: Time) -> u64 {
-        self.starts.partition_point(|start| *start <= now).saturating_sub(1) as u64
-    }
-
-    /// When the window after `index` starts, or [`Time::MAX`] for the last one.
-    #[inline]
-    pub fn end(&self, index: u64) -> Time {
-        usize::try_from(index + 1).ok().and_then(|next| self.starts.get(next)).copied().unwrap_or(Time::MAX)
     }
 }

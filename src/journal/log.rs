@@ -13,6 +13,7 @@ use super::buffer::Reach;
 use super::checkpoint::{self, Draft};
 use super::error::JournalError;
 use super::{keep, segment};
+use crate::gateway::time::{Span, Time};
 
 /// When a turn counts as written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -69,6 +70,8 @@ struct Open {
     writing: Mutex<Writing>,
     /// Whether something was written that the disk may not have.
     unsynced: AtomicBool,
+    /// When the last turn before this process was, and when the process went on from there.
+    went_on: (Time, Instant),
 }
 
 /// The segment that is being written.
@@ -113,7 +116,8 @@ impl Log {
     pub(super) fn begin(folder: &Path, lock: File, settings: Settings, number: u32, after: Reach, has_checkpoint: bool) -> io::Result<Self> {
         let (file, length) = create(folder, number, after)?;
         let writing = Writing { file, number, length, since: Instant::now(), has_checkpoint, pending: Vec::new(), reach: after, spare: Vec::new() };
-        let open = Open { folder: folder.to_owned(), _lock: lock, writing: Mutex::new(writing), unsynced: AtomicBool::new(true) };
+        let went_on = (after.at, Instant::now());
+        let open = Open { folder: folder.to_owned(), _lock: lock, writing: Mutex::new(writing), unsynced: AtomicBool::new(true), went_on };
         Ok(Self::of(settings, after.turn, Some(open)))
     }
 
@@ -176,11 +180,12 @@ impl Log {
     }
 
     /// Closes the segment and begins the next one with a checkpoint. `freeze` locks the gateway, has its buffer give what it has, and drafts the
-    /// state. Everything that takes long happens while turns go on: encoding the checkpoint, compressing what is closed, removing what is old.
+    /// state. Everything that takes long happens while turns go on: encoding the checkpoint, compressing what is closed, removing what is old. What
+    /// is old is told by `wall` or by the journal, whichever is earlier: a clock that is ahead must not delete what was written a moment ago.
     ///
     /// # Errors
     /// If anything can't be written. The journal is good all the same: what has no checkpoint is read from the one before.
-    pub fn rotate(&self, freeze: impl FnOnce(&mut Vec<u8>) -> Draft) -> io::Result<()> {
+    pub fn rotate(&self, wall: Time, freeze: impl FnOnce(&mut Vec<u8>) -> Draft) -> io::Result<()> {
         let Some(open) = &self.open else { return Ok(()) };
         self.closes.store(true, Ordering::Relaxed);
         let next = self.begin_next(open, freeze);
@@ -188,7 +193,7 @@ impl Log {
         let (number, draft) = next?;
         checkpoint::write(&open.folder, number, &draft)?;
         open.writing().has_checkpoint = true;
-        keep::tidy(&open.folder, number, draft.reach().at, self.settings.retention)
+        keep::tidy(&open.folder, number, open.journal_time().min(wall), self.settings.retention)
     }
 
     /// Closes the segment and begins the next one, whose number comes back with the state before it.
@@ -304,6 +309,12 @@ impl Log {
 }
 
 impl Open {
+    /// The time by the journal alone: its last turn before this process, and what has passed since, whatever the clock said at the start.
+    fn journal_time(&self) -> Time {
+        let (last, since) = self.went_on;
+        last + Span(u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
+
     fn writing(&self) -> MutexGuard<'_, Writing> {
         // What a panic can leave behind here is bytes that are pending, and they still are.
         self.writing.lock().unwrap_or_else(PoisonError::into_inner)
@@ -344,7 +355,7 @@ fn create(folder: &Path, number: u32, after: Reach) -> io::Result<(Arc<File>, u6
         let beginning = segment::beginning(number, after);
         let file = File::create(&part)?;
         file.write_all_at(&beginning, 0)?;
-        file.sync_all()?;
+        segment::sync(&file, &path)?;
         fs::rename(&part, &path)?;
         segment::sync_folder(folder)?;
         Ok((Arc::new(file), beginning.len() as u64))

@@ -19,6 +19,8 @@ pub struct Reader {
     checkpoint: Option<PathBuf>,
     turn: Turn,
     torn: Option<Torn>,
+    /// The segment that was entered last.
+    last: Option<PathBuf>,
     /// The number that the next segment has.
     next_number: u32,
     segments: u32,
@@ -67,7 +69,7 @@ impl Reader {
     fn after(folder: &Path, reach: Reach, rest: VecDeque<Files>) -> Self {
         let next_number = rest.front().map_or(0, |files| files.number);
         let turn = Turn { number: reach.turn, at: reach.at, ..Turn::default() };
-        Self { folder: folder.to_owned(), rest, segment: None, checkpoint: None, turn, torn: None, next_number, segments: 0 }
+        Self { folder: folder.to_owned(), rest, segment: None, checkpoint: None, turn, torn: None, last: None, next_number, segments: 0 }
     }
 
     /// The next turn, or `None` after the last whole one.
@@ -114,6 +116,11 @@ impl Reader {
         self.segments
     }
 
+    /// The file of the last segment that turns were read from.
+    pub(super) fn last(&self) -> Option<&Path> {
+        self.last.as_deref()
+    }
+
     /// The number that the next segment of the journal has, once all was read.
     pub(super) fn next_number(&self) -> u32 {
         self.next_number
@@ -144,6 +151,7 @@ impl Reader {
             let why = format!("turns are missing: it goes on after turn {}, and before it there are {}", segment.head.after.turn, reach.turn);
             return Err(JournalError::missing(file, why));
         }
+        self.last = Some(segment.file().to_owned());
         self.next_number = number + 1;
         self.segments += 1;
         self.checkpoint.clone_from(&files.checkpoint);

@@ -13,7 +13,7 @@ use super::fold::{Both, Fold};
 use super::log::{self, Log, Settings};
 use super::reader::Reader;
 use super::redrive::Redriven;
-use super::segment::Torn;
+use super::segment::{self, Torn};
 use crate::gateway::Gateway;
 use crate::gateway::id::RequestId;
 use crate::gateway::journal::Bodies;
@@ -31,6 +31,8 @@ pub struct Recovered {
     pub torn: Option<Torn>,
     /// Checkpoints that were passed over, because they are not good.
     pub passed_over: Vec<String>,
+    /// The last segment that turns were read from.
+    last: Option<PathBuf>,
     next_number: u32,
 }
 
@@ -98,7 +100,14 @@ pub fn recover(folder: &Path, fold: &mut dyn Fold) -> Result<Option<Recovered>, 
         }
         turns += 1;
     }
-    Ok(Some(Recovered { state, turns, torn: reader.torn().cloned(), passed_over, next_number: reader.next_number() }))
+    Ok(Some(Recovered {
+        state,
+        turns,
+        torn: reader.torn().cloned(),
+        passed_over,
+        last: reader.last().map(Path::to_owned),
+        next_number: reader.next_number(),
+    }))
 }
 
 /// Takes the journal in `folder` for this process alone, and reads the state that it ends in; `fold` is told what has led there. Nothing of it is
@@ -115,6 +124,11 @@ impl Taken {
     /// The plan that the journal ends with; `None` where it has not begun. The plan of today has to follow it ([`Plan::following`]).
     pub fn plan(&self) -> Option<&Plan> {
         self.recovered.as_ref().map(|recovered| &*recovered.state.plan)
+    }
+
+    /// When its last turn was; `None` where it has not begun.
+    pub fn last_turn_at(&self) -> Option<Time> {
+        self.recovered.as_ref().map(|recovered| recovered.state.reach.at)
     }
 
     /// Goes on with the journal, at `now` or at its last turn, whichever is later, and tells `fold`, which must be the one that it was taken with.
@@ -148,13 +162,14 @@ fn begin((folder, lock): (&Path, File), settings: Settings, now: Time, fold: &dy
 
 fn go_on((folder, lock): (&Path, File), settings: Settings, now: Time, fold: &mut dyn Fold, recovered: Recovered) -> Result<Opened, JournalError> {
     let unwritable = || JournalError::io(folder, "write the journal");
-    let Recovered { state, turns, torn, passed_over, next_number } = recovered;
-    if let Some(torn) = torn.as_ref().filter(|torn| torn.offset > 0) {
-        let cut = File::options().write(true).open(&torn.file).and_then(|file| {
-            file.set_len(torn.offset)?;
-            file.sync_all()
+    let Recovered { state, turns, torn, passed_over, last, next_number } = recovered;
+    if let Some(last) = &last {
+        // No segment begins before the one before is on the disk: whoever has written this one may have left it with the machine alone.
+        let kept = File::options().write(true).open(last).and_then(|file| {
+            torn.as_ref().filter(|torn| torn.offset > 0).map_or(Ok(()), |torn| file.set_len(torn.offset))?;
+            segment::sync(&file, last)
         });
-        cut.map_err(JournalError::io(&torn.file, "cut off its torn end"))?;
+        kept.map_err(JournalError::io(last, "have the disk keep its whole turns"))?;
     }
     let Redriven { mut gateway, plan, next, reach, .. } = state;
     let at = now.max(reach.at);

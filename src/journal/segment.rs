@@ -4,7 +4,7 @@
 //! `00000007.journal` has turns; `00000007.checkpoint` is the state in which the first of them found the gateway. A checkpoint is written while
 //! turns go on, so it may be missing beside the newest segments: the turns since the one before it say the same. Closed ones end in `.zst`.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,7 @@ use super::turn::{self, Turn};
 /// The first bytes of every file of a journal.
 pub(super) const MAGIC: &[u8; 8] = b"gwsimjnl";
 /// The format; raised when an older gwsim can't read what a newer one writes.
-pub(super) const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 3;
 /// The version of gwsim that writes.
 pub(super) const GWSIM: &str = env!("CARGO_PKG_VERSION");
 
@@ -214,7 +214,23 @@ impl Segment {
     }
 }
 
+/// Has the disk keep what was written to a segment, which has this path or will have it.
+pub(super) fn sync(file: &File, path: &Path) -> io::Result<()> {
+    file.sync_all()?;
+    #[cfg(test)]
+    SYNCED.with_borrow_mut(|synced| synced.push(path.to_owned()));
+    #[cfg(not(test))]
+    let _ = path;
+    Ok(())
+}
+
+#[cfg(test)]
+thread_local! {
+    /// The segments that this thread has had the disk keep, in their order.
+    pub(super) static SYNCED: std::cell::RefCell<Vec<PathBuf>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
 /// Makes a new name in a folder last.
 pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
-    fs::File::open(folder)?.sync_all()
+    File::open(folder)?.sync_all()
 }

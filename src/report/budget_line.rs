@@ -1,9 +1,10 @@
 //! A budget over everything as a line that the money spent may not cross: what it has allowed so far. Knows no account and no spending.
 
 use super::numbers::{length, usd};
+use crate::gateway::calendar::Calendar;
 use crate::gateway::money::Money;
 use crate::gateway::policy::{Anchor, BudgetSpec, BudgetWindow, Enforce};
-use crate::gateway::time::{Calendar, Span, Time};
+use crate::gateway::time::{Span, Time};
 
 /// A budget that holds for all requests together.
 #[derive(Debug, Clone, PartialEq, Eq)]

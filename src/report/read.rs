@@ -83,9 +83,10 @@ impl std::error::Error for ReadError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gateway::calendar::Calendar;
     use crate::gateway::money::Money;
     use crate::gateway::policy::{Anchor, BudgetWindow};
-    use crate::gateway::time::{Calendar, Span, Time};
+    use crate::gateway::time::{Span, Time};
     use crate::report::budget_line::BudgetLine;
     use crate::report::sample;
     use crate::report::totals::Demand;

@@ -49,6 +49,8 @@ pub enum Subject {
     PriceMissing(DeploymentId),
     /// A configuration was not adopted.
     ReloadRefused,
+    /// The machine's clock is behind the journal.
+    ClockBehind,
 }
 
 impl Subject {
@@ -65,6 +67,7 @@ impl Subject {
             Self::Undelivered(_) => "undelivered",
             Self::PriceMissing(_) => "price_missing",
             Self::ReloadRefused => "reload_refused",
+            Self::ClockBehind => "clock_behind",
         }
     }
 
@@ -183,7 +186,7 @@ impl Incidents {
             Subject::FallbackShare(model, _) => (model.0, 0),
             Subject::Cooling(id) | Subject::Recovered(id) | Subject::Breaker(id, _) | Subject::PriceMissing(id) => (id.0, 0),
             Subject::Loop(key) => (key.0, 0),
-            Subject::Undelivered(_) | Subject::ReloadRefused => (0, 0),
+            Subject::Undelivered(_) | Subject::ReloadRefused | Subject::ClockBehind => (0, 0),
         };
         self.told.retain(|_, at| now.saturating_duration_since(*at) < within);
         let key = (subject.kind(), which.0, which.1);
@@ -246,5 +249,10 @@ pub fn words(notice: &Notice, gateway: &crate::gateway::Gateway, plan: &Plan) ->
             deployment(id)
         ),
         Subject::ReloadRefused => format!("A changed configuration was not adopted; the one before is in force. {detail}"),
+        Subject::ClockBehind => format!(
+            "{detail} Time goes on from the later one, so keys expire and budgets begin anew too early. If the clock is wrong today, set it right \
+             and start again. If it was wrong then, stop, and take the segments since then out of the journal's folder, or begin another journal: \
+             what they say was spent goes with them."
+        ),
     }
 }

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use axum::http::{HeaderName, HeaderValue};
 
-use super::admin::Register;
-use super::alerts::{self, Desk, Hook, Target};
-use super::clock::Clock;
+use super::admin::{Register, instant};
+use super::alerts::{self, Desk, Hook, Notice, Subject, Target};
+use super::clock::{self, Clock};
 use super::engine::{Engine, Parts};
 use super::exchange::Counter;
 use super::keyring::{self, KeyRing};
@@ -120,13 +120,18 @@ impl App {
         let (desk, notices) = Desk::new();
         start.observers.push(desk.observer());
         start.observers.push(Box::new(spend.clone()));
+        let last = taken.as_ref().and_then(Taken::last_turn_at).filter(|_| start.per_mille == clock::LIFE);
+        let behind = last.and_then(|last| behind(clock::wall(), last));
         let engine = engine((plan, commands), taken, &settings.server, start, &mut spend, &mut notes).map_err(|fault| vec![fault])?;
         notes.extend(register.restore(&engine, &keys));
-        let clock = engine.clock();
         let engine = Arc::new(engine);
+        let clock = engine.clock();
         let upstream = upstream::Client::new(clock.in_life(connect), tls);
         desk.directions.set(hooks, clock.in_life(alerts.dedupe));
         tokio::spawn(alerts::deliver(notices, desk.directions.clone(), engine.clone(), upstream.clone(), desk.deliveries.clone()));
+        if let Some(notice) = behind {
+            desk.put(notice);
+        }
         let app = Self {
             engine,
             settings: RwLock::new(Arc::new(settings)),
@@ -294,6 +299,15 @@ fn keys(
     (ring, notes)
 }
 
+/// What is to be said where the journal's last turn is later than the machine's clock: time goes on from there, whichever of them was wrong.
+fn behind(wall: Time, last: Time) -> Option<Notice> {
+    if last.since(wall) <= clock::AHEAD {
+        return None;
+    }
+    let detail = format!("The journal's last turn was at {}, and this machine's clock says {}.", instant(last), instant(wall));
+    Some(Notice { subject: Subject::ClockBehind, detail })
+}
+
 /// The engine: with the gateway of its journal, if there is one, gone over to the plan and commands of its configuration.
 fn engine(
     (plan, commands): (Plan, Vec<Command>),
@@ -307,10 +321,7 @@ fn engine(
     let first = || (Gateway::new(&plan, start.seed), plan.clone());
     let opened = match taken {
         None => Opened::kept_nowhere(first()),
-        Some(taken) => {
-            let wall = Clock::start(Time(0), start.per_mille).now();
-            taken.open(kept_as(server), wall, spend, first).map_err(|error| error.to_string())?
-        }
+        Some(taken) => taken.open(kept_as(server), clock::wall(), spend, first).map_err(|error| error.to_string())?,
     };
     let clock = Clock::start(opened.at, start.per_mille);
     let Opened { log, mut buffer, mut gateway, plan: old, next, found, .. } = opened;

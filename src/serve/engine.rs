@@ -16,7 +16,8 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 
 pub use self::ticket::{Passed, Ticket};
 use super::bodies::{Bodies, Kept};
-use super::clock::Clock;
+use super::clock::{self, Clock};
+use super::logs;
 use super::observe::{Observer, Recorder};
 use crate::gateway::Gateway;
 use crate::gateway::command::{Command, CommandError};
@@ -150,8 +151,8 @@ impl Engine {
     }
 
     /// Where its time comes from.
-    pub fn clock(&self) -> Clock {
-        self.clock
+    pub fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// A request arrives: `make` puts it together, in the same turn.
@@ -211,7 +212,7 @@ impl Engine {
         if !self.log.is_due() {
             return Ok(());
         }
-        self.log.rotate(|bytes| {
+        self.log.rotate(clock::wall(), |bytes| {
             let mut locked = self.locked.lock().expect("the core has not panicked");
             let reach = locked.buffer.give(bytes);
             let open = locked.requests.iter().filter(|(_, entry)| !entry.in_flight.is_closed());
@@ -250,8 +251,12 @@ impl Engine {
         Ok(done)
     }
 
-    /// Once a second: edges that need time without traffic to be seen.
+    /// Once a second: edges that need time without traffic to be seen. The clock follows the wall, if that has gone ahead.
     pub fn tick(&self) {
+        let by = self.clock.follow(clock::wall());
+        if by > clock::AHEAD {
+            logs::clock_went_on(by);
+        }
         self.change(|gateway, _, now, recorder| gateway.tick(now, recorder));
     }
 

@@ -222,6 +222,12 @@ pub fn notice(kind: &'static str, text: &str) {
     tracing::warn!(target: "gwsim::notice", kind, "{text}");
 }
 
+/// The wall has gone ahead, and the gateway's time with it.
+pub fn clock_went_on(by: Span) {
+    let seconds = by.0 / Span::SECOND.0;
+    tracing::warn!(target: "gwsim::clock", seconds, "the machine's clock has gone ahead, as after a suspension, and the gateway's time with it");
+}
+
 /// What has become of a changed configuration.
 pub fn reloaded(result: Result<(), &dyn fmt::Display>) {
     match result {

@@ -463,7 +463,7 @@ fn accounts_of(gateway: &Gateway, flight: &Flight, called: &crate::gateway::jour
     let mut accounts = flight.path_accounts.clone();
     accounts.extend(gateway.models[called.model.index()].scope.accounts());
     accounts.extend(gateway.deployments[called.deployment.index()].accounts());
-    accounts.extend(request.end_user.iter().flat_map(|id| gateway.directory().end_user_accounts_now(*id)));
+    accounts.extend(request.end_user.iter().flat_map(|id| gateway.directory().end_user_accounts(*id)));
     accounts.extend(request.tag.iter().flat_map(|id| gateway.directory().tag_accounts(*id)));
     accounts.sort_unstable();
     accounts.dedup();

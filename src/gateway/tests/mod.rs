@@ -3,7 +3,7 @@
 //! - `laws` asks the laws of random plans, traffic and faults. `driver` is a second driver, neither `sim` nor `serve`; `world` is its provider's
 //!   end, `orders` its administrator, `ledger` the slow reference that the books are compared with, `plans` and `dice` its draws.
 //! - `life` is the state x event table; `routing`, `health`, `caching`, `counting`, `money` and `limiting` hold one policy a test, at the `desk`.
-//! - `allowance` is what is left of limits; `succession` is plans that take over from others.
+//! - `allowance` is what is left of limits; `succession` is plans that take over from others; `snapshots` is what a copy of the state shares.
 //! - Which test fails when a policy is off by one: `tests/mutations.txt` has the table (policy, change, test), and `tests/mutations.sh` makes
 //!   each change on a copy and looks.
 
@@ -23,6 +23,7 @@ mod money;
 mod orders;
 pub(crate) mod plans;
 mod routing;
+mod snapshots;
 mod succession;
 mod world;
 

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 
 use super::desk::Desk;
 use super::plans::{budget, card, plan};
+use crate::gateway::calendar::Calendar;
 use crate::gateway::command::{Command, CommandError, KeySpec, TeamSpec};
 use crate::gateway::id::{AccountId, ModelId, RequestId};
 use crate::gateway::in_flight::Event;
@@ -15,7 +16,7 @@ use crate::gateway::journal::{Bodies, Fact, RecoveredCall};
 use crate::gateway::money::{Money, Rate};
 use crate::gateway::plan::{Anchor, BudgetMode, BudgetSpec, BudgetWindow, Enforce, OnShort, Plan, Presume, WorstCase};
 use crate::gateway::rate_card::{RateCard, Rates, Usage};
-use crate::gateway::time::{Calendar, Span, Time};
+use crate::gateway::time::{Span, Time};
 
 const ONE: &[(&str, &[&str])] = &[("A", &["a"])];
 

@@ -7,13 +7,14 @@ use alloc::vec::Vec;
 
 use super::dice::Dice;
 use super::driver::START;
+use crate::gateway::calendar::Calendar;
 use crate::gateway::failure::{CLASSES, FailureClass, FailureSet};
 use crate::gateway::features::Features;
 use crate::gateway::id::{DeploymentId, ModelId};
 use crate::gateway::money::{Money, Rate};
 use crate::gateway::plan::*;
 use crate::gateway::rate_card::{RateCard, RateSchedule, Rates};
-use crate::gateway::time::{Calendar, Span, Time};
+use crate::gateway::time::{Span, Time};
 
 /// Failures that a careful gateway tries again.
 pub(super) const TRANSIENT: FailureSet = FailureSet::of(&[

@@ -11,7 +11,7 @@ use crate::gateway::id::RequestId;
 use crate::gateway::journal::{Bodies, Fact};
 use crate::gateway::rate_card::Usage;
 use crate::gateway::time::{Span, Time};
-use crate::journal::segment::{checkpoint_path, turns_path};
+use crate::journal::segment::{SYNCED, checkpoint_path, turns_path};
 use crate::journal::{Reader, Redriven, Settings, Turn, recover};
 
 /// What the books of a run are after each of its turns, before the first one too.
@@ -152,6 +152,22 @@ fn without_the_newest_checkpoints_the_one_before_and_more_turns_say_the_same() {
     let recovered = state();
     assert_eq!((books(&recovered.state.gateway), recovered.passed_over.len()), (books_then, 1));
     assert!(recovered.turns > turns_then);
+}
+
+#[test]
+fn no_segment_begins_before_what_another_process_has_left_is_on_the_disk() {
+    let script = Script::random(7, 30);
+    for is_torn in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let lengths = script.write(folder.path(), usize::MAX);
+        let [last, next] = [0, 1].map(|number| turns_path(folder.path(), number));
+        if is_torn {
+            fs::File::options().write(true).open(&last).unwrap().set_len(lengths[lengths.len() / 2] + 5).unwrap();
+        }
+        SYNCED.take();
+        drop(open(folder.path(), Settings::default(), Time(0), || panic!("there is a journal")).unwrap());
+        assert_eq!(SYNCED.take(), [last, next]);
+    }
 }
 
 #[test]

@@ -102,7 +102,7 @@ pub(super) fn rotate(log: &Log, buffer: &mut crate::journal::Buffer, state: &Red
 }
 
 fn rotate_with(log: &Log, buffer: &mut crate::journal::Buffer, state: &Redriven, fold: &dyn Fold) {
-    log.rotate(|bytes| {
+    log.rotate(Time::MAX, |bytes| {
         assert_eq!(buffer.give(bytes), state.reach);
         state.draft().with(fold.section())
     })

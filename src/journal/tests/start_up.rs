@@ -65,7 +65,7 @@ fn fill(folder: &Path, settings: Settings, bytes: u64) -> u64 {
         .unwrap();
         if in_segment >= settings.segment_bytes {
             in_segment = 0;
-            log.rotate(|bytes| {
+            log.rotate(now, |bytes| {
                 let reach = buffer.give(bytes);
                 Draft::new(reach, &gateway, &plan, next, open.iter().map(|(slot, request)| (*slot, request, &plan)))
             })

@@ -96,7 +96,7 @@ fn what_a_disk_has_failed_to_keep_is_not_written_past() {
         let failed = match durability {
             Durability::Strict => commit(2, log),
             Durability::Power => commit(2, log).and_then(|()| log.sync().map_err(|error| error.to_string())),
-            Durability::Process => commit(2, log).and_then(|()| log.rotate(|_| panic!("not in time")).map_err(|error| error.to_string())),
+            Durability::Process => commit(2, log).and_then(|()| log.rotate(Time::MAX, |_| panic!("not in time")).map_err(|error| error.to_string())),
         };
         assert!(failed.unwrap_err().contains("the disk has failed to keep"), "{durability:?}");
         log.exchange_file(file);
@@ -106,7 +106,7 @@ fn what_a_disk_has_failed_to_keep_is_not_written_past() {
         let told = commit(3, log).unwrap_err();
         assert!(told.contains("started again"), "{told}");
         assert!(log.sync().is_err() || durability != Durability::Power);
-        assert!(log.rotate(|_| panic!("not any more")).is_err() && log.close(|_| Reach::default()).is_err());
+        assert!(log.rotate(Time::MAX, |_| panic!("not any more")).is_err() && log.close(|_| Reach::default()).is_err());
         drop(opened);
         let again = open(folder.path(), Settings::default(), Time(0), || panic!("there is a journal")).unwrap();
         assert_eq!(again.found.unwrap().turns, 1, "what is really there");
@@ -174,4 +174,24 @@ fn closed_segments_are_compressed_and_old_ones_go() {
     let first = reader.next_turn().unwrap().unwrap();
     assert!(first.at.0 <= from || checkpoint.reach.at.0 < from, "and what is needed stays");
     while reader.next_turn().unwrap().is_some() {}
+}
+
+#[test]
+fn a_clock_that_is_ahead_removes_nothing() {
+    let script = Script::random(8, 80);
+    let folder = tempfile::tempdir().unwrap();
+    script.write(folder.path(), 60);
+    let keep = Settings { retention: Some(Duration::from_secs(30 * 86_400)), ..Settings::default() };
+    let last = script.turns.last().unwrap().at;
+    let ahead = last + Span::from_secs(365 * 86_400);
+    // A start with a clock that is a year ahead, and then one with the right clock, whose time goes on from there.
+    for wall in [ahead, last] {
+        let mut opened = open(folder.path(), keep, wall, || panic!("there is a journal")).unwrap();
+        let mut state = crate::journal::Redriven::first(opened.gateway.clone(), Arc::clone(&opened.plan), Default::default());
+        state.reach = opened.buffer.give(&mut Vec::new());
+        assert_eq!(state.reach.at, ahead);
+        opened.log.rotate(wall, |_| state.draft()).unwrap();
+        let (checkpoint, _) = Reader::open(folder.path(), None).unwrap();
+        assert_eq!(checkpoint.reach.turn, 0, "all is there");
+    }
 }

@@ -24,6 +24,7 @@ use http_body_util::{BodyExt, Limited};
 use serde_json::Value;
 use subtle::ConstantTimeEq;
 
+pub use self::durations::instant;
 use self::fields::{Fields, wrong};
 pub use self::register::Register;
 use super::answers::{self, Problem, json};

@@ -302,7 +302,7 @@ fn told_team(name: &str) -> String {
     format!("team {name}")
 }
 
-/// Tells apart what the core was told, without keeping it: a budget by the month has a table of them.
+/// Tells apart what the core was told, without keeping it.
 fn digest<T: serde::Serialize>(told: &T) -> [u8; 32] {
     Sha256::digest(postcard::to_stdvec(told).expect("what the core is told can be written")).into()
 }

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::{Engine, Parts, Ticket, Turn};
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::gateway::command::{Command, KeySpec};
 use crate::gateway::failure::{Failure, FailureClass, FailureSet};
 use crate::gateway::id::{KeyId, ModelId, RequestId};
@@ -152,14 +152,30 @@ fn a_call_that_was_never_made_costs_nothing() {
     assert_eq!(engine.in_flight(), 0);
 }
 
+#[test]
+fn a_tick_follows_a_wall_that_has_gone_ahead() {
+    let folder = tempfile::tempdir().unwrap();
+    let day = Span::from_secs(86_400);
+    let engine = kept_with(folder.path(), Durability::Process, |_| Clock::behind(day));
+    let now = || engine.read(|_, _, now| now);
+    assert!(now() < clock::wall() - day + Span::from_secs(3600));
+    let wall = clock::wall();
+    engine.tick();
+    assert!(now() >= wall && now() < wall + Span::from_secs(3600));
+}
+
 /// An engine with a journal.
 fn kept_in(folder: &Path, durability: Durability) -> Arc<Engine> {
+    kept_with(folder, durability, |at| Clock::start(at, clock::LIFE))
+}
+
+fn kept_with(folder: &Path, durability: Durability, clock: impl FnOnce(Time) -> Clock) -> Arc<Engine> {
     let plan = Arc::new(tests::plain_plan());
     let settings = Settings { durability, ..Settings::default() };
     let first = || (Gateway::new(&plan, 1), Arc::clone(&plan));
     let opened = journal::take(folder, &mut ()).unwrap().open(settings, Time(0), &mut (), first).unwrap();
     let Opened { log, buffer, gateway, plan, next, at, .. } = opened;
-    let (clock, broken) = (Clock::start(at, 1000), Box::new(|| panic!("the core is whole")));
+    let (clock, broken) = (clock(at), Box::new(|| panic!("the core is whole")));
     Arc::new(Engine::new(Parts { gateway, plan, clock, log, buffer, next, cached_body_max: 0, observers: Vec::new(), broken }))
 }
 

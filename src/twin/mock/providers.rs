@@ -115,7 +115,7 @@ impl Providers {
 
     /// Where their time comes from.
     pub fn clock(&self) -> Clock {
-        self.clock
+        self.clock.clone()
     }
 
     /// Makes a call.
@@ -258,7 +258,7 @@ impl Open {
 
     /// Where its time comes from.
     pub fn clock(&self) -> Clock {
-        self.providers.clock
+        self.providers.clock.clone()
     }
 
     fn bill(&mut self, end: End) {

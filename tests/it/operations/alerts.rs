@@ -1,13 +1,19 @@
 //! Who is woken, how often, and whether they can tell that it is true.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use gwsim::clock;
+use gwsim::gateway::Gateway;
+use gwsim::gateway::time::{Span, Time};
+use gwsim::journal::Settings;
 use hmac::{Hmac, KeyInit, Mac};
 use http_body_util::BodyExt;
 use sha2::Sha256;
 
 use super::{scrape, secret};
-use crate::serve::desk::{Desk, chat, streamed};
+use crate::serve::desk::{Desk, chat, load, streamed};
 use crate::serve::upstream::{self, Piece, Seen, Upstream};
 
 const PATH: &str = "/v1/chat/completions";
@@ -205,6 +211,39 @@ async fn tokens_that_reach_nobody_are_told_of_by_their_share() {
     drop(body);
     let text = the_one(&hook, "undelivered").await;
     assert!(text.contains("% of the output tokens billed of late reached no client"), "{text}");
+}
+
+#[tokio::test]
+async fn a_journal_that_is_ahead_of_the_clock_is_told_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let hook = Upstream::start(|_, _| taken()).await;
+    let toml = format!("{GATEWAY}[alerts]\nwebhook = {}\n", secret(&folder, "webhook", &hook.address));
+    for (ahead, is_told) in [(50, false), (86_400, true)] {
+        let journal = folder.path().join(ahead.to_string());
+        let now = clock::wall();
+        begin_journal(&journal, &toml, now + Span::from_secs(ahead));
+        let desk = Desk::start_with(&toml, |start| start.journal = Some(journal)).await;
+        if !is_told {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            assert_eq!(hook.seen().len(), 0);
+            continue;
+        }
+        let text = the_one(&hook, "clock_behind").await;
+        let day = |time: Time| jiff::Timestamp::from_nanosecond(time.0.into()).unwrap().to_string()[..10].to_owned();
+        assert!(text.starts_with(&format!("The journal's last turn was at {}T", day(now + Span::from_secs(86_400)))), "{text}");
+        assert!(text.contains(&format!("this machine's clock says {}T", day(now))), "{text}");
+        assert!(desk.app.engine.read(|_, _, at| at) >= now + Span::from_secs(86_400), "and time goes on from there");
+    }
+}
+
+const GATEWAY: &str = "version = 1\n[providers.openai]\nbase_url = \"http://127.0.0.1:9/v1\"\n[models.gpt-4o-mini]\ndeployments = [{ id = \"mini\", provider = \"openai\", model = \"gpt-4o-mini\" }]\n";
+
+/// Begins a journal at a time.
+fn begin_journal(folder: &Path, toml: &str, at: Time) {
+    let (_file, config) = load(toml);
+    let plan = Arc::new(config.plan);
+    let first = || (Gateway::new(&plan, 1), Arc::clone(&plan));
+    gwsim::journal::take(folder, &mut ()).unwrap().open(Settings::default(), at, &mut (), first).unwrap();
 }
 
 #[tokio::test]
