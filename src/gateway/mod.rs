@@ -354,6 +354,7 @@ impl Gateway {
         self.deployments.resize_with(plan.deployments.len(), Scope::default);
         let Self { directory, budget, limits, models, deployments, .. } = self;
         directory.put_everyone(&plan.budgets, &plan.limits, budget, limits);
+        directory.put_end_user_default(plan.end_user_budget.as_ref(), budget);
         for ((state, model), id) in models.iter_mut().zip(&plan.models).zip(0..) {
             state.scope.put(Owner::Model(ModelId(id)), &model.budgets, &model.limits, budget, limits);
         }

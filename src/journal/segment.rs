@@ -18,7 +18,7 @@ use super::turn::{self, Turn};
 /// The first bytes of every file of a journal.
 pub(super) const MAGIC: &[u8; 8] = b"gwsimjnl";
 /// The format; raised when an older gwsim can't read what a newer one writes.
-pub(super) const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 3;
 /// The version of gwsim that writes.
 pub(super) const GWSIM: &str = env!("CARGO_PKG_VERSION");
 
