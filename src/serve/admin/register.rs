@@ -1,7 +1,8 @@
 //! Who there is beside the configuration: the keys and teams that administrators have made. Keeps core, store and key ring in step.
 //!
-//! A change goes to the core first (and so into the journal), then to the store, then to the ring, and only then is it answered. It is taken back if
-//! the store can't keep it; but what blocks or deletes stays, and whoever asked is told that it would not outlive the process.
+//! A change is written to the store first, in a transaction that is kept once the core has carried it out (and so has it in the journal); then it
+//! goes to the ring, and only then is it answered. What the store can't write the core is not told: taking it back would empty the window of a
+//! budget. But what blocks or deletes holds, and whoever asked is told that it would not outlive the process.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -135,10 +136,18 @@ impl Register {
     pub fn put_key(&mut self, engine: &Engine, ring: &KeyRing, key: KeyRecord) -> Result<(), Problem> {
         self.check_struck(&told_key(&key.name))?;
         let before = self.keys.get(&key.name).cloned();
-        self.tell_key(engine, &key).map_err(Refused::problem)?;
-        if let Err(error) = self.store.put_key(&key) {
+        let blocks = key.blocked && before.as_ref().is_some_and(|before| !before.blocked);
+        let staged = self.store.stage_key(&key);
+        if let (Err(error), false) = (&staged, blocks) {
+            return Err(unkept(error, Ok(())));
+        }
+        if let Err(refused) = self.tell_key(engine, &key) {
+            self.store.roll_back();
+            return Err(refused.problem());
+        }
+        if let Err(error) = staged.and_then(|()| self.store.commit()) {
             let undone = match &before {
-                Some(before) if before.blocked || !key.blocked => self.tell_key(engine, before),
+                Some(before) if !blocks => self.tell_key(engine, before),
                 Some(before) => {
                     // A later change of something else does not let it go again.
                     let blocked = KeyRecord { hash: before.hash, hint: before.hint.clone(), ..key };
@@ -178,10 +187,18 @@ impl Register {
     pub fn put_team(&mut self, engine: &Engine, team: TeamRecord) -> Result<(), Problem> {
         self.check_struck(&told_team(&team.name))?;
         let before = self.teams.get(&team.name).cloned();
-        self.tell_team(engine, &team).map_err(Refused::problem)?;
-        if let Err(error) = self.store.put_team(&team) {
+        let blocks = team.blocked && before.as_ref().is_some_and(|before| !before.blocked);
+        let staged = self.store.stage_team(&team);
+        if let (Err(error), false) = (&staged, blocks) {
+            return Err(unkept(error, Ok(())));
+        }
+        if let Err(refused) = self.tell_team(engine, &team) {
+            self.store.roll_back();
+            return Err(refused.problem());
+        }
+        if let Err(error) = staged.and_then(|()| self.store.commit()) {
             let undone = match &before {
-                Some(before) if before.blocked || !team.blocked => self.tell_team(engine, before),
+                Some(before) if !blocks => self.tell_team(engine, before),
                 Some(_) => {
                     self.teams.insert(team.name.clone(), team);
                     return Err(stays(&error, "the team is blocked"));
