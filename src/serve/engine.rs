@@ -235,6 +235,14 @@ impl Engine {
         self.commit(turn)
     }
 
+    /// Whether a request may arrive: not while the journal can't be written. Its turns could not be either, and would wait in memory.
+    ///
+    /// # Errors
+    /// If the journal could not be written the last time, and can't be now.
+    pub fn check_arrival(&self) -> io::Result<()> {
+        if self.journal_fails() { self.check_journal() } else { Ok(()) }
+    }
+
     /// Why the journal is not written any more until the process starts again, if it is so.
     pub fn journal_lost(&self) -> Option<&str> {
         self.log.lost()

@@ -155,7 +155,7 @@ fn counters(tally: &Tally, plan: &Plan) -> Vec<Family> {
         ),
         counter(
             "gwsim_turned_away",
-            "Requests turned away before anything was decided: no key that is known, or no request at all",
+            "Requests turned away before anything was decided: no key that is known, no request at all, or no journal that can be written",
             tally.turned_away.iter().map(|(status, n)| (vec![("status", status.to_string())], count(n))).collect(),
         ),
         counter(

@@ -57,6 +57,15 @@ async fn ask(address: &str, body: &str) -> String {
     answer
 }
 
+async fn get(address: &str, path: &str) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut stream = tokio::net::TcpStream::connect(address.strip_prefix("http://").unwrap()).await.unwrap();
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
 pub(crate) fn terminate(child: &Child) {
     assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
 }
@@ -151,6 +160,10 @@ async fn a_journal_that_can_not_be_written_stops_calls_and_says_so() {
             assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         }
         if refused == 3 {
+            // The first of them may have arrived and found it out; the others make no turns that could not be written.
+            let metrics = get(&served.address, "/metrics").await;
+            let away = metrics.lines().find_map(|line| line.strip_prefix("gwsim_turned_away_total{status=\"503\"} "));
+            assert!(["2.0", "3.0"].contains(&away.unwrap_or_default()), "{metrics}");
             return;
         }
     }
