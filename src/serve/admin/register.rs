@@ -10,8 +10,9 @@ use sha2::{Digest, Sha256};
 
 use super::terms;
 use crate::config::gateway::BudgetDefaults;
+use crate::gateway::Gateway;
 use crate::gateway::command::{Command, CommandError};
-use crate::gateway::journal::Denial;
+use crate::serve::adoption::in_words;
 use crate::serve::answers::Problem;
 use crate::serve::engine::Engine;
 use crate::serve::keyring::KeyRing;
@@ -51,8 +52,8 @@ impl Register {
         self.keys.is_empty()
     }
 
-    /// Makes what the store keeps true in a gateway that has carried out its configuration, and deletes whoever is in neither. Returns what the
-    /// operator should know. To be called at the start, and when the configuration was loaded again: models may have come and gone.
+    /// Makes what the store keeps true in a gateway that has carried out its configuration. Returns what the operator should know. To be called at
+    /// the start, and when the configuration was loaded again: models may have come and gone.
     pub fn restore(&mut self, engine: &Engine, ring: &KeyRing) -> Vec<String> {
         let mut notes = Vec::new();
         let teams: Vec<_> = self.teams.values().filter(|team| !self.struck.contains(&told_team(&team.name))).cloned().collect();
@@ -82,26 +83,18 @@ impl Register {
                 }
             }
         }
-        // The one key of an open gateway is nobody's.
-        if !ring.is_open() {
-            notes.extend(self.strike_unknown(engine));
-        }
         notes
     }
 
-    /// Deletes whoever is neither in the configuration nor in the store. After a crash the journal may know more than the store: what was not kept
-    /// was not answered, and nobody has its secret.
-    fn strike_unknown(&self, engine: &Engine) -> Vec<String> {
-        let commands = engine.read(|gateway, _, _| {
-            let directory = gateway.directory();
-            let is_key = |name: &&String| !self.configured.keys.contains(*name) && !self.keys.contains_key(*name);
-            let stands = |name: &&String| gateway.key(name).is_some_and(|key| directory.standing(key) != Err(Denial::Deleted));
-            let is_team = |name: &&String| !self.configured.teams.contains(*name) && !self.teams.contains_key(*name);
-            let keys = directory.key_names().iter().filter(is_key).filter(stands).map(|name| Command::DeleteKey { name: name.clone() });
-            let teams = directory.team_names().iter().filter(is_team).map(|name| Command::DeleteTeam { name: name.clone() });
-            keys.chain(teams).collect::<Vec<_>>()
-        });
-        commands.into_iter().filter_map(|command| tell(engine, command).err()).map(|refused| refused.to_string()).collect()
+    /// What deletes whoever is neither in a configuration nor in the store. After a crash the journal may know more than the store: what was not
+    /// kept was not answered, and nobody has its secret.
+    pub fn unknown(&self, gateway: &Gateway, configured: &Configured) -> Vec<Command> {
+        let directory = gateway.directory();
+        let is_key = |name: &&String| !configured.keys.contains(*name) && !self.keys.contains_key(*name);
+        let is_team = |name: &&String| !configured.teams.contains(*name) && !self.teams.contains_key(*name);
+        let keys = directory.key_names().iter().filter(is_key).map(|name| Command::DeleteKey { name: name.clone() });
+        let teams = directory.team_names().iter().filter(is_team).map(|name| Command::DeleteTeam { name: name.clone() });
+        keys.chain(teams).collect()
     }
 
     /// The keys, by name.
@@ -337,12 +330,7 @@ impl std::fmt::Display for Refused {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Unwritten(error) => write!(f, "the journal can't be written: {error}"),
-            Self::Core(CommandError::UnknownTeam(team)) => write!(f, "there is no team `{team}`"),
-            Self::Core(CommandError::UnknownKey(key)) => write!(f, "there is no key `{key}`"),
-            Self::Core(CommandError::UnknownAccount(_)) => write!(f, "there is no such account"),
-            Self::Core(CommandError::TooManyBudgets { budgets, most }) => {
-                write!(f, "{budgets} budgets would apply to one request, {most} at most: those of the gateway, the team, the key and their tags")
-            }
+            Self::Core(error) => f.write_str(&in_words(error)),
         }
     }
 }
