@@ -250,8 +250,11 @@ impl Directory {
             return;
         }
         self.end_user_default = default.cloned();
-        for (end_user, id) in self.end_users.iter_mut().zip(0..).filter(|(end_user, _)| !end_user.is_own && end_user.account.is_some()) {
-            end_user.put(EndUserId(id), default, money);
+        for id in (0..).map(EndUserId).take(self.end_users.len()) {
+            let end_user = &mut self.end_users[id.index()];
+            if !end_user.is_own && end_user.account.is_some() {
+                end_user.put(id, default, money);
+            }
         }
     }
 
@@ -364,19 +367,23 @@ impl Directory {
         }
     }
 
-    /// What a command takes away of budgets, and nothing else of it; `None` if it takes none away. Carried out first for all the commands of a
-    /// configuration, it makes room on paths for what the others add.
-    pub fn lessened(&self, command: &Command) -> Option<Command> {
+    /// As [`super::Gateway::lessened`].
+    pub(super) fn lessened(&self, command: &Command, money: &Budget, rates: &Limits) -> Option<Command> {
+        let left = |scope: &Scope, count: usize| -> Option<(Vec<BudgetSpec>, Vec<LimitSpec>)> {
+            let budgets = scope.accounts().get(..count).filter(|left| left.len() < scope.accounts().len())?;
+            let limits = scope.limits().iter().map(|id| *rates.spec(*id)).collect();
+            Some((budgets.iter().map(|id| money.spec(*id).clone()).collect(), limits))
+        };
         match command {
             Command::PutTeam { name, spec } => {
-                let old = &self.teams[self.team(name)?.index()].spec;
-                let budgets = old.budgets.get(..spec.budgets.len()).filter(|left| left.len() < old.budgets.len())?.to_vec();
-                Some(Command::PutTeam { name: name.clone(), spec: TeamSpec { budgets, ..old.clone() } })
+                let team = &self.teams[self.team(name)?.index()];
+                let (budgets, limits) = left(&team.scope, spec.budgets.len())?;
+                Some(Command::PutTeam { name: name.clone(), spec: TeamSpec { budgets, limits, ..team.spec.clone() } })
             }
             Command::PutKey { name, spec } => {
-                let old = &self.keys[self.key(name)?.index()].spec;
-                let budgets = old.budgets.get(..spec.budgets.len()).filter(|left| left.len() < old.budgets.len())?.to_vec();
-                Some(Command::PutKey { name: name.clone(), spec: KeySpec { budgets, ..old.clone() } })
+                let key = &self.keys[self.key(name)?.index()];
+                let (budgets, limits) = left(&key.scope, spec.budgets.len())?;
+                Some(Command::PutKey { name: name.clone(), spec: KeySpec { budgets, limits, ..key.spec.clone() } })
             }
             Command::PutTag { name, budgets } if budgets.is_empty() && !self.tag_accounts(self.known_tag(name)?).is_empty() => Some(command.clone()),
             _ => None,

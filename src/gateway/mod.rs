@@ -176,6 +176,12 @@ impl Gateway {
         Ok(())
     }
 
+    /// What a command takes away of budgets, and nothing else of it; `None` if it takes none away. Carried out first for all the commands of a
+    /// configuration, it makes room for what the others add: where there is none, [`Self::apply`] refuses them.
+    pub fn lessened(&self, command: &Command) -> Option<Command> {
+        self.directory.lessened(command, &self.budget, &self.limits)
+    }
+
     /// Goes over to another plan for requests that arrive from now on. Models and deployments keep their numbers; what counts stays counted.
     ///
     /// # Panics

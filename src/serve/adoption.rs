@@ -39,7 +39,7 @@ pub struct Refused {
 /// If a command can't be carried out. The rest is by then: where that must not be, it is tried on a copy first.
 pub fn carry_out(turns: &mut impl Turns, plan: Option<&Arc<Plan>>, commands: &[Command]) -> Result<(), Refused> {
     for command in commands {
-        if let Some(lessened) = turns.gateway().directory().lessened(command) {
+        if let Some(lessened) = turns.gateway().lessened(command) {
             // If there is no room even for that, its own turn tells.
             let _ = turns.command(lessened);
         }

@@ -334,6 +334,14 @@ async fn what_was_spent_is_told_by_request_by_day_and_in_all() {
     // Two amounts of a few microdollars, as floats: far apart from the next picodollar.
     assert!((sum("spend") - 0.000_009).abs() < 1e-13 && sum("api_requests") == 3.0, "{days}");
     let total = look(&desk, "/global/spend").await;
+    // A long list, which is put together in pieces, has everything once and in its order.
+    for _ in 0..120 {
+        talk(&desk, text(&other["key"])).await;
+    }
+    desk.settled().await;
+    let long = look(&desk, "/spend/logs?limit=10000").await;
+    let ids: Vec<u64> = long.as_array().unwrap().iter().map(|row| text(&row["request_id"]).parse().unwrap()).collect();
+    assert_eq!(ids, (1..=123).rev().collect::<Vec<_>>());
     assert_eq!((&total["spend"], &total["requests"], &total["failed_requests"]), (&json!(0.000_009), &json!(3), &json!(1)));
 }
 
