@@ -42,6 +42,19 @@ fn a_budget_may_move_from_anybody_to_anybody_however_full_the_path_is() {
 }
 
 #[test]
+fn a_team_gets_its_budgets_once_the_key_has_left_that_they_have_no_room_beside() {
+    let mut gateway = started([0, 0, 1]);
+    let (_, mut commands) = configuration([0, 4, 1]);
+    if let Command::PutKey { spec, .. } = &mut commands[1] {
+        spec.team = None;
+    }
+    carry_out(&mut gateway, None, &commands).unwrap();
+    assert_eq!(on_path(&gateway.gateway), 1);
+    let back = configuration([0, 4, 1]).1;
+    assert_eq!(carry_out(&mut gateway, None, &back).unwrap_err().error, CommandError::TooManyBudgets { budgets: 5, most: 4 });
+}
+
+#[test]
 fn what_does_not_fit_is_refused_with_whose_it_is() {
     let fit = |before: [usize; 3], (plan, commands): (Arc<Plan>, Vec<Command>)| {
         let Copy { gateway, plan: old, now } = started(before);
