@@ -94,7 +94,7 @@ impl Register {
         let is_team = |name: &&String| !configured.teams.contains(*name) && !self.teams.contains_key(*name);
         let keys = directory.key_names().iter().filter(is_key).map(|name| Command::DeleteKey { name: name.clone() });
         let teams = directory.team_names().iter().filter(is_team).map(|name| Command::DeleteTeam { name: name.clone() });
-        keys.chain(teams).collect()
+        keys.chain(teams).filter(|command| !directory.is_so(command)).collect()
     }
 
     /// The keys, by name.
