@@ -34,7 +34,6 @@ pub fn serve(arguments: &ServeArguments, printer: &mut Printer) -> Result<Exit, 
     let logs = logs::install(arguments.log_format, filter.as_deref().unwrap_or(logs::FILTER), in_color).map_err(Failure::usage)?;
     let journal = config.server.journal.clone().map(Into::into);
     let address: SocketAddr = config.server.listen.parse().map_err(|_| Failure::usage(format!("{} is no address", config.server.listen)))?;
-    let drain = config.server.drain;
     let seed = arguments.seed.map_or_else(getrandom::u64, Ok).map_err(|error| Failure::internal(format!("no random seed: {error}")))?;
     let start = Start { per_mille: arguments.speed, seed, journal, observers: restart::planted(), broken: Box::new(restart::restart) };
     let runtime = Builder::new_multi_thread().enable_all().build().map_err(|error| Failure::internal(format!("no threads: {error}")))?;
@@ -51,7 +50,7 @@ pub fn serve(arguments: &ServeArguments, printer: &mut Printer) -> Result<Exit, 
     printer.result(&format!("listening on http://{address}\n"))?;
     let app = Arc::new(app);
     runtime.spawn(reloading(app.clone(), hangup, watched, arguments.clone()));
-    let drained = run(&runtime, &app, listener, drain)?;
+    let drained = run(&runtime, &app, listener)?;
     // Who is not done by now is dropped: the core presumes what it cost.
     runtime.shutdown_timeout(Duration::from_secs(1));
     logs.flush(Duration::from_secs(1));
@@ -96,7 +95,7 @@ async fn reloading(app: Arc<App>, hangup: Signal, watched: Watched, arguments: S
 }
 
 /// Serves, and says whether every request had its end.
-fn run(runtime: &Runtime, app: &Arc<App>, listener: TcpListener, drain: Span) -> Result<bool, Failure> {
+fn run(runtime: &Runtime, app: &Arc<App>, listener: TcpListener) -> Result<bool, Failure> {
     let clock = app.engine.clock();
     runtime.spawn(tick(app.clone(), clock.in_life(Span::SECOND)));
     let keeper = app.clone();
@@ -109,6 +108,8 @@ fn run(runtime: &Runtime, app: &Arc<App>, listener: TcpListener, drain: Span) ->
         told_to_stop().await.map_err(|error| Failure::internal(format!("can't wait for signals: {error}")))?;
         app.shutdown.begin();
         let _ = serving.await;
+        // As the configuration of today says.
+        let drain = app.settings().server.drain;
         Ok(app.shutdown.drained(clock.in_life(drain)).await)
     })
 }

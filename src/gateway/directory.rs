@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::budget::{ACCOUNTS_MAX, Budget};
-use super::command::{CommandError, KeySpec, Overrides, TeamSpec};
+use super::command::{Command, CommandError, KeySpec, Overrides, TeamSpec};
 use super::id::{AccountId, EndUserId, KeyId, LimitId, LimitListId, ModelId, Registry, TagId, TeamId};
 use super::journal::Denial;
 use super::limits::Limits;
@@ -28,7 +28,9 @@ pub struct Directory {
     tag_names: Shared<Registry>,
     keys: Shared<Vec<Key>>,
     teams: Shared<Vec<Team>>,
-    end_users: Pages<Vec<AccountId>>,
+    end_users: Pages<EndUser>,
+    /// The budget of end users who have none of their own.
+    end_user_default: Option<BudgetSpec>,
     tags: Shared<Vec<Vec<AccountId>>>,
     everyone: Scope,
     paths: Shared<Vec<Path>>,
@@ -50,6 +52,15 @@ struct Team {
     spec: TeamSpec,
     scope: Scope,
     status: Status,
+}
+
+/// An end user's one account. It keeps its number and what it has counted while there is no budget for it.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+struct EndUser {
+    account: Option<AccountId>,
+    is_used: bool,
+    /// Whether the budget is their own, not the default.
+    is_own: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -103,7 +114,7 @@ impl Directory {
         if let Some(known) = self.known_end_user(name) {
             return known;
         }
-        self.end_users.push(Vec::new());
+        self.end_users.push(EndUser::default());
         EndUserId(self.end_user_names.change().intern(name))
     }
 
@@ -169,10 +180,10 @@ impl Directory {
         &self.paths[id.0 as usize]
     }
 
-    /// An end user without a budget of their own gets `default` at first sight.
-    pub(super) fn see_end_user(&mut self, id: EndUserId, default: Option<&BudgetSpec>, budget: &mut Budget) {
-        if let (true, Some(default)) = (self.end_user_accounts(id).is_empty(), default) {
-            self.end_users.at(id.index()).push(budget.add(Owner::EndUser(id), default.clone()));
+    /// An end user is seen: one without a budget gets the default.
+    pub(super) fn meet_end_user(&mut self, id: EndUserId, budget: &mut Budget) {
+        if let (false, Some(default)) = (self.of_end_user(id).is_used, &self.end_user_default) {
+            self.end_users.at(id.index()).put(id, Some(default), budget);
         }
     }
 
@@ -186,6 +197,15 @@ impl Directory {
     /// # Panics
     /// If no name has this number.
     pub fn end_user_accounts(&self, id: EndUserId) -> &[AccountId] {
+        self.of_end_user(id).accounts()
+    }
+
+    /// Whether an end user has a budget of their own, not the default.
+    pub fn has_own_budget(&self, id: EndUserId) -> bool {
+        self.of_end_user(id).is_own
+    }
+
+    fn of_end_user(&self, id: EndUserId) -> &EndUser {
         self.end_users.get(id.index()).expect("end users are named before they are asked for")
     }
 
@@ -228,17 +248,31 @@ impl Directory {
         [key.spec.models.as_ref(), team].into_iter().flatten().all(|models| models.contains(&model))
     }
 
-    /// Sets the budgets and limits over everything.
+    /// Sets the budgets and limits over everything. Paths may become too long by it: see [`Self::crowded`].
     pub(super) fn put_everyone(&mut self, budgets: &[BudgetSpec], limits: &[LimitSpec], money: &mut Budget, rates: &mut Limits) {
         self.everyone.put(Owner::Everyone, budgets, limits, money, rates);
         self.resolve_paths(rates);
+    }
+
+    /// Sets the budget of end users who have none of their own, those who have been seen included.
+    pub(super) fn put_end_user_default(&mut self, default: Option<&BudgetSpec>, money: &mut Budget) {
+        if self.end_user_default.as_ref() == default {
+            return;
+        }
+        self.end_user_default = default.cloned();
+        for id in (0..).map(EndUserId).take(self.end_users.len()) {
+            let end_user = self.of_end_user(id);
+            if !end_user.is_own && end_user.account.is_some() {
+                self.end_users.at(id.index()).put(id, default, money);
+            }
+        }
     }
 
     /// Adds or changes a team.
     pub(super) fn put_team(&mut self, name: &str, spec: TeamSpec, money: &mut Budget, rates: &mut Limits) -> Result<(), CommandError> {
         let own = spec.budgets.len() + self.tag_accounts_of(&spec.tags);
         let team = self.team(name);
-        let keys = self.keys.iter().filter(|key| team.is_some() && key.team == team);
+        let keys = self.keys.iter().filter(|key| team.is_some() && key.team == team && !key.status.deleted);
         let below = keys.map(|key| key.scope.accounts().len() + self.tag_accounts_of(&key.spec.tags)).max().unwrap_or(0);
         self.check_path(self.everyone.accounts().len() + own + below)?;
         let id = self.team_names.change().intern(name) as usize;
@@ -282,7 +316,11 @@ impl Directory {
     pub(super) fn put_end_user(&mut self, name: &str, budgets: &[BudgetSpec], money: &mut Budget) -> Result<(), CommandError> {
         check_one(budgets)?;
         let id = self.end_user(name);
-        put_accounts(Owner::EndUser(id), self.end_users.at(id.index()), budgets, money);
+        let end_user = self.end_users.at(id.index());
+        // Without an account they get the default when they are seen.
+        let default = self.end_user_default.as_ref().filter(|_| end_user.account.is_some());
+        end_user.put(id, budgets.first().or(default), money);
+        end_user.is_own = !budgets.is_empty();
         Ok(())
     }
 
@@ -293,7 +331,7 @@ impl Directory {
             let added = usize::from(self.tag_names.find(name).is_none_or(|tag| self.tags[tag as usize].is_empty()));
             let has = |tags: &[String]| tags.iter().any(|other| other == name);
             let team = |key: &Key| key.team.is_some_and(|team| has(&self.teams[team.index()].spec.tags));
-            let touched = self.keys.iter().filter(|key| has(&key.spec.tags) || team(key));
+            let touched = self.keys.iter().filter(|key| self.works(key) && (has(&key.spec.tags) || team(key)));
             let longest = touched.map(|key| self.paths[key.path.0 as usize].accounts.len()).max().unwrap_or(0);
             self.check_path(longest + added)?;
         }
@@ -325,6 +363,56 @@ impl Directory {
     pub(super) fn delete_team(&mut self, name: &str) -> Result<(), CommandError> {
         self.team_status(name)?.deleted = true;
         Ok(())
+    }
+
+    /// Whether a command to block, unblock or delete, or to take a tag's budget away, would change nothing.
+    pub fn is_so(&self, command: &Command) -> bool {
+        let key = |name: &str| self.key(name).map(|key| self.keys[key.index()].status);
+        let team = |name: &str| self.team(name).map(|team| self.teams[team.index()].status);
+        match command {
+            Command::BlockKey { name, blocked } => key(name).is_some_and(|status| status.blocked == *blocked),
+            Command::BlockTeam { name, blocked } => team(name).is_some_and(|status| status.blocked == *blocked),
+            Command::DeleteKey { name } => key(name).is_some_and(|status| status.deleted),
+            Command::DeleteTeam { name } => team(name).is_some_and(|status| status.deleted),
+            Command::PutTag { name, budgets } => budgets.is_empty() && self.known_tag(name).is_some_and(|tag| self.tag_accounts(tag).is_empty()),
+            _ => false,
+        }
+    }
+
+    /// As [`super::Gateway::lessened`].
+    pub(super) fn lessened(&self, command: &Command, money: &Budget, rates: &Limits) -> Option<Command> {
+        let left = |scope: &Scope, count: usize| -> Option<(Vec<BudgetSpec>, Vec<LimitSpec>)> {
+            let budgets = scope.accounts().get(..count).filter(|left| left.len() < scope.accounts().len())?;
+            let limits = scope.limits().iter().map(|id| *rates.spec(*id)).collect();
+            Some((budgets.iter().map(|id| money.spec(*id).clone()).collect(), limits))
+        };
+        match command {
+            Command::PutTeam { name, spec } => {
+                let team = &self.teams[self.team(name)?.index()];
+                let (budgets, limits) = left(&team.scope, spec.budgets.len())?;
+                Some(Command::PutTeam { name: name.clone(), spec: TeamSpec { budgets, limits, ..team.spec.clone() } })
+            }
+            Command::PutKey { name, spec } => {
+                let key = &self.keys[self.key(name)?.index()];
+                let (budgets, limits) = left(&key.scope, spec.budgets.len())?;
+                Some(Command::PutKey { name: name.clone(), spec: KeySpec { budgets, limits, ..key.spec.clone() } })
+            }
+            Command::PutTag { name, budgets } if budgets.is_empty() && !self.tag_accounts(self.known_tag(name)?).is_empty() => Some(command.clone()),
+            _ => None,
+        }
+    }
+
+    /// The keys that work and have more accounts on their path than a hold carries, with how many that are and how many there may be.
+    pub fn crowded(&self) -> impl Iterator<Item = (KeyId, usize, usize)> {
+        let most = ACCOUNTS_MAX - REQUEST_ACCOUNTS;
+        let keys = self.keys.iter().zip(0..).filter(|(key, _)| self.works(key));
+        let counted = keys.map(|(key, id)| (KeyId(id), self.path(key.path).accounts.len()));
+        counted.filter(move |(_, budgets)| *budgets > most).map(move |(key, budgets)| (key, budgets, most))
+    }
+
+    /// Whether neither the key nor its team is deleted.
+    fn works(&self, key: &Key) -> bool {
+        !key.status.deleted && key.team.is_none_or(|team| !self.teams[team.index()].status.deleted)
     }
 
     fn key_status(&mut self, name: &str) -> Result<&mut Status, CommandError> {
@@ -378,6 +466,22 @@ impl Directory {
             self.keys.change()[id].path = PathId(u32::try_from(self.paths.len()).expect("fewer than 2^32 paths"));
             self.paths.change().push(path);
         }
+    }
+}
+
+impl EndUser {
+    fn put(&mut self, id: EndUserId, spec: Option<&BudgetSpec>, money: &mut Budget) {
+        if let Some(spec) = spec {
+            match self.account {
+                Some(account) => money.change(account, spec.clone()),
+                None => self.account = Some(money.add(Owner::EndUser(id), spec.clone())),
+            }
+        }
+        self.is_used = spec.is_some();
+    }
+
+    fn accounts(&self) -> &[AccountId] {
+        if self.is_used { self.account.as_slice() } else { &[] }
     }
 }
 

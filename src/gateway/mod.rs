@@ -178,6 +178,12 @@ impl Gateway {
         Ok(())
     }
 
+    /// What a command takes away of budgets, and nothing else of it; `None` if it takes none away. Carried out first for all the commands of a
+    /// configuration, it makes room for what the others add: where there is none, [`Self::apply`] refuses them.
+    pub fn lessened(&self, command: &Command) -> Option<Command> {
+        self.directory.lessened(command, &self.budget, &self.limits)
+    }
+
     /// Goes over to another plan for requests that arrive from now on. Models and deployments keep their numbers; what counts stays counted.
     ///
     /// # Panics
@@ -356,6 +362,7 @@ impl Gateway {
         self.deployments.resize_with(plan.deployments.len(), Scope::default);
         let Self { directory, budget, limits, models, deployments, .. } = self;
         directory.put_everyone(&plan.budgets, &plan.limits, budget, limits);
+        directory.put_end_user_default(plan.end_user_budget.as_ref(), budget);
         for ((state, model), id) in models.iter_mut().zip(&plan.models).zip(0..) {
             state.scope.put(Owner::Model(ModelId(id)), &model.budgets, &model.limits, budget, limits);
         }

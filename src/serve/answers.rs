@@ -217,6 +217,12 @@ pub fn going_down() -> Problem {
     Problem::new(503, ErrorKind::Unavailable, "the gateway is going down: ask again").after(Some(Span::SECOND))
 }
 
+/// The gateway can't write its journal. Its disk may have room again.
+pub fn unwritable(error: &std::io::Error) -> Problem {
+    let message = format!("the gateway can't write its journal, and makes no calls that nobody would know of: {error}");
+    Problem::new(503, ErrorKind::Unavailable, message).code("journal_unwritable").after(Some(Span::SECOND))
+}
+
 /// An answer in JSON.
 pub fn json(value: &serde_json::Value) -> Response {
     let mut response = Response::new(Body::from(value.to_string()));

@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::http::{HeaderName, HeaderValue};
 
 use super::admin::{Register, instant};
+use super::adoption::{self, Turns};
 use super::alerts::{self, Desk, Hook, Notice, Subject, Target};
 use super::clock::{self, Clock};
 use super::engine::{Engine, Parts};
@@ -24,11 +25,11 @@ use crate::config::gateway::providers::{HeaderText, Provider};
 use crate::config::gateway::server::{Durability, Server};
 use crate::config::gateway::{Alerts, GatewayConfig};
 use crate::gateway::Gateway;
-use crate::gateway::command::{Command, KeySpec};
+use crate::gateway::command::{Command, CommandError, KeySpec};
 use crate::gateway::features::Features;
 use crate::gateway::plan::{Plan, ServiceClass};
 use crate::gateway::time::{Span, Time};
-use crate::journal::{self, Opened, Taken};
+use crate::journal::{self, Buffer, Opened, Taken};
 use crate::wire::features;
 
 /// The one key of a gateway that has none.
@@ -122,7 +123,9 @@ impl App {
         start.observers.push(Box::new(spend.clone()));
         let last = taken.as_ref().and_then(Taken::last_turn_at).filter(|_| start.per_mille == clock::LIFE);
         let behind = last.and_then(|last| behind(clock::wall(), last));
-        let engine = engine((plan, commands), taken, &settings.server, start, &mut spend, &mut notes).map_err(|fault| vec![fault])?;
+        // The one key of an open gateway is nobody's.
+        let unknown = |gateway: &Gateway| if keys.is_open() { Vec::new() } else { register.unknown(gateway, &register.configured) };
+        let engine = engine((plan, commands), unknown, taken, &settings.server, start, &mut spend, &mut notes).map_err(|fault| vec![fault])?;
         notes.extend(register.restore(&engine, &keys));
         let engine = Arc::new(engine);
         let clock = engine.clock();
@@ -281,6 +284,7 @@ fn keys(
             );
         }
         commands.push(Command::PutKey { name: EVERYBODY.into(), spec: KeySpec::default() });
+        commands.push(Command::BlockKey { name: EVERYBODY.into(), blocked: false });
         let note = format!("there are no keys: every request from this machine is answered, as key `{EVERYBODY}`");
         return (KeyRing::open_as(EVERYBODY), vec![note]);
     }
@@ -311,6 +315,7 @@ fn behind(wall: Time, last: Time) -> Option<Notice> {
 /// The engine: with the gateway of its journal, if there is one, gone over to the plan and commands of its configuration.
 fn engine(
     (plan, commands): (Plan, Vec<Command>),
+    unknown: impl Fn(&Gateway) -> Vec<Command>,
     taken: Option<Taken>,
     server: &Server,
     start: Start,
@@ -324,7 +329,7 @@ fn engine(
         Some(taken) => taken.open(kept_as(server), clock::wall(), spend, first).map_err(|error| error.to_string())?,
     };
     let clock = Clock::start(opened.at, start.per_mille);
-    let Opened { log, mut buffer, mut gateway, plan: old, next, found, .. } = opened;
+    let Opened { log, buffer, gateway, plan: old, next, found, .. } = opened;
     if let Some(found) = found {
         notes.push(found.to_string());
     }
@@ -336,19 +341,48 @@ fn engine(
         );
     }
     let now = clock.now();
-    let Start { mut observers, broken, .. } = start;
-    let mut recorder = Recorder { plan: &plan, request: None, spent: None, buffer: &mut buffer, observers: &mut observers };
-    if *old != *plan {
-        recorder.buffer.plan(now, &plan);
-        gateway.adopt(&plan, now, &mut recorder);
-        recorder.buffer.end_turn();
-    }
-    for command in commands {
-        gateway.apply(&plan, now, command, &mut recorder).map_err(|error| format!("the configuration can't be carried out: {error:?}"))?;
-        recorder.buffer.end_turn();
-    }
+    let Start { observers, broken, .. } = start;
+    let commands = [unknown(&gateway), adoption::forgotten_budgets(&gateway, &commands), commands].concat();
+    let mut starting = Starting { gateway, plan: old, buffer, observers, now };
+    let another = (*starting.plan != *plan).then_some(&plan);
+    adoption::carry_out(&mut starting, another, &commands).map_err(|refused| format!("the configuration can't be carried out: {refused}"))?;
+    let Starting { gateway, buffer, observers, .. } = starting;
     let cached_body_max = server.cached_body_max;
     Ok(Engine::new(Parts { gateway, plan, clock, log, buffer, next, cached_body_max, observers, broken }))
+}
+
+/// A gateway before its first request.
+struct Starting {
+    gateway: Gateway,
+    plan: Arc<Plan>,
+    buffer: Buffer,
+    observers: Vec<Box<dyn Observer>>,
+    now: Time,
+}
+
+impl Starting {
+    fn change<T>(&mut self, make: impl FnOnce(&mut Gateway, &Plan, Time, &mut Recorder<'_>) -> T) -> T {
+        let Self { gateway, plan, buffer, observers, now } = self;
+        let done = make(gateway, plan, *now, &mut Recorder { plan, request: None, spent: None, buffer, observers });
+        self.buffer.end_turn();
+        done
+    }
+}
+
+impl Turns for Starting {
+    fn gateway(&self) -> &Gateway {
+        &self.gateway
+    }
+
+    fn adopt(&mut self, plan: &Arc<Plan>) {
+        self.buffer.plan(self.now, plan);
+        self.plan = Arc::clone(plan);
+        self.change(|gateway, plan, now, recorder| gateway.adopt(plan, now, recorder));
+    }
+
+    fn command(&mut self, command: Command) -> Result<(), CommandError> {
+        self.change(|gateway, plan, now, recorder| gateway.apply(plan, now, command, recorder))
+    }
 }
 
 fn kept_as(server: &Server) -> journal::Settings {

@@ -15,6 +15,7 @@ use slab::Slab;
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 pub use self::ticket::{Passed, Ticket};
+use super::adoption::{self, Turns};
 use super::bodies::{Bodies, Kept};
 use super::clock::{self, Clock};
 use super::logs;
@@ -236,6 +237,14 @@ impl Engine {
         self.commit(turn)
     }
 
+    /// Whether a request may arrive: not while the journal can't be written. Its turns could not be either, and would wait in memory.
+    ///
+    /// # Errors
+    /// If the journal could not be written the last time, and can't be now.
+    pub fn check_arrival(&self) -> io::Result<()> {
+        if self.journal_fails() { self.check_journal() } else { Ok(()) }
+    }
+
     /// Why the journal is not written any more until the process starts again, if it is so.
     pub fn journal_lost(&self) -> Option<&str> {
         self.log.lost()
@@ -277,14 +286,19 @@ impl Engine {
         self.lock().requests.len()
     }
 
-    /// Goes over to another plan for requests that arrive from now on. It must follow today's: same numbers for same names.
-    pub fn adopt(&self, plan: Arc<Plan>) {
+    /// Goes over to another configuration for requests that arrive from now on, in one turn of the lock: none sees half of it. The plan must follow
+    /// today's: same numbers for same names. Waits until all of it is in the journal.
+    ///
+    /// # Errors
+    /// The outer one if the journal can't be written; the inner one if the core refuses a command. What came before it is carried out.
+    pub fn adopt(&self, plan: &Arc<Plan>, commands: &[Command]) -> io::Result<Result<(), adoption::Refused>> {
         let mut locked = self.lock();
-        locked.bodies.resize(plan.cache_bytes_max);
         let now = locked.read(&self.clock);
-        locked.buffer.plan(now, &plan);
-        locked.plan = plan;
-        locked.change(now, |gateway, plan, now, recorder| gateway.adopt(plan, now, recorder));
+        let done = adoption::carry_out(&mut Adopting { locked: &mut locked, now }, Some(plan), commands);
+        let turn = locked.buffer.turn();
+        drop(locked);
+        self.commit(turn)?;
+        Ok(done)
     }
 
     /// Whether the core has panicked: nothing may be decided any more.
@@ -325,6 +339,30 @@ impl Engine {
 
     fn ignoring_panics(&self) -> MutexGuard<'_, Locked> {
         self.locked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A configuration on its way in, under the lock.
+struct Adopting<'a> {
+    locked: &'a mut Locked,
+    now: Time,
+}
+
+impl Turns for Adopting<'_> {
+    fn gateway(&self) -> &Gateway {
+        &self.locked.gateway
+    }
+
+    fn adopt(&mut self, plan: &Arc<Plan>) {
+        let Self { locked, now } = self;
+        locked.bodies.resize(plan.cache_bytes_max);
+        locked.buffer.plan(*now, plan);
+        locked.plan = Arc::clone(plan);
+        locked.change(*now, |gateway, plan, now, recorder| gateway.adopt(plan, now, recorder));
+    }
+
+    fn command(&mut self, command: Command) -> Result<(), CommandError> {
+        self.locked.change(self.now, |gateway, plan, now, recorder| gateway.apply(plan, now, command, recorder)).0
     }
 }
 

@@ -53,6 +53,9 @@ pub async fn answer<B: hyper::body::Body<Data = Bytes> + Unpin>(app: Arc<App>, e
         Ok(inbound) => inbound,
         Err(problem) => return turned_away(&app, Some(&key), problem.respond(dialect)),
     };
+    if let Err(error) = app.engine.check_arrival() {
+        return turned_away(&app, Some(&key), answers::unwritable(&error).respond(dialect));
+    }
     let mut exchange = Exchange { life: Some(Box::new(arrival::arrive(app, key, parts.headers, inbound, deadline))) };
     match poll_fn(|context| exchange.life().poll(context)).await {
         Step::Opened => {

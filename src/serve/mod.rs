@@ -1,6 +1,7 @@
 //! Driver 2: the gateway, live. The only room that knows tokio, axum, HTTP and stores; holds no policy.
 
 pub mod admin;
+pub mod adoption;
 pub mod alerts;
 pub mod answers;
 pub mod app;

@@ -13,10 +13,11 @@ use tokio::signal::unix::Signal;
 pub use self::watched::Watched;
 use super::alerts::{Notice, Subject};
 use super::app::{self, App, Settings};
-use super::{keyring, logs};
+use super::{adoption, keyring, logs};
 use crate::config::gateway::GatewayConfig;
 use crate::config::gateway::providers::Secret;
 use crate::config::gateway::server::Server;
+use crate::gateway::Gateway;
 use crate::gateway::command::Command;
 
 /// How often files are looked at for a change.
@@ -66,13 +67,6 @@ impl Configured {
         }
         made
     }
-
-    /// What takes away what only `before` has.
-    fn deletions(&self, before: &Self) -> Vec<Command> {
-        let keys = before.keys.difference(&self.keys).map(|name| Command::DeleteKey { name: name.clone() });
-        let teams = before.teams.difference(&self.teams).map(|name| Command::DeleteTeam { name: name.clone() });
-        keys.chain(teams).collect()
-    }
 }
 
 impl Reloads {
@@ -91,46 +85,49 @@ impl Reloads {
     }
 }
 
-/// Goes over to another configuration.
+/// Goes over to another configuration. Returns what has gone wrong although it is in force, in words.
 ///
 /// # Errors
 /// Everything that is wrong with it, in words; nothing has changed then.
-pub fn adopt(app: &App, config: GatewayConfig) -> Result<(), Vec<String>> {
+pub fn adopt(app: &App, config: GatewayConfig) -> Result<Vec<String>, Vec<String>> {
     let adopted = try_adopt(app, config);
     app.reloads.count(|counts| if adopted.is_ok() { counts.adopted += 1 } else { counts.refused += 1 });
     adopted
 }
 
-fn try_adopt(app: &App, config: GatewayConfig) -> Result<(), Vec<String>> {
+fn try_adopt(app: &App, config: GatewayConfig) -> Result<Vec<String>, Vec<String>> {
     let GatewayConfig { plan, commands, key_secrets, providers, server, alerts, budget_defaults, .. } = config;
     // One reload at a time: each is renumbered after the plan before it.
     let mut configured = app.reloads.configured.lock().unwrap_or_else(PoisonError::into_inner);
-    let before = app.settings();
-    let fixed = |server: &Server| (server.listen.clone(), server.journal.clone(), server.store.clone(), server.ca_file.clone());
-    if fixed(&server) != fixed(&before.server) {
-        return Err(vec!["[server] listen, journal, store and ca_file can't change while it serves: restart it for that".into()]);
-    }
-    let (mut plan, renumbering) = plan.following(&app.engine.plan());
+    check_fixed(&app.settings().server, &server)?;
+    let before = app.engine.plan();
+    let (mut plan, renumbering) = plan.following(&before);
     let settings = Settings::new(server, &plan, &providers)?;
     let secrets = read(&key_secrets)?;
     let hooks = app::hooks(&alerts)?;
     settings.offer(&mut plan);
     let commands: Vec<Command> = commands.into_iter().map(|command| renumbering.command(command)).collect();
     let next = Configured::of(&commands, &secrets);
-    if app.keys.is_open() && !next.keys.is_empty() {
-        return Err(vec!["the gateway was started without keys, and answers everybody: restart it to have keys".into()]);
+    if app.keys.is_open() && (!next.keys.is_empty() || settings.master.is_some()) {
+        return Err(vec!["the gateway was started without keys, and answers everybody: restart it to have keys, or a master key".into()]);
     }
+    // Whoever makes keys waits meanwhile.
+    let mut register = app.register.lock().unwrap_or_else(PoisonError::into_inner);
+    let (snapshot, now, gone) = app.engine.read(|gateway, _, now| {
+        let unknown = if app.keys.is_open() { Vec::new() } else { register.unknown(gateway, &next) };
+        (gateway.snapshot(), now, [unknown, adoption::forgotten_budgets(gateway, &commands)].concat())
+    });
+    let (plan, commands) = (Arc::new(plan), [gone, commands].concat());
+    adoption::rehearse(Gateway::restore(snapshot), before, now, &plan, &commands).map_err(|fault| vec![fault])?;
+    app.engine.check_journal().map_err(|error| vec![format!("the journal can't be written: {error}")])?;
 
     app.desk.directions.set(hooks, app.engine.clock().in_life(alerts.dedupe));
     app.adopt_settings(settings);
-    app.engine.adopt(Arc::new(plan));
     let mut faults = Vec::new();
-    for command in commands.into_iter().chain(next.deletions(&configured)) {
-        match app.engine.command(command) {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => faults.push(format!("a command was not carried out: {error:?}")),
-            Err(error) => faults.push(format!("the journal can't be written: {error}")),
-        }
+    match app.engine.adopt(&plan, &commands) {
+        Ok(Ok(())) => {}
+        Ok(Err(refused)) => faults.push(refused.to_string()),
+        Err(error) => faults.push(format!("the journal can't be written: {error}")),
     }
     for (name, secret) in &secrets {
         app.keys.put(name, secret);
@@ -139,13 +136,29 @@ fn try_adopt(app: &App, config: GatewayConfig) -> Result<(), Vec<String>> {
         app.keys.remove(hash);
     }
     // What administrators have made is told again: models and teams that it names may have come or gone.
-    let mut register = app.register.lock().unwrap_or_else(PoisonError::into_inner);
     (register.defaults, register.configured) = (budget_defaults, next.clone());
     for note in register.restore(&app.engine, &app.keys) {
         tracing::warn!("{note}");
     }
     *configured = next;
-    if faults.is_empty() { Ok(()) } else { Err(faults) }
+    Ok(faults)
+}
+
+/// Refuses what can't change while it serves.
+fn check_fixed(before: &Server, after: &Server) -> Result<(), Vec<String>> {
+    let settings = [
+        ("listen", before.listen == after.listen),
+        ("journal", before.journal == after.journal),
+        ("journal_segment", before.journal_segment == after.journal_segment),
+        ("journal_retention", before.journal_retention == after.journal_retention),
+        ("durability", before.durability == after.durability),
+        ("store", before.store == after.store),
+        ("cached_body_max", before.cached_body_max == after.cached_body_max),
+        ("ca_file", before.ca_file == after.ca_file),
+        ("connect", before.connect == after.connect),
+    ];
+    let changed: Vec<&str> = settings.iter().filter(|(_, is_same)| !is_same).map(|(name, _)| *name).collect();
+    if changed.is_empty() { Ok(()) } else { Err(vec![format!("[server] {} can't change while it serves: restart it for that", changed.join(", "))]) }
 }
 
 /// Reads secrets from where they are.
@@ -184,7 +197,12 @@ pub async fn watch(app: Arc<App>, mut hangup: Signal, mut watched: Watched, load
         }
         let loaded = config.inspect_err(|_| app.reloads.count(|counts| counts.refused += 1));
         match loaded.and_then(|config| adopt(&app, config).map_err(|faults| faults.join("\n"))) {
-            Ok(()) => logs::reloaded(Ok(())),
+            Ok(faults) => {
+                logs::reloaded(Ok(()));
+                for fault in faults {
+                    tracing::error!(target: "gwsim::reload", "the configuration is in force, but {fault}");
+                }
+            }
             Err(faults) => {
                 logs::reloaded(Err(&faults.trim_end()));
                 app.desk.put(Notice { subject: Subject::ReloadRefused, detail: "The log says what is wrong with it.".into() });

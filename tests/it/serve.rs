@@ -3,7 +3,7 @@
 mod bad_clients;
 mod bad_providers;
 mod broken;
-mod control;
+pub(crate) mod control;
 mod counting;
 mod cut;
 pub(crate) mod desk;

@@ -47,9 +47,8 @@ pub fn read(root: &Section<'_>, context: &Context<'_>) -> (Vec<Command>, Vec<(St
     let mut teams: Vec<(&str, TeamSpec)> = Vec::new();
     for item in root.section("teams").iter().flat_map(Section::entries) {
         let Some(section) = item.section() else { continue };
-        if section.read("blocked", Item::boolean) == Some(true) {
-            blocked.push(Command::BlockTeam { name: item.key.into(), blocked: true });
-        }
+        let is_blocked = section.read("blocked", Item::boolean) == Some(true);
+        blocked.push(Command::BlockTeam { name: item.key.into(), blocked: is_blocked });
         let spec = team(&section, context);
         let count = context.global_budgets + spec.budgets.len() + budgets_of_tags(&spec.tags);
         if count > KEY_BUDGETS_MAX {
@@ -60,9 +59,8 @@ pub fn read(root: &Section<'_>, context: &Context<'_>) -> (Vec<Command>, Vec<(St
     let (mut keys, mut secrets) = (Vec::new(), Vec::new());
     for item in root.section("keys").iter().flat_map(Section::entries) {
         let Some(section) = item.section() else { continue };
-        if section.read("blocked", Item::boolean) == Some(true) {
-            blocked.push(Command::BlockKey { name: item.key.into(), blocked: true });
-        }
+        let is_blocked = section.read("blocked", Item::boolean) == Some(true);
+        blocked.push(Command::BlockKey { name: item.key.into(), blocked: is_blocked });
         let spec = key(&section, &teams, context);
         let team = teams.iter().find(|(name, _)| Some(*name) == spec.team.as_deref()).map(|(_, team)| team);
         let of_team = team.map_or(0, |team| team.budgets.len() + budgets_of_tags(&team.tags));

@@ -137,9 +137,13 @@ fn the_example_of_the_manual_loads_without_a_word() {
     assert_eq!(plan.deployments[1].rates.at(Time(0)).cost(million), Money(1_320_000_000_000));
     let [global] = plan.budgets.as_slice() else { panic!("one budget") };
     assert_eq!((global.limit, &global.window), (Money::usd(500), &BudgetWindow::Fixed(Span::from_secs(86_400), Anchor::Clock)));
-    let [Command::PutTeam { name: team, spec: team_spec }, Command::PutKey { name: key, spec: key_spec }] = loaded.value.commands.as_slice() else {
+    let [Command::PutTeam { name: team, spec: team_spec }, Command::PutKey { name: key, spec: key_spec }, blocked @ ..] = &loaded.value.commands[..]
+    else {
         panic!("a team and a key")
     };
+    // It is said of everybody: who was blocked by an earlier file is not by this one.
+    let free = [Command::BlockTeam { name: team.clone(), blocked: false }, Command::BlockKey { name: key.clone(), blocked: false }];
+    assert_eq!(blocked, free);
     assert_eq!((team.as_str(), key.as_str(), key_spec.team.as_deref()), ("frontend", "intern", Some("frontend")));
     assert_eq!(team_spec.tags, ["cost_centre=4711"]);
     assert_eq!(team_spec.budgets[0].enforce, Enforce::Observe);

@@ -36,8 +36,7 @@ impl InFlight {
             return self.refused(turn, Denial::DeadlinePassed);
         }
         if let Some(end_user) = request.end_user {
-            let default = turn.plan.end_user_budget.as_ref();
-            turn.gateway.directory.see_end_user(end_user, default, &mut turn.gateway.budget);
+            turn.gateway.directory.meet_end_user(end_user, &mut turn.gateway.budget);
         }
         if model.cache.is_some_and(|policy| !policy.hits_count)
             && let Some(hit) = self.cached(turn)

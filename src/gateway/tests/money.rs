@@ -266,6 +266,43 @@ fn every_scope_of_a_call_is_charged_and_each_once() {
 }
 
 #[test]
+fn another_default_holds_for_end_users_who_have_the_old_one_and_for_nobody_else() {
+    let mut plan = plan(ONE);
+    plan.end_user_budget = Some(budget(10_000));
+    let mut desk = Desk::new(plan);
+    desk.apply(Command::PutEndUser { name: "own".into(), budgets: vec![budget(10_000)] });
+    let short = |id: u32, account: u32| format!("{id} skips a: Budget(AccountId({account})); {id} refused: Budget(AccountId({account}))");
+    // 140 of it are spent, and a call holds 500.
+    desk.check("ask user=u; 1 ok; ask user=own; 2 ok", "1 calls a; 1 served by A; 2 calls a; 2 served by A");
+    desk.adopt(|plan| plan.end_user_budget = Some(budget(639)));
+    desk.check("ask user=u; ask user=own; 4 ok", &format!("{}; 4 calls a; 4 served by A", short(3, 1)));
+    desk.adopt(|plan| plan.end_user_budget = None);
+    desk.check("ask user=u; 5 ok", "5 calls a; 5 served by A");
+    // What was counted before it was taken away is counted still.
+    desk.adopt(|plan| plan.end_user_budget = Some(budget(639)));
+    desk.check("ask user=u; ask user=v; 7 ok", &format!("{}; 7 calls a; 7 served by A", short(6, 1)));
+    // Without one of their own they have the default.
+    desk.apply(Command::PutEndUser { name: "own".into(), budgets: Vec::new() });
+    desk.check("ask user=own", &short(8, 0));
+}
+
+#[test]
+fn keys_that_are_deleted_are_in_nobodys_way() {
+    let mut desk = desk(|_| {}, 10_000);
+    desk.put_team("team", TeamSpec::default());
+    let spec = KeySpec { team: Some("team".into()), budgets: vec![budget(1); 3], tags: vec!["t".into()], ..KeySpec::default() };
+    desk.put_key("old", spec.clone());
+    let team = Command::PutTeam { name: "team".into(), spec: TeamSpec { budgets: vec![budget(1)], ..TeamSpec::default() } };
+    let tag = Command::PutTag { name: "t".into(), budgets: vec![budget(1)] };
+    let mut told = |command: Command| desk.gateway.apply(&desk.plan, desk.now, command, &mut ());
+    let crowded = CommandError::TooManyBudgets { budgets: 5, most: 4 };
+    assert_eq!((told(team.clone()), told(tag.clone())), (Err(crowded.clone()), Err(crowded)));
+    told(Command::DeleteKey { name: "old".into() }).unwrap();
+    assert_eq!((told(team), told(tag)), (Ok(()), Ok(())));
+    assert_eq!(told(Command::PutKey { name: "old".into(), spec }), Err(CommandError::TooManyBudgets { budgets: 6, most: 4 }), "until they are back");
+}
+
+#[test]
 fn no_command_makes_more_budgets_than_a_hold_carries() {
     let mut desk = desk(|_| {}, 10_000);
     let tags = vec![String::from("t")];

@@ -54,17 +54,18 @@ pub(super) fn order(run: &mut Run) {
     apply(run, command);
 }
 
-/// Goes over to another plan: a limit or a budget changed, something retired or back.
+/// Goes over to another plan: a limit or a budget changed, that of end users too, something retired or back.
 pub(super) fn adopt(run: &mut Run) {
     let mut plan = run.plans[run.plans.len() - 1].clone();
     let dice = &mut run.dice;
     let (model, deployment) = (dice.below(run.sizes.0 as u64) as usize, dice.below(run.sizes.1 as u64) as usize);
-    match dice.below(6) {
+    match dice.below(7) {
         0 => plan.deployments[deployment].retired ^= true,
         1 => plan.models[model].retired ^= true,
         2 => plan.deployments[deployment].limits = Vec::from([random_limit(dice)]),
         3 => plan.models[model].limits = Vec::from([random_limit(dice)]),
         4 => plan.budgets = Vec::from([random_budget(dice)]),
+        5 => plan.end_user_budget = dice.one_in(2).then(|| random_budget(dice)),
         _ => plan.models[model].budgets = Vec::from([random_budget(dice)]),
     }
     run.gateway.adopt(&plan, run.now, &mut run.journal);

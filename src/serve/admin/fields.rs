@@ -218,6 +218,18 @@ impl Fields {
         given.some().ok_or_else(|| wrong(format!("`{field}` is missing"), Some(field)))
     }
 
+    /// Of a key or team that there is, nobody sets what it has spent, not to nothing either.
+    ///
+    /// # Errors
+    /// If that is asked for.
+    pub fn leave_spend(&mut self) -> Result<(), Problem> {
+        if let Given::Some(_) = self.take("spend") {
+            let message = "`spend` can't be set: it is what the journal says. Another `budget_duration` begins a window with nothing spent in it";
+            return Err(wrong(message, Some("spend")).code("unsupported_field"));
+        }
+        Ok(())
+    }
+
     /// What is left when everything is read that this gateway understands: to be given back, if nothing follows from it.
     ///
     /// # Errors

@@ -47,6 +47,7 @@ pub fn generate(desk: &mut Desk<'_>, mut fields: Fields) -> Result<Value, Proble
 /// `POST /key/update`.
 pub fn update(desk: &mut Desk<'_>, mut fields: Fields) -> Result<Value, Problem> {
     let mut key = Fields::required("key", fields.name("key")?).and_then(|text| find(desk, &text))?;
+    fields.leave_spend()?;
     read(desk, &mut fields, &mut key)?;
     let ignored = fields.finish()?;
     key.updated = desk.now;
@@ -84,6 +85,7 @@ pub fn unblock(desk: &mut Desk<'_>, fields: Fields) -> Result<Value, Problem> {
 /// `POST /key/regenerate`: another secret for the same key, with whatever changes come along. The old one is good for nothing from then on.
 pub fn regenerate(desk: &mut Desk<'_>, mut fields: Fields) -> Result<Value, Problem> {
     let mut key = Fields::required("key", fields.name("key")?).and_then(|text| find(desk, &text))?;
+    fields.leave_spend()?;
     let secret = fields.name("new_key")?.some().map_or_else(random_secret, Ok)?;
     (key.hash, key.hint) = (free_hash(desk, &secret)?, hint(&secret));
     read(desk, &mut fields, &mut key)?;
@@ -196,6 +198,11 @@ pub fn name_of(desk: &Desk<'_>, text: &str) -> Option<String> {
     let by_hash = hashes.into_iter().flatten().find_map(|hash| desk.app.keys.name_of_hash(&hash));
     if let Some(name) = by_hash {
         return Some(name.to_string());
+    }
+    // One that is deleted is on no ring, but still here if the store could not be written: its deletion has to be asked for again.
+    let off_the_ring = desk.register.keys().find(|key| hashes.contains(&Some(key.hash.0)) && !is_configured(desk, &key.name));
+    if let Some(key) = off_the_ring {
+        return Some(key.name.clone());
     }
     let named = desk.register.keys().find(|key| key.alias.as_deref() == Some(text)).or_else(|| desk.register.key(text));
     named.map(|key| key.name.clone()).or_else(|| is_configured(desk, text).then(|| text.to_owned()))

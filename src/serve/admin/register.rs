@@ -1,7 +1,8 @@
 //! Who there is beside the configuration: the keys and teams that administrators have made. Keeps core, store and key ring in step.
 //!
-//! A change goes to the core first (and so into the journal), then to the store, then to the ring, and only then is it answered. It is taken back if
-//! the store can't keep it; but what blocks or deletes stays, and whoever asked is told that it would not outlive the process.
+//! A change is written to the store first, in a transaction that is kept once the core has carried it out (and so has it in the journal); then it
+//! goes to the ring, and only then is it answered. What the store can't write the core is not told: taking it back would empty the window of a
+//! budget. But what blocks or deletes holds, and whoever asked is told that it would not outlive the process.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,8 +10,9 @@ use sha2::{Digest, Sha256};
 
 use super::terms;
 use crate::config::gateway::BudgetDefaults;
+use crate::gateway::Gateway;
 use crate::gateway::command::{Command, CommandError};
-use crate::gateway::journal::Denial;
+use crate::serve::adoption::in_words;
 use crate::serve::answers::Problem;
 use crate::serve::engine::Engine;
 use crate::serve::keyring::KeyRing;
@@ -50,8 +52,8 @@ impl Register {
         self.keys.is_empty()
     }
 
-    /// Makes what the store keeps true in a gateway that has carried out its configuration, and deletes whoever is in neither. Returns what the
-    /// operator should know. To be called at the start, and when the configuration was loaded again: models may have come and gone.
+    /// Makes what the store keeps true in a gateway that has carried out its configuration. Returns what the operator should know. To be called at
+    /// the start, and when the configuration was loaded again: models may have come and gone.
     pub fn restore(&mut self, engine: &Engine, ring: &KeyRing) -> Vec<String> {
         let mut notes = Vec::new();
         let teams: Vec<_> = self.teams.values().filter(|team| !self.struck.contains(&told_team(&team.name))).cloned().collect();
@@ -81,26 +83,18 @@ impl Register {
                 }
             }
         }
-        // The one key of an open gateway is nobody's.
-        if !ring.is_open() {
-            notes.extend(self.strike_unknown(engine));
-        }
         notes
     }
 
-    /// Deletes whoever is neither in the configuration nor in the store. After a crash the journal may know more than the store: what was not kept
-    /// was not answered, and nobody has its secret.
-    fn strike_unknown(&self, engine: &Engine) -> Vec<String> {
-        let commands = engine.read(|gateway, _, _| {
-            let directory = gateway.directory();
-            let is_key = |name: &&String| !self.configured.keys.contains(*name) && !self.keys.contains_key(*name);
-            let stands = |name: &&String| gateway.key(name).is_some_and(|key| directory.standing(key) != Err(Denial::Deleted));
-            let is_team = |name: &&String| !self.configured.teams.contains(*name) && !self.teams.contains_key(*name);
-            let keys = directory.key_names().iter().filter(is_key).filter(stands).map(|name| Command::DeleteKey { name: name.clone() });
-            let teams = directory.team_names().iter().filter(is_team).map(|name| Command::DeleteTeam { name: name.clone() });
-            keys.chain(teams).collect::<Vec<_>>()
-        });
-        commands.into_iter().filter_map(|command| tell(engine, command).err()).map(|refused| refused.to_string()).collect()
+    /// What deletes whoever is neither in a configuration nor in the store. After a crash the journal may know more than the store: what was not
+    /// kept was not answered, and nobody has its secret.
+    pub fn unknown(&self, gateway: &Gateway, configured: &Configured) -> Vec<Command> {
+        let directory = gateway.directory();
+        let is_key = |name: &&String| !configured.keys.contains(*name) && !self.keys.contains_key(*name);
+        let is_team = |name: &&String| !configured.teams.contains(*name) && !self.teams.contains_key(*name);
+        let keys = directory.key_names().iter().filter(is_key).map(|name| Command::DeleteKey { name: name.clone() });
+        let teams = directory.team_names().iter().filter(is_team).map(|name| Command::DeleteTeam { name: name.clone() });
+        keys.chain(teams).filter(|command| !directory.is_so(command)).collect()
     }
 
     /// The keys, by name.
@@ -135,10 +129,18 @@ impl Register {
     pub fn put_key(&mut self, engine: &Engine, ring: &KeyRing, key: KeyRecord) -> Result<(), Problem> {
         self.check_struck(&told_key(&key.name))?;
         let before = self.keys.get(&key.name).cloned();
-        self.tell_key(engine, &key).map_err(Refused::problem)?;
-        if let Err(error) = self.store.put_key(&key) {
+        let blocks = key.blocked && before.as_ref().is_some_and(|before| !before.blocked);
+        let staged = self.store.stage_key(&key);
+        if let (Err(error), false) = (&staged, blocks) {
+            return Err(unkept(error, Ok(())));
+        }
+        if let Err(refused) = self.tell_key(engine, &key) {
+            self.store.roll_back();
+            return Err(refused.problem());
+        }
+        if let Err(error) = staged.and_then(|()| self.store.commit()) {
             let undone = match &before {
-                Some(before) if before.blocked || !key.blocked => self.tell_key(engine, before),
+                Some(before) if !blocks => self.tell_key(engine, before),
                 Some(before) => {
                     // A later change of something else does not let it go again.
                     let blocked = KeyRecord { hash: before.hash, hint: before.hint.clone(), ..key };
@@ -178,10 +180,18 @@ impl Register {
     pub fn put_team(&mut self, engine: &Engine, team: TeamRecord) -> Result<(), Problem> {
         self.check_struck(&told_team(&team.name))?;
         let before = self.teams.get(&team.name).cloned();
-        self.tell_team(engine, &team).map_err(Refused::problem)?;
-        if let Err(error) = self.store.put_team(&team) {
+        let blocks = team.blocked && before.as_ref().is_some_and(|before| !before.blocked);
+        let staged = self.store.stage_team(&team);
+        if let (Err(error), false) = (&staged, blocks) {
+            return Err(unkept(error, Ok(())));
+        }
+        if let Err(refused) = self.tell_team(engine, &team) {
+            self.store.roll_back();
+            return Err(refused.problem());
+        }
+        if let Err(error) = staged.and_then(|()| self.store.commit()) {
             let undone = match &before {
-                Some(before) if before.blocked || !team.blocked => self.tell_team(engine, before),
+                Some(before) if !blocks => self.tell_team(engine, before),
                 Some(_) => {
                     self.teams.insert(team.name.clone(), team);
                     return Err(stays(&error, "the team is blocked"));
@@ -320,12 +330,7 @@ impl std::fmt::Display for Refused {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Unwritten(error) => write!(f, "the journal can't be written: {error}"),
-            Self::Core(CommandError::UnknownTeam(team)) => write!(f, "there is no team `{team}`"),
-            Self::Core(CommandError::UnknownKey(key)) => write!(f, "there is no key `{key}`"),
-            Self::Core(CommandError::UnknownAccount(_)) => write!(f, "there is no such account"),
-            Self::Core(CommandError::TooManyBudgets { budgets, most }) => {
-                write!(f, "{budgets} budgets would apply to one request, {most} at most: those of the gateway, the team, the key and their tags")
-            }
+            Self::Core(error) => f.write_str(&in_words(error)),
         }
     }
 }

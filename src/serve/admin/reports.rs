@@ -17,6 +17,8 @@ use crate::serve::store::Hash;
 const ROWS: usize = 100;
 /// How many there may be.
 const ROWS_MAX: usize = 10_000;
+/// How many are made in one turn of the engine's lock.
+const ROWS_AT_ONCE: usize = 50;
 const DAY: u64 = 86_400_000_000_000;
 
 /// `GET /spend/logs`: the newest requests; with `start_date` and `end_date` day by day, unless `summarize=false`.
@@ -52,7 +54,11 @@ pub fn logs(desk: &Desk<'_>, caller: &Caller, parameters: &Parameters) -> Result
             && end.is_none_or(|end| day <= end)
     });
     let tokens = tokens(desk);
-    Ok(desk.app.engine.read(|gateway, plan, _| rows.iter().map(|spent| row(gateway, plan, &tokens, spent)).collect()))
+    // Every request waits while the gateway is looked into, so not for all the rows at once.
+    let shown = rows
+        .chunks(ROWS_AT_ONCE)
+        .flat_map(|some| desk.app.engine.read(|gateway, plan, _| some.iter().map(|spent| row(gateway, plan, &tokens, spent)).collect::<Vec<_>>()));
+    Ok(shown.collect())
 }
 
 /// `GET /global/spend`: in all, since the journal began.

@@ -26,6 +26,7 @@ pub fn new(desk: &mut Desk<'_>, mut fields: Fields) -> Result<Value, Problem> {
 /// `POST /team/update`.
 pub fn update(desk: &mut Desk<'_>, mut fields: Fields) -> Result<Value, Problem> {
     let mut team = Fields::required("team_id", fields.name("team_id")?).and_then(|name| find(desk, &name))?;
+    fields.leave_spend()?;
     read(desk, &mut fields, &mut team)?;
     put(desk, fields, team)
 }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::durations;
-use super::fields::{Fields, wrong};
+use super::fields::{Fields, Given, wrong};
 use crate::config::gateway::BudgetDefaults;
 use crate::gateway::command::{KeySpec, TeamSpec};
 use crate::gateway::id::ModelId;
@@ -21,13 +21,19 @@ const ALL_MODELS: [&str; 2] = ["all-proxy-models", "all-team-models"];
 /// # Errors
 /// If one is of the wrong type, or can't be enforced.
 pub fn read(fields: &mut Fields, plan: &Plan, defaults: &BudgetDefaults, terms: &mut Terms) -> Result<(), Problem> {
-    let mut models = Some(std::mem::take(&mut terms.models));
-    fields.names("models")?.put(&mut models);
-    terms.models = models.unwrap_or_default();
-    terms.models.retain(|model| !ALL_MODELS.contains(&model.as_str()));
-    if let Some(unknown) = terms.models.iter().find(|model| plan.find_model(model).is_none()) {
-        let known: Vec<_> = plan.models.iter().filter(|model| !model.retired).map(|model| format!("`{}`", model.name)).collect();
-        return Err(wrong(format!("there is no model `{unknown}`: there are {}", known.join(", ")), Some("models")).code("model_not_found"));
+    match fields.names("models")? {
+        // Models that it has and the configuration has no longer are nobody's mistake now.
+        Given::Absent => {}
+        Given::Nothing => terms.models.clear(),
+        Given::Some(mut models) => {
+            models.retain(|model| !ALL_MODELS.contains(&model.as_str()));
+            if let Some(unknown) = models.iter().find(|model| plan.find_model(model).is_none()) {
+                let known: Vec<_> = plan.models.iter().filter(|model| !model.retired).map(|model| format!("`{}`", model.name)).collect();
+                let message = format!("there is no model `{unknown}`: there are {}", known.join(", "));
+                return Err(wrong(message, Some("models")).code("model_not_found"));
+            }
+            terms.models = models;
+        }
     }
     let mut tags = Some(std::mem::take(&mut terms.tags));
     fields.names("tags")?.put(&mut tags);

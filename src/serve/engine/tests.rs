@@ -238,3 +238,16 @@ fn a_journal_that_a_disk_has_lost_stays_lost() {
     let told = engine.check_journal().unwrap_err().to_string();
     assert!(told.contains("the disk has failed to keep") && engine.journal_fails() && engine.journal_lost() == Some(told.as_str()), "{told}");
 }
+
+#[test]
+fn while_the_journal_can_not_be_written_nobody_may_arrive() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = kept_in(folder.path(), Durability::Process);
+    let file = engine.log.exchange_file(File::options().write(true).open("/dev/full").unwrap());
+    engine.check_arrival().unwrap();
+    engine.tick();
+    assert!(engine.check_journal().is_err() && engine.check_arrival().is_err());
+    engine.log.exchange_file(file);
+    engine.check_arrival().unwrap();
+    assert!(!engine.journal_fails(), "what was pending is written");
+}

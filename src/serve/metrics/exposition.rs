@@ -10,10 +10,11 @@ use prometheus_client::registry::Registry;
 
 use super::tally::{Histogram, LATENCY_MS, Tally, model_name};
 use crate::gateway::Gateway;
-use crate::gateway::id::DeploymentId;
+use crate::gateway::id::{AccountId, DeploymentId};
 use crate::gateway::journal::BreakerState;
 use crate::gateway::money::Money;
 use crate::gateway::plan::Plan;
+use crate::gateway::scope::Owner;
 use crate::gateway::time::Time;
 use crate::serve::alerts::Deliveries;
 use crate::serve::reload::Counts;
@@ -154,7 +155,7 @@ fn counters(tally: &Tally, plan: &Plan) -> Vec<Family> {
         ),
         counter(
             "gwsim_turned_away",
-            "Requests turned away before anything was decided: no key that is known, or no request at all",
+            "Requests turned away before anything was decided: no key that is known, no request at all, or no journal that can be written",
             tally.turned_away.iter().map(|(status, n)| (vec![("status", status.to_string())], count(n))).collect(),
         ),
         counter(
@@ -263,7 +264,9 @@ fn state(tally: &Tally, gateway: &Gateway, plan: &Plan, now: Time) -> Vec<Family
 
 fn budgets(gateway: &Gateway, plan: &Plan, now: Time) -> Vec<(Labels, f64)> {
     let budget = gateway.budget();
-    let shown = budget.accounts().take(ACCOUNTS_MAX).filter_map(|id| {
+    // End users' names come from clients, and there are as many of them as those like.
+    let is_shown = |id: &AccountId| !matches!(budget.owner(*id), Some(Owner::EndUser(_)));
+    let shown = budget.accounts().filter(is_shown).take(ACCOUNTS_MAX).filter_map(|id| {
         let (settled, held) = budget.used(id, now);
         let limit = budget.spec(id).limit;
         if limit == Money::ZERO {

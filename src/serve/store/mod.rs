@@ -21,23 +21,33 @@ pub trait Store: Send {
     /// If it can't be read.
     fn load(&mut self) -> Result<Stored, StoreError>;
 
-    /// Adds a key, or replaces the one of its name.
+    /// Writes a key, new or in the place of the one of its name. It is kept with [`Self::commit`], and not with [`Self::roll_back`]: one of them
+    /// comes next.
     ///
     /// # Errors
-    /// If it can't be written, or another key has the same secret.
-    fn put_key(&mut self, key: &KeyRecord) -> Result<(), StoreError>;
+    /// If it can't be written, or another key has the same secret. There is nothing to be kept then.
+    fn stage_key(&mut self, key: &KeyRecord) -> Result<(), StoreError>;
+
+    /// Writes a team, as [`Self::stage_key`].
+    ///
+    /// # Errors
+    /// If it can't be written. There is nothing to be kept then.
+    fn stage_team(&mut self, team: &TeamRecord) -> Result<(), StoreError>;
+
+    /// Keeps what was written.
+    ///
+    /// # Errors
+    /// If it can't be kept: it is as if it had never been written then.
+    fn commit(&mut self) -> Result<(), StoreError>;
+
+    /// Makes it as if it had never been written.
+    fn roll_back(&mut self);
 
     /// Forgets keys, by name. A name that there is not is none the less gone.
     ///
     /// # Errors
     /// If it can't be written.
     fn delete_keys(&mut self, names: &[String]) -> Result<(), StoreError>;
-
-    /// Adds a team, or replaces the one of its name.
-    ///
-    /// # Errors
-    /// If it can't be written.
-    fn put_team(&mut self, team: &TeamRecord) -> Result<(), StoreError>;
 
     /// Forgets teams, and `keys` with them.
     ///

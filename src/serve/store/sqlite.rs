@@ -73,6 +73,16 @@ impl Sqlite {
     }
 }
 
+impl Sqlite {
+    /// Does `write` in a transaction that stays open, if all goes well.
+    fn stage(&mut self, write: impl FnOnce(&Connection) -> Result<(), StoreError>) -> Result<(), StoreError> {
+        // A panic may have left one open.
+        self.roll_back();
+        self.connection.execute_batch("BEGIN IMMEDIATE").map_err(unwritten)?;
+        write(&self.connection).inspect_err(|_| self.roll_back())
+    }
+}
+
 impl Store for Sqlite {
     fn load(&mut self) -> Result<Stored, StoreError> {
         let read = |connection: &mut Connection| -> rusqlite::Result<Stored> {
@@ -86,37 +96,52 @@ impl Store for Sqlite {
         read(&mut self.connection).map_err(|error| StoreError(format!("can't read the store: {error}")))
     }
 
-    fn put_key(&mut self, key: &KeyRecord) -> Result<(), StoreError> {
-        let held = self.connection.query_row("SELECT name FROM keys WHERE hash = ?1", params![key.hash.0], |row| row.get::<_, String>(0));
-        if held.optional().map_err(unwritten)?.is_some_and(|name| name != key.name) {
-            return Err(StoreError("another key has the same secret".into()));
+    fn stage_key(&mut self, key: &KeyRecord) -> Result<(), StoreError> {
+        self.stage(|connection| {
+            let held = connection.query_row("SELECT name FROM keys WHERE hash = ?1", params![key.hash.0], |row| row.get::<_, String>(0));
+            if held.optional().map_err(unwritten)?.is_some_and(|name| name != key.name) {
+                return Err(StoreError("another key has the same secret".into()));
+            }
+            let statement = "INSERT OR REPLACE INTO keys (name, hash, hint, alias, team, user, expires, terms, blocked, created, updated) \
+                             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+            let values = params![
+                key.name,
+                key.hash.0,
+                key.hint,
+                key.alias,
+                key.team,
+                key.user,
+                key.expires.map(instant),
+                terms(&key.terms),
+                key.blocked,
+                instant(key.created),
+                instant(key.updated)
+            ];
+            connection.execute(statement, values).map(drop).map_err(unwritten)
+        })
+    }
+
+    fn stage_team(&mut self, team: &TeamRecord) -> Result<(), StoreError> {
+        self.stage(|connection| {
+            let statement = "INSERT OR REPLACE INTO teams (name, alias, terms, blocked, created, updated) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+            let values = params![team.name, team.alias, terms(&team.terms), team.blocked, instant(team.created), instant(team.updated)];
+            connection.execute(statement, values).map(drop).map_err(unwritten)
+        })
+    }
+
+    fn commit(&mut self) -> Result<(), StoreError> {
+        self.connection.execute_batch("COMMIT").map_err(unwritten).inspect_err(|_| self.roll_back())
+    }
+
+    fn roll_back(&mut self) {
+        // Some failures have ended the transaction by themselves.
+        if !self.connection.is_autocommit() {
+            let _ = self.connection.execute_batch("ROLLBACK");
         }
-        let statement = "INSERT OR REPLACE INTO keys (name, hash, hint, alias, team, user, expires, terms, blocked, created, updated) \
-                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
-        let values = params![
-            key.name,
-            key.hash.0,
-            key.hint,
-            key.alias,
-            key.team,
-            key.user,
-            key.expires.map(instant),
-            terms(&key.terms),
-            key.blocked,
-            instant(key.created),
-            instant(key.updated)
-        ];
-        self.connection.execute(statement, values).map(drop).map_err(unwritten)
     }
 
     fn delete_keys(&mut self, names: &[String]) -> Result<(), StoreError> {
         self.delete_teams(&[], names)
-    }
-
-    fn put_team(&mut self, team: &TeamRecord) -> Result<(), StoreError> {
-        let statement = "INSERT OR REPLACE INTO teams (name, alias, terms, blocked, created, updated) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-        let values = params![team.name, team.alias, terms(&team.terms), team.blocked, instant(team.created), instant(team.updated)];
-        self.connection.execute(statement, values).map(drop).map_err(unwritten)
     }
 
     fn delete_teams(&mut self, names: &[String], keys: &[String]) -> Result<(), StoreError> {

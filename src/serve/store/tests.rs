@@ -32,17 +32,32 @@ fn team(name: &str) -> TeamRecord {
     TeamRecord { name: name.into(), alias: None, terms: Terms::default(), blocked: true, created: Time(1), updated: Time(2) }
 }
 
+fn put_key(store: &mut dyn Store, key: &KeyRecord) -> Result<(), StoreError> {
+    store.stage_key(key)?;
+    store.commit()
+}
+
+fn put_team(store: &mut dyn Store, team: &TeamRecord) {
+    store.stage_team(team).unwrap();
+    store.commit().unwrap();
+}
+
 /// What any store does.
 fn keeps(store: &mut dyn Store) {
     assert_eq!(store.load().unwrap(), Stored::default());
     for record in [key("b", 2), key("a", 1), key("c", 3)] {
-        store.put_key(&record).unwrap();
+        put_key(store, &record).unwrap();
     }
-    store.put_team(&team("ops")).unwrap();
-    store.put_team(&team("ops")).unwrap();
-    assert!(store.put_key(&key("d", 1)).is_err(), "the secret is another key's");
+    put_team(store, &team("ops"));
+    put_team(store, &team("ops"));
+    assert!(put_key(store, &key("d", 1)).is_err(), "the secret is another key's");
     let regenerated = KeyRecord { hash: Hash([9; 32]), ..key("b", 2) };
-    store.put_key(&regenerated).unwrap();
+    put_key(store, &regenerated).unwrap();
+    // What is written is kept only where that is said.
+    store.stage_key(&key("d", 4)).unwrap();
+    store.roll_back();
+    store.stage_team(&team("dev")).unwrap();
+    store.roll_back();
     store.delete_keys(&["a".into(), "nobody".into()]).unwrap();
     assert_eq!(store.load().unwrap(), Stored { teams: vec![team("ops")], keys: vec![regenerated.clone(), key("c", 3)] });
     store.delete_teams(&["ops".into()], &["c".into()]).unwrap();
@@ -61,7 +76,7 @@ fn a_file_keeps_it_for_the_next_process_and_a_later_version_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
     let mut store = Sqlite::open(&path).unwrap();
-    store.put_key(&key("a", 1)).unwrap();
+    put_key(&mut store, &key("a", 1)).unwrap();
     // A second one, as after a crash: the first was not closed.
     assert_eq!(Sqlite::open(&path).unwrap().load().unwrap().keys, [key("a", 1)]);
     drop(store);

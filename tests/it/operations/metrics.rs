@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 
 use super::{scrape, secret};
-use crate::serve::desk::{Desk, chat, streamed};
+use crate::serve::desk::{Desk, chat, config, streamed};
 use crate::serve::upstream::{self, Upstream};
 
 const PATH: &str = "/v1/chat/completions";
@@ -83,6 +83,26 @@ async fn a_scrape_counts_what_has_happened() {
     assert!(!scrape.0.contains("made-up-4711"), "names that clients invent are no labels");
     assert!(scrape.0.ends_with("# EOF\n"));
     assert_eq!(scrape.series().map(|(series, _)| series).collect::<BTreeSet<_>>().len(), scrape.series().count(), "a series is there once");
+}
+
+#[tokio::test]
+async fn end_users_are_no_labels_and_take_nobodys_place() {
+    let upstream = provider().await;
+    let more = "[budget]\nend_user = { limit = \"1 USD\", every = \"total\" }\n[models.later]\ndeployments = [\"mini\"]\n";
+    let desk = Desk::start(&config(&upstream.address, more)).await;
+    for number in 0..600 {
+        // Each is seen, and has an account from then on.
+        let mut body = chat("hi");
+        body["user"] = format!("user-{number}").into();
+        assert_eq!(desk.post(PATH, &body).await.status, 200);
+    }
+    let later = format!("{more}budget = {{ limit = \"1 USD\", every = \"total\" }}\n");
+    let (_folder, loaded) = crate::serve::desk::load(&config(&upstream.address, &later));
+    gwsim::serve::reload::adopt(&desk.app, loaded).unwrap();
+    let scrape = scrape(&desk).await;
+    scrape.has(&[("gwsim_budget_used_ratio{account=\"the budget of model later, $1 in all\"}", 0.0)]);
+    assert_eq!(scrape.series().filter(|(series, _)| series.starts_with("gwsim_budget_used_ratio")).count(), 1);
+    assert!(!scrape.0.contains("user-"));
 }
 
 /// What the page says: kind and labels by name.

@@ -22,7 +22,9 @@ fn two_models(address: &str, swapped: bool, more: &str) -> String {
 
 fn adopt(desk: &Desk, toml: &str) -> Result<(), Vec<String>> {
     let (_folder, config) = desk::load(toml);
-    reload::adopt(&desk.app, config)
+    let in_force_but = reload::adopt(&desk.app, config)?;
+    assert_eq!(in_force_but, Vec::<String>::new());
+    Ok(())
 }
 
 fn ask(model: &str) -> serde_json::Value {
@@ -99,7 +101,21 @@ async fn what_can_not_change_while_it_serves_keeps_the_rest_out_too() {
     let upstream = Upstream::start(|_, _| upstream::completion("hello")).await;
     let desk = Desk::start(&two_models(&upstream.address, false, "")).await;
     let faults = adopt(&desk, &two_models(&upstream.address, false, "[server]\nlisten = \"127.0.0.1:1\"\n[models.c]\ndeployments = [\"on-a\"]\n"));
-    assert!(faults.unwrap_err()[0].contains("listen, journal, store and ca_file can't change"));
+    assert_eq!(faults.unwrap_err(), ["[server] listen can't change while it serves: restart it for that"]);
+    for changed in [
+        "journal = \"journal\"",
+        "journal_segment = \"2 MiB\"",
+        "journal_retention = \"1d\"",
+        "durability = \"power\"",
+        "store = \"keys.db\"",
+        "cached_body_max = \"2 MiB\"",
+        "ca_file = \"ca.pem\"",
+        "connect = \"1s\"",
+    ] {
+        let faults = adopt(&desk, &two_models(&upstream.address, false, &format!("[server]\n{changed}\n"))).unwrap_err();
+        let name = changed.split(' ').next().unwrap();
+        assert_eq!(faults, [format!("[server] {name} can't change while it serves: restart it for that")]);
+    }
     let missing = "[alerts]\nslack = \"env:GWSIM_TEST_NO_SUCH_HOOK\"\n";
     assert_eq!(
         adopt(&desk, &two_models(&upstream.address, false, missing)).unwrap_err(),
@@ -107,7 +123,89 @@ async fn what_can_not_change_while_it_serves_keeps_the_rest_out_too() {
     );
     assert_eq!(desk.post(PATH, &ask("c")).await.status, 404);
     assert_eq!(desk.post(PATH, &ask("a")).await.status, 200);
-    scrape(&desk).await.has(&[("gwsim_reloads_total{result=\"refused\"}", 2.0)]);
+    scrape(&desk).await.has(&[("gwsim_reloads_total{result=\"refused\"}", 10.0), ("gwsim_reloads_total{result=\"adopted\"}", 0.0)]);
+    adopt(&desk, &two_models(&upstream.address, false, "[server]\ndrain = \"7s\"\nbody_max = \"1 MiB\"\n")).unwrap();
+    assert_eq!(desk.app.settings().server.drain, gwsim::gateway::time::Span::from_secs(7));
+}
+
+#[tokio::test]
+async fn who_is_blocked_in_the_file_is_free_again_when_the_file_says_so_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let upstream = Upstream::start(|_, _| upstream::completion("hello")).await;
+    let key = secret(&folder, "key", "sk-one");
+    let toml = |team: &str, own: &str| {
+        two_models(&upstream.address, false, &format!("[teams.t]\n{team}\n[keys.one]\nteam = \"t\"\nsecret = {key}\n{own}\n"))
+    };
+    let desk = Desk::start(&toml("", "blocked = true")).await;
+    let status = async || desk.post_as("sk-one", PATH, &ask("a")).await.status;
+    assert_eq!(status().await, 401);
+    for (team, own, expected) in
+        [("", "", 200), ("blocked = true", "", 401), ("blocked = false", "", 200), ("", "blocked = true", 401), ("", "", 200)]
+    {
+        adopt(&desk, &toml(team, own)).unwrap();
+        assert_eq!(status().await, expected, "{team} {own}");
+    }
+}
+
+#[tokio::test]
+async fn budgets_of_end_users_and_tags_go_with_the_file_that_gave_them() {
+    let upstream = Upstream::start(|_, _| upstream::completion("hello")).await;
+    let little = "budget = { limit = \"0.000001 USD\", every = \"day\" }\n";
+    let toml = |more: &str| two_models(&upstream.address, false, more);
+    let desk = Desk::start(&toml(&format!("[tags.web]\n{little}[end_users.ada]\n{little}"))).await;
+    let status = async |user: &str, tag: &str| {
+        let mut body = ask("a");
+        (body["user"], body["metadata"]) = (user.into(), serde_json::json!({ "tags": [tag] }));
+        desk.post(PATH, &body).await.status
+    };
+    assert_eq!((status("ada", "x").await, status("bob", "web").await, status("bob", "x").await), (429, 429, 200));
+    adopt(&desk, &toml("")).unwrap();
+    assert_eq!((status("ada", "x").await, status("bob", "web").await), (200, 200));
+    // So does the budget that end users have who have none of their own.
+    adopt(&desk, &toml("[budget]\nend_user = { limit = \"0.000001 USD\", every = \"day\" }\n")).unwrap();
+    assert_eq!((status("ada", "x").await, status("bob", "x").await), (429, 429));
+    adopt(&desk, &toml("[budget]\nend_user = { limit = \"1 USD\", every = \"day\" }\n")).unwrap();
+    assert_eq!((status("ada", "x").await, status("bob", "x").await), (200, 200));
+}
+
+#[tokio::test]
+async fn a_budget_may_move_and_what_does_not_fit_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let upstream = Upstream::start(|_, _| upstream::completion("hello")).await;
+    let one = secret(&folder, "one", "sk-one");
+    let budgets = |count: usize| format!("[{}]", vec!["{ limit = \"1 USD\", every = \"day\" }"; count].join(", "));
+    let toml = |everyone: usize, team: usize, own: usize, more: &str| {
+        let keys = format!("[teams.t]\nbudget = {}\n[keys.one]\nteam = \"t\"\nsecret = {one}\nbudget = {}\n", budgets(team), budgets(own));
+        let more = format!("[budget]\nglobal = {}\n{keys}{more}", budgets(everyone));
+        crate::serve::control::administered(&upstream.address, folder.path(), &format!("[models.a]\ndeployments = [\"mini\"]\n{more}"))
+    };
+    let desk = Desk::start(&toml(1, 0, 3, "")).await;
+    for (everyone, team, own) in [(1, 3, 0), (0, 1, 3), (4, 0, 0), (1, 2, 1)] {
+        adopt(&desk, &toml(everyone, team, own, "")).unwrap();
+        assert_eq!(desk.post_as("sk-one", PATH, &ask("a")).await.status, 200);
+    }
+    // A key that was made while serving, which no reader of the file knows of.
+    let settings = serde_json::json!({ "team_id": "t", "max_budget": 1 });
+    let made = desk.post_as(crate::serve::control::MASTER, "/key/generate", &settings).await;
+    let key = made.json()["key"].as_str().unwrap_or_else(|| panic!("{}", made.body)).to_owned();
+    let faults = adopt(&desk, &toml(2, 2, 0, "[models.c]\ndeployments = [\"mini\"]\n")).unwrap_err();
+    let name = made.json()["gwsim_key"].as_str().unwrap().to_owned();
+    assert!(faults.len() == 1 && faults[0].starts_with(&format!("key `{name}`: 5 budgets would apply to one request")), "{faults:?}");
+    assert_eq!(desk.post_as("sk-one", PATH, &ask("c")).await.status, 404, "the configuration before it is in force");
+    assert_eq!(desk.post_as(&key, PATH, &ask("a")).await.status, 200);
+    scrape(&desk).await.has(&[("gwsim_reloads_total{result=\"adopted\"}", 4.0), ("gwsim_reloads_total{result=\"refused\"}", 1.0)]);
+}
+
+#[tokio::test]
+async fn an_open_gateway_is_not_closed_by_halves() {
+    let folder = tempfile::tempdir().unwrap();
+    let upstream = Upstream::start(|_, _| upstream::completion("hello")).await;
+    let desk = Desk::start(&two_models(&upstream.address, false, "")).await;
+    let master = secret(&folder, "master", "sk-master");
+    let words = "the gateway was started without keys, and answers everybody: restart it to have keys, or a master key";
+    for more in [format!("[server]\nmaster_key = {master}\n"), format!("[keys.one]\nsecret = {master}\n")] {
+        assert_eq!(adopt(&desk, &two_models(&upstream.address, false, &more)).unwrap_err(), [words]);
+    }
 }
 
 #[tokio::test]

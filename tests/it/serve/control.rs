@@ -231,6 +231,31 @@ async fn what_makes_no_sense_is_refused_and_changes_nothing() {
     assert_eq!(look(&desk, "/key/list").await["total_count"], 1);
 }
 
+#[tokio::test]
+async fn what_was_spent_is_not_set_to_nothing_as_clients_of_litellm_may_ask() {
+    let (_upstream, _folder, desk) = start("").await;
+    ask(&desk, "/team/new", json!({ "team_id": "ops", "max_budget": 1 })).await;
+    // What a client sends of a new key is so.
+    let made = ask(&desk, "/key/generate", json!({ "key_alias": "ci", "max_budget": 1, "spend": 0 })).await;
+    assert_eq!(talk(&desk, text(&made["key"])).await.0, 200);
+    for (path, body) in [
+        ("/key/update", json!({ "key": "ci", "spend": 0 })),
+        ("/key/regenerate", json!({ "key": "ci", "spend": 0.0 })),
+        ("/team/update", json!({ "team_id": "ops", "spend": 0 })),
+    ] {
+        let refused = desk.post_as(MASTER, path, &body).await;
+        let error = &refused.json()["error"];
+        assert_eq!(
+            (refused.status, &error["code"], &error["param"]),
+            (400, &json!("unsupported_field"), &json!("spend")),
+            "{path}: {}",
+            refused.body
+        );
+        assert!(text(&error["message"]).contains("`spend` can't be set"), "{}", refused.body);
+    }
+    assert_eq!(ask(&desk, "/key/update", json!({ "key": "ci", "spend": null })).await["spend"], json!(0.000_004_5));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn nobody_is_admitted_after_the_answer_to_a_block() {
     let (_upstream, _folder, desk) = start("").await;
@@ -309,6 +334,14 @@ async fn what_was_spent_is_told_by_request_by_day_and_in_all() {
     // Two amounts of a few microdollars, as floats: far apart from the next picodollar.
     assert!((sum("spend") - 0.000_009).abs() < 1e-13 && sum("api_requests") == 3.0, "{days}");
     let total = look(&desk, "/global/spend").await;
+    // A long list, which is put together in pieces, has everything once and in its order.
+    for _ in 0..120 {
+        talk(&desk, text(&other["key"])).await;
+    }
+    desk.settled().await;
+    let long = look(&desk, "/spend/logs?limit=10000").await;
+    let ids: Vec<u64> = long.as_array().unwrap().iter().map(|row| text(&row["request_id"]).parse().unwrap()).collect();
+    assert_eq!(ids, (1..=123).rev().collect::<Vec<_>>());
     assert_eq!((&total["spend"], &total["requests"], &total["failed_requests"]), (&json!(0.000_009), &json!(3), &json!(1)));
 }
 

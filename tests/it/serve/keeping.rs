@@ -170,7 +170,38 @@ async fn what_the_store_can_not_keep_is_taken_back_or_said() {
     assert_eq!(desk.post_as(MASTER, "/key/update", &json!({ "key": "ci", "user_id": "bob" })).await.status, 400);
     assert_eq!(status().await, 401, "nobody comes back by a change of something else");
     other.execute_batch("DROP TRIGGER stuck;").unwrap();
-    assert_eq!(desk.post_as(MASTER, "/key/delete", &json!({ "keys": ["ci"] })).await.status, 200, "asked again");
+    assert_eq!(desk.post_as(MASTER, "/key/delete", &json!({ "keys": [key] })).await.status, 200, "asked again, by its secret");
+    assert_eq!(desk.post_as(MASTER, "/key/delete", &json!({ "keys": [made["token"]] })).await.status, 404, "it is gone");
+}
+
+#[tokio::test]
+async fn a_change_that_the_store_can_not_keep_leaves_what_a_budget_has_counted() {
+    let upstream = Upstream::start(|_, _| upstream::completion("hello")).await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.db");
+    let desk = Desk::start(&administered(&upstream.address, folder.path(), &format!("store = \"{}\"\n", path.display()))).await;
+    let team = desk.post_as(MASTER, "/team/new", &json!({ "team_id": "ops", "max_budget": 1, "budget_duration": "1d" })).await;
+    assert_eq!(team.status, 200, "{}", team.body);
+    let settings = json!({ "key_alias": "ci", "team_id": "ops", "max_budget": 1, "budget_duration": "1d" });
+    let made = desk.post_as(MASTER, "/key/generate", &settings).await.json();
+    let key = made["key"].as_str().unwrap();
+    assert_eq!(desk.post_as(key, "/v1/chat/completions", &chat("hi")).await.status, 200);
+    let other = rusqlite::Connection::open(&path).unwrap();
+    for table in ["keys", "teams"] {
+        let full = format!("CREATE TRIGGER full_{table} BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'no room'); END;");
+        other.execute_batch(&full).unwrap();
+    }
+    for (path, body) in
+        [("/key/update", json!({ "key": "ci", "budget_duration": "1h" })), ("/team/update", json!({ "team_id": "ops", "budget_duration": "1h" }))]
+    {
+        let refused = desk.post_as(MASTER, path, &body).await;
+        assert_eq!((refused.status, refused.message().contains("no room; nothing has changed")), (500, true), "{}", refused.body);
+    }
+    let spent = desk.read(|gateway| {
+        let (budget, now) = (gateway.budget(), desk.app.engine.clock().now());
+        budget.accounts().map(|account| budget.used(account, now).0).collect::<Vec<_>>()
+    });
+    assert!(spent.len() == 2 && spent.iter().all(|amount| amount.0 == 4_500_000), "{spent:?}");
 }
 
 #[tokio::test]
@@ -196,6 +227,13 @@ async fn keys_that_were_made_here_outlive_a_reload() {
     // The model goes, and the configuration takes a name.
     adopt("[keys.late]\n");
     assert_eq!((status(&keys[0], "gpt-4o-mini").await, status(&keys[1], "other").await), (200, 404));
+    // A key that lists it can be changed all the same, in what has nothing to do with it.
+    let changed = desk.post_as(MASTER, "/key/update", &json!({ "key": keys[1], "user_id": "ada" })).await;
+    assert_eq!((changed.status, &changed.json()["models"]), (200, &json!(["other"])), "{}", changed.body);
+    let again = desk.post_as(MASTER, "/key/regenerate", &json!({ "key": keys[1] })).await;
+    keys[1] = again.json()["key"].as_str().unwrap_or_else(|| panic!("{}", again.body)).to_owned();
+    let named = desk.post_as(MASTER, "/key/update", &json!({ "key": keys[1], "models": ["other"] })).await;
+    assert_eq!((named.status, named.json()["error"]["code"].as_str()), (400, Some("model_not_found")));
     assert_eq!(status(&keys[2], "gpt-4o-mini").await, 401, "its name is another key's");
     // And back.
     adopt(other);

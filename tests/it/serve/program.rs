@@ -57,6 +57,27 @@ async fn ask(address: &str, body: &str) -> String {
     answer
 }
 
+/// Waits until a configuration was loaded again with this result, for 20 s at most.
+async fn reloaded(served: &Served, result: &str) {
+    for _ in 0..400 {
+        let count = format!("gwsim_reloads_total{{result=\"{result}\"}} 1");
+        if get(&served.address, "/metrics").await.contains(&count) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("it was never {result}");
+}
+
+async fn get(address: &str, path: &str) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut stream = tokio::net::TcpStream::connect(address.strip_prefix("http://").unwrap()).await.unwrap();
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
 pub(crate) fn terminate(child: &Child) {
     assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
 }
@@ -101,6 +122,26 @@ async fn who_is_not_done_in_time_is_cut_off() {
     let status = tokio::task::spawn_blocking(move || served.child.wait().unwrap()).await.unwrap();
     assert_eq!(status.code(), Some(5), "not every request had its end");
     assert!(begun.elapsed() < Duration::from_secs(3));
+}
+
+#[tokio::test]
+async fn a_shutdown_waits_as_long_as_the_file_of_today_says() {
+    let upstream = Upstream::start(|_, _| vec![upstream::stream_head(), upstream::chunk(&upstream::word("one")), Piece::Hang]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let toml = |drain: &str| config(&upstream.address, &format!("[server]\ndrain = \"{drain}\"\n"));
+    let mut served = serve(folder.path(), &toml("1h"));
+    std::fs::write(folder.path().join("gateway.toml"), toml("200ms")).unwrap();
+    reloaded(&served, "adopted").await;
+    let address = served.address.clone();
+    let streaming = tokio::spawn(async move { ask(&address, &streamed("hi").to_string()).await });
+    while upstream.seen().is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    terminate(&served.child);
+    let status = tokio::task::spawn_blocking(move || served.child.wait().unwrap());
+    let status = tokio::time::timeout(Duration::from_secs(60), status).await.expect("it waits no hour").unwrap();
+    assert_eq!(status.code(), Some(5), "not every request had its end");
+    streaming.await.unwrap();
 }
 
 #[test]
@@ -151,6 +192,14 @@ async fn a_journal_that_can_not_be_written_stops_calls_and_says_so() {
             assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         }
         if refused == 3 {
+            // The first of them may have arrived and found it out; the others make no turns that could not be written.
+            let metrics = get(&served.address, "/metrics").await;
+            let away = metrics.lines().find_map(|line| line.strip_prefix("gwsim_turned_away_total{status=\"503\"} "));
+            assert!(["2.0", "3.0"].contains(&away.unwrap_or_default()), "{metrics}");
+            // Nor does a configuration, which would be half in the journal.
+            let kill = Command::new("kill").args(["-HUP", &served.child.id().to_string()]).status();
+            assert!(kill.unwrap().success());
+            reloaded(&served, "refused").await;
             return;
         }
     }

@@ -2,14 +2,16 @@
 
 use std::path::Path;
 
+use gwsim::gateway::command::Command;
 use gwsim::gateway::id::RequestId;
+use gwsim::gateway::journal::Fact;
 use gwsim::journal;
 use serde_json::{Value, json};
 
 use super::control::{MASTER, administered};
-use super::desk::{chat, streamed};
+use super::desk::{chat, config, streamed};
 use super::keeping::{ask, files};
-use super::program::{Served, serve};
+use super::program::{Served, serve, terminate};
 use super::upstream::{self, Piece, Upstream};
 
 /// All that the control plane says of spend.
@@ -51,6 +53,23 @@ async fn traffic(served: &Served, keys: &[String], round: usize) {
 fn is_written(folder: &Path, requests: u64) -> bool {
     let state = journal::recover(&folder.join("journal"), &mut ()).unwrap().unwrap().state;
     state.next == RequestId(requests + 1) && state.in_flight().count() == 0
+}
+
+/// What the journal has of commands that block, unblock or delete, or take budgets away.
+fn taken_away(folder: &Path) -> Vec<String> {
+    let (_, mut reader) = journal::Reader::open(&folder.join("journal"), None).unwrap();
+    let mut found = Vec::new();
+    while let Some(turn) = reader.next_turn().unwrap() {
+        found.extend(turn.records.iter().filter_map(|record| match &record.fact {
+            Fact::Commanded(Command::BlockKey { name, blocked } | Command::BlockTeam { name, blocked }) => Some(format!("block {name}: {blocked}")),
+            Fact::Commanded(Command::DeleteKey { name } | Command::DeleteTeam { name }) => Some(format!("delete {name}")),
+            Fact::Commanded(Command::PutTag { name, budgets } | Command::PutEndUser { name, budgets }) if budgets.is_empty() => {
+                Some(format!("no budget for {name}"))
+            }
+            _ => None,
+        }));
+    }
+    found
 }
 
 fn kill(mut served: Served) {
@@ -153,4 +172,43 @@ async fn a_call_that_was_open_is_presumed_and_has_its_row() {
     assert!((spend(row) - (after - before)).abs() < 1e-12, "{row}");
     let (_, global) = ask(&again, MASTER, "/global/spend", &Value::Null).await;
     assert!((spend(&global) - after).abs() < 1e-12 && global["requests"] == 2, "{global}");
+}
+
+#[tokio::test]
+async fn what_the_file_says_no_more_is_over_with_the_next_start_and_is_told_once() {
+    let upstream = Upstream::start(|_, _| upstream::completion("hello")).await;
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("key");
+    std::fs::write(&key, "sk-one").unwrap();
+    let toml = |team: &str, own: &str, more: &str| {
+        let keys = format!("[teams.t]\n{team}\n[keys.one]\nteam = \"t\"\nsecret = \"file:{}\"\n{own}\n{more}", key.display());
+        config(&upstream.address, &format!("[server]\njournal = \"journal\"\n{keys}"))
+    };
+    let little = "budget = { limit = \"0.000001 USD\", every = \"day\" }\n";
+    let default = "[budget]\nend_user = { limit = \"0.000001 USD\", every = \"day\" }\n";
+    let four = format!("budget = [{}]", ["{ limit = \"1 USD\", every = \"day\" }"; 4].join(", "));
+    let starts = [
+        (toml("", "blocked = true", ""), 401),
+        (toml("", "blocked = true", ""), 401),
+        (toml("blocked = true", "", ""), 401),
+        (toml("", "", &format!("[tags.web]\n{little}")), 429),
+        (toml("", "", &format!("[end_users.ada]\n{little}")), 429),
+        (toml("", "", default), 429),
+        (toml("", "", ""), 200),
+        // And budgets move to where there is no room before they have left.
+        (toml("", &four, "[keys.two]\nteam = \"t\"\n"), 200),
+        (toml(&four, "", ""), 200),
+        (toml("", &four, ""), 200),
+    ];
+    for (number, (toml, expected)) in starts.iter().enumerate() {
+        let mut served = serve(folder.path(), toml);
+        let mut body = chat("hi");
+        (body["user"], body["metadata"]) = ("ada".into(), json!({ "tags": ["web"] }));
+        let (status, answer) = ask(&served, "sk-one", "/v1/chat/completions", &body).await;
+        assert_eq!(status, *expected, "start {number}: {answer}");
+        terminate(&served.child);
+        assert!(served.child.wait().unwrap().success(), "it has written all that it knows");
+    }
+    let expected = ["block one: true", "block t: true", "block one: false", "block t: false", "no budget for web", "no budget for ada", "delete two"];
+    assert_eq!(taken_away(folder.path()), expected);
 }
