@@ -134,9 +134,19 @@ pub fn again(plan: &Plan, gateway: &Gateway, needs: &Needs<'_>, group: ModelId, 
 /// The output tokens that a call of `request` to this deployment may ask for.
 #[inline]
 pub fn max_tokens(plan: &Plan, path: &Path, request: &Request, group: ModelId, deployment: DeploymentId) -> u32 {
+    max_tokens_under(plan, path.overrides.max_tokens_cap, request, group, deployment)
+}
+
+/// The same for whoever sends the request: by its own wish and its model's policy, whatever its key may have.
+pub fn max_tokens_of_anyone(plan: &Plan, request: &Request, group: ModelId, deployment: DeploymentId) -> u32 {
+    max_tokens_under(plan, None, request, group, deployment)
+}
+
+#[inline]
+fn max_tokens_under(plan: &Plan, own_cap: Option<u32>, request: &Request, group: ModelId, deployment: DeploymentId) -> u32 {
     let model = plan.model(group);
     let most = plan.deployment(deployment).output_tokens_max;
-    let cap = path.overrides.max_tokens_cap.or(model.max_tokens.cap).unwrap_or(u32::MAX);
+    let cap = own_cap.or(model.max_tokens.cap).unwrap_or(u32::MAX);
     request.max_tokens.map(core::num::NonZeroU32::get).or(model.max_tokens.default).unwrap_or(most).min(cap).min(most)
 }
 

@@ -152,8 +152,9 @@ impl InFlight {
             Some(usage) => (usage, Some(turn.plan.deployment(deployment).rates.at(since).cost(usage)), Certainty::Confirmed),
             None => self.unsaid(turn, Broken::Unsaid { received }, received),
         };
-        let key = self.key;
-        let shared = self.gone && self.is_followed(turn);
+        // What was cut short for this key alone is neither kept nor shared: others may have the whole of it.
+        let key = self.key.filter(|_| !self.is_clamped(turn));
+        let shared = self.gone && key.is_some() && self.is_followed(turn);
         let delivered = if self.gone && !shared { self.delivered } else { usage.output };
         let lost = self.gone && !shared && delivered == 0;
         let closing = Closing {
@@ -176,7 +177,7 @@ impl InFlight {
         let asked = self.request.model;
         let level = turn.plan.model(asked).fallbacks.alert_share_per_mille;
         turn.gateway.models[asked.index()].answered(asked, group != asked, level, turn.now, turn.journal);
-        self.finish(turn, Outcome::Served { model: group }, Some(&hit), store)
+        self.finish(turn, Outcome::Served { model: group }, key.map(|_| &hit), store)
     }
 
     /// The call has failed, before it opened or after.
@@ -320,6 +321,12 @@ impl InFlight {
             self.close_broken(turn, ended, Broken::Dropped, 0, self.delivered, None, Report::Neither);
         }
         self.finish(turn, Outcome::Failed(Failure::new(FailureClass::Internal)), None, None)
+    }
+
+    /// Whether the open call may make less than the request and its model want: a budget has lowered its max_tokens, or its key has a cap.
+    fn is_clamped<J: Journal>(&self, turn: &Turn<'_, J>) -> bool {
+        let open = self.open.as_ref().expect("a call is open");
+        open.max_tokens < pick::max_tokens_of_anyone(turn.plan, &self.request, open.model, open.deployment)
     }
 
     /// Whether others wait for the answer that this request leads to.
