@@ -21,6 +21,8 @@ pub struct Meter {
     since: Time,
     /// Bucket: what is left, in units of 1/period. Window: what was used in the current one.
     level: i128,
+    /// Bucket: the last instant at which it was known to be full.
+    full_at: Time,
     used_ever: bool,
 }
 
@@ -31,7 +33,7 @@ impl Meter {
             Refill::Bucket => i128::from(amount) * i128::from(period.0),
             Refill::Window(_) => 0,
         };
-        Self { refill, amount, period, since: Time(0), level, used_ever: false }
+        Self { refill, amount, period, since: Time(0), level, full_at: Time(0), used_ever: false }
     }
 
     /// Whether `n` more fit at `now`.
@@ -50,15 +52,24 @@ impl Meter {
         (self.since, self.level) = self.at(now);
         self.used_ever = true;
         match self.refill {
-            Refill::Bucket => self.level -= i128::from(n) * i128::from(self.period.0),
+            Refill::Bucket => {
+                if self.level == self.capacity() {
+                    self.full_at = now;
+                }
+                self.level -= i128::from(n) * i128::from(self.period.0);
+            }
             Refill::Window(_) => self.level += i128::from(n),
         }
     }
 
-    /// Gives back `n` that were taken at `taken_at` and not used. A window that has ended since keeps what it counted.
+    /// Gives back `n` that were taken at `taken_at` and not used. A window that has ended since keeps what it counted, and what was taken before
+    /// a bucket was full again has run in already.
     pub fn put_back(&mut self, now: Time, taken_at: Time, n: u64) {
-        let over = now.since(self.since) >= self.period || taken_at < self.since;
-        if matches!(self.refill, Refill::Window(_)) && over {
+        let over = match self.refill {
+            Refill::Bucket => taken_at < self.full_at,
+            Refill::Window(_) => now.since(self.since) >= self.period || taken_at < self.since,
+        };
+        if over {
             return;
         }
         (self.since, self.level) = self.at(now);
@@ -220,7 +231,7 @@ impl Limits {
         assert!((limit.spec.kind, limit.spec.count) == (spec.kind, spec.count), "another limit");
         let mut meter = Self::meter(&spec);
         if (limit.spec.refill, limit.spec.period) == (spec.refill, spec.period) {
-            (meter.since, meter.used_ever) = (limit.meter.since, limit.meter.used_ever);
+            (meter.since, meter.full_at, meter.used_ever) = (limit.meter.since, limit.meter.full_at, limit.meter.used_ever);
             meter.level = match spec.refill {
                 // What is missing stays missing.
                 Refill::Bucket => limit.meter.level - limit.meter.capacity() + meter.capacity(),

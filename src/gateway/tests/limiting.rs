@@ -82,6 +82,26 @@ fn tokens_given_back_do_not_begin_a_window() {
     desk.check(words, &format!("1 calls a; 1 served by A; 2 calls a; 2 served by A; {}", limited(3)));
 }
 
+#[test]
+fn a_bucket_that_was_full_since_gets_nothing_back() {
+    let bucket = |amount: u64| limit(LimitKind::TotalTokens, amount, 10);
+    // 1 leaves 90 of its 200 unused, but all have run in again when 2 takes them; what 2 leaves is given back.
+    let words = "ask; +10; ask; 1 ok; ask in=50 max=40; 2 ok; ask in=50 max=40";
+    let served = format!("1 calls a; 2 calls a; 1 served by A; {}; 2 served by A; 4 calls a for 40", limited(3));
+    desk(bucket(200)).check(words, &served);
+    // A nanosecond before, the bucket had not been full since.
+    for (since, third) in [(9_999_999_999, String::from("3 calls a")), (10_000_000_000, limited(3))] {
+        let mut desk = desk(bucket(200));
+        desk.run("ask");
+        desk.now = desk.now + Span(since);
+        desk.check("ask in=1 max=1; 1 ok 0; ask", &format!("1 calls a; 2 calls a for 1; 1 served by A; {third}"));
+    }
+    let mut raised = desk(bucket(200));
+    raised.run("ask; +10; ask");
+    raised.put_key("key", KeySpec { limits: vec![bucket(300)], ..KeySpec::default() });
+    raised.check("1 ok; ask in=60 max=41", &format!("1 calls a; 2 calls a; 1 served by A; {}", limited(3)));
+}
+
 fn queue(amount: u64, length_max: u32, wait_secs: u64) -> LimitSpec {
     LimitSpec { queue: Some(Queue { length_max, wait_max: Span::from_secs(wait_secs) }), ..limit(LimitKind::Concurrency, amount, 1) }
 }
