@@ -3,6 +3,8 @@
 mod admission;
 mod calls;
 
+use core::num::{NonZeroU16, NonZeroU32};
+
 use serde::{Deserialize, Serialize};
 
 use super::Gateway;
@@ -442,9 +444,8 @@ impl InFlight {
     /// What the request asks of the limits of its key and model: the output that its own model would be asked for.
     fn ask(&self, plan: &Plan, overrides: &Overrides) -> Ask {
         let model = plan.model(self.request.model);
-        let stated = self.request.max_tokens.map(core::num::NonZeroU32::get).or(model.max_tokens.default);
-        let most = || model.deployments.iter().map(|id| plan.deployment(*id).output_tokens_max).max().unwrap_or(0);
+        let (stated, most) = (self.request.max_tokens.map(NonZeroU32::get), model.output_tokens_max);
         let cap = overrides.max_tokens_cap.or(model.max_tokens.cap).unwrap_or(u32::MAX);
-        pick::ask(&self.request, stated.unwrap_or_else(most).min(cap))
+        pick::ask(&self.request, stated.or(model.max_tokens.default).unwrap_or(most).min(cap).min(most))
     }
 }

@@ -70,6 +70,8 @@ pub struct Model {
     pub tier: Option<u32>,
     /// The rates that this group's traffic is compared with: its first deployment's.
     pub reference: RateSchedule,
+    /// The most output tokens that any of its deployments can produce.
+    pub output_tokens_max: u32,
     /// Budgets over everything that this group is asked to answer, fallback or not.
     pub budgets: Vec<BudgetSpec>,
     /// Limits on requests that ask for this group.

@@ -102,6 +102,14 @@ fn a_bucket_that_was_full_since_gets_nothing_back() {
     raised.check("1 ok; ask in=60 max=41", &format!("1 calls a; 2 calls a; 1 served by A; {}", limited(3)));
 }
 
+#[test]
+fn a_limit_is_asked_for_no_more_output_than_the_model_makes() {
+    for (kind, most) in [(LimitKind::OutputTokens, 100), (LimitKind::TotalTokens, 200)] {
+        desk(limit(kind, most, 3600)).check("ask max=64000", "1 calls a");
+        desk(limit(kind, most - 1, 3600)).check("ask max=64000", &limited(1));
+    }
+}
+
 fn queue(amount: u64, length_max: u32, wait_secs: u64) -> LimitSpec {
     LimitSpec { queue: Some(Queue { length_max, wait_max: Span::from_secs(wait_secs) }), ..limit(LimitKind::Concurrency, amount, 1) }
 }
