@@ -190,11 +190,11 @@ impl InFlight {
         usage: Option<Usage>,
     ) -> Action {
         let opened = self.open.as_ref().is_some_and(|open| open.opened);
+        let given_up = self.state == State::Draining && failure.class == FailureClass::Cut;
         let broken = match (self.state, failure.class) {
             // The driver has given up a drain at its caps, or a stream at the time between its chunks: to the provider a client that leaves.
-            (State::Draining, FailureClass::Cut) | (State::Relaying, FailureClass::Timeout) => {
-                Broken::Cancelled { stream: self.request.stream, received }
-            }
+            _ if given_up => Broken::Cancelled { stream: self.request.stream, received },
+            (State::Relaying, FailureClass::Timeout) => Broken::Cancelled { stream: self.request.stream, received },
             _ if opened || accepted => Broken::Cut { stream: self.request.stream, received },
             _ => Broken::Failed(failure.class),
         };
@@ -205,8 +205,12 @@ impl InFlight {
         match self.state {
             State::Calling => self.failed_before_opening(turn, failure, Ended::Failed(failure.class), broken, received, usage),
             _ => {
-                let ended = if self.gone && delivered > 0 { Ended::Delivered } else { Ended::Failed(failure.class) };
-                let report = self.judged(turn, failure);
+                let ended = match given_up {
+                    _ if self.gone && delivered > 0 => Ended::Delivered,
+                    true => Ended::Cancelled,
+                    false => Ended::Failed(failure.class),
+                };
+                let report = if given_up { self.given_up(turn) } else { self.judged(turn, failure) };
                 self.close_broken(turn, ended, broken, received, delivered, usage, report);
                 self.finish(turn, Outcome::Failed(failure), None, None)
             }
@@ -254,8 +258,13 @@ impl InFlight {
             State::Calling => self.failed_before_opening(turn, failure, Ended::TimedOut, Broken::TimedOut, 0, None),
             _ => {
                 // How much had come is the driver's to say, with `Failed`; without it, all that was held may be billed.
-                let ended = if self.gone && self.delivered > 0 { Ended::Delivered } else { Ended::TimedOut };
-                let report = self.judged(turn, failure);
+                let given_up = self.state == State::Draining;
+                let ended = match given_up {
+                    _ if self.gone && self.delivered > 0 => Ended::Delivered,
+                    true => Ended::Cancelled,
+                    false => Ended::TimedOut,
+                };
+                let report = if given_up { self.given_up(turn) } else { self.judged(turn, failure) };
                 let broken = Broken::Cut { stream: self.request.stream, received: u32::MAX };
                 self.close_broken(turn, ended, broken, 0, self.delivered, None, report);
                 self.finish(turn, Outcome::Failed(failure), None, None)
@@ -407,12 +416,22 @@ impl InFlight {
         }
     }
 
+    /// Whether the open call has taken longer than its group allows.
+    fn is_too_slow<J: Journal>(&self, turn: &Turn<'_, J>) -> bool {
+        let open = self.open.as_ref().expect("a call is open");
+        turn.now >= open.since + self.patience(turn.plan.model(open.model), open.opened)
+    }
+
+    /// What a drain that was given up says about the deployment. Its caps are the gateway's own: nothing, unless the call was too slow as well.
+    fn given_up<J: Journal>(&mut self, turn: &Turn<'_, J>) -> Report {
+        if self.is_too_slow(turn) { self.judged(turn, Failure::new(FailureClass::Timeout)) } else { Report::Neither }
+    }
+
     /// What a failure says about the deployment, by the group's rules on which failures count.
     fn judged<J: Journal>(&mut self, turn: &Turn<'_, J>, failure: Failure) -> Report {
         let open = self.open.as_ref().expect("a call is open");
         let (deployment, policy) = (open.deployment, &turn.plan.model(open.model).cooldown);
-        let too_slow = turn.now >= open.since + self.patience(turn.plan.model(open.model), open.opened);
-        if failure.class == FailureClass::Timeout && turn.now >= self.deadline && !too_slow {
+        if failure.class == FailureClass::Timeout && turn.now >= self.deadline && !self.is_too_slow(turn) {
             // It was the client that had no more time, not the deployment that took too much.
             return Report::Neither;
         }

@@ -9,7 +9,7 @@ use super::plans::{TRANSIENT, plan};
 use crate::gateway::failure::{FailureClass, FailureSet};
 use crate::gateway::id::ModelId;
 use crate::gateway::journal::{Fact, Position};
-use crate::gateway::plan::{Breaker, Counts, FailureShare, Hops, Plan, Single};
+use crate::gateway::plan::{Breaker, Counts, FailureShare, Hops, Leave, Plan, Single};
 use crate::gateway::time::Span;
 
 const ONE: &[(&str, &[&str])] = &[("A", &["a"])];
@@ -52,6 +52,29 @@ fn a_deployment_is_not_blamed_for_a_client_that_had_no_more_time() {
     check(change(), ONE, "ask wait=1; 1 wakes; ask; 2 ok", "1 calls a; 1 failed: timeout; 2 calls a; 2 served by A");
     // The group's own time-out is one minute.
     check(change(), ONE, "ask wait=100; 1 wakes", "1 calls a; a cools 5s for timeout; 1 failed: timeout");
+}
+
+#[test]
+fn a_deployment_is_not_blamed_for_a_drain_that_is_given_up() {
+    let change = || {
+        cooling(|plan| {
+            plan.models[0].cooldown.at_once = FailureSet::ALL;
+            plan.models[0].on_disconnect.non_stream = Leave::Drain;
+            plan.models[0].on_disconnect.streaming = Leave::Drain;
+        })
+    };
+    let drained = "1 calls a; 1 relays; 1 drains 30s 50; 1 abandoned; 2 calls a; 2 served by A";
+    check(change(), ONE, "ask stream; 1 opens; 1 leaves 5 5; 1 wakes; ask; 2 ok", drained);
+    check(change(), ONE, "ask stream; 1 opens; 1 leaves 5 5; 1 fail cut got=50; ask; 2 ok", drained);
+    check(change(), ONE, "ask; 1 leaves; 1 wakes; ask; 2 ok", "1 calls a; 1 drains 30s 50; 1 abandoned; 2 calls a; 2 served by A");
+    // A failure is one, whoever reads it; and so is a call that took longer than the two minutes that the group allows a stream.
+    let failed = "1 calls a; 1 relays; 1 drains 30s 50; a cools 5s for internal; 1 abandoned";
+    check(change(), ONE, "ask stream; 1 opens; 1 leaves 5 5; 1 fail internal", failed);
+    let slow = "1 calls a; 1 relays; 1 drains 30s 50; a cools 5s for timeout; 1 abandoned";
+    check(change(), ONE, "ask stream; 1 opens; +90; 1 leaves 5 5; 1 wakes", slow);
+    check(change(), ONE, "ask stream; 1 opens; +90; 1 leaves 5 5; +30; 1 fail cut got=6", slow);
+    let just = "1 calls a; 1 relays; 1 drains 30s 50; 1 abandoned";
+    check(change(), ONE, "ask stream; 1 opens; +89.999; 1 leaves 5 5; 1 wakes", just);
 }
 
 #[test]
