@@ -168,6 +168,8 @@ pub struct InFlight {
     request: Request,
     state: State,
     gone: bool,
+    /// Its client has gone, and it went on only because others waited for its answer.
+    for_others: bool,
     placed: bool,
     taken: bool,
     /// The flight of identical requests that it leads; or, while it follows, the one that it waits for.
@@ -237,6 +239,7 @@ impl InFlight {
         request: Request::NONE,
         state: State::New,
         gone: false,
+        for_others: false,
         placed: false,
         taken: false,
         flight: None,

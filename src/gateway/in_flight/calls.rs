@@ -8,7 +8,7 @@ use crate::gateway::journal::{CallClosed, Called, Certainty, Denial, Ended, Fact
 use crate::gateway::limits::Ask;
 use crate::gateway::money::Money;
 use crate::gateway::pick::{self, Needs, Picked, Short};
-use crate::gateway::plan::{Counts, Hops, Model};
+use crate::gateway::plan::{Counts, Hops, Model, OnDisconnect};
 use crate::gateway::rate_card::Usage;
 use crate::gateway::router::{self, End, Last, Next, Then};
 use crate::gateway::stream::{self, Broken, Phase, Reaction};
@@ -31,6 +31,9 @@ impl InFlight {
     /// Asks the router, and does what it says.
     #[inline]
     pub(super) fn route<J: Journal>(&mut self, turn: &mut Turn<'_, J>, last: Last) -> Action {
+        if self.is_for_nobody(turn) {
+            return self.finish(turn, Outcome::Abandoned, None, None);
+        }
         if let Err(denial) = turn.gateway.directory.standing(self.request.key) {
             return self.refused(turn, denial);
         }
@@ -66,6 +69,9 @@ impl InFlight {
 
     pub(super) fn slept<J: Journal>(&mut self, turn: &mut Turn<'_, J>) -> Action {
         let Then::Resend(deployment) = self.then else { return self.route(turn, Last::Slept(self.then)) };
+        if self.is_for_nobody(turn) {
+            return self.finish(turn, Outcome::Abandoned, None, None);
+        }
         if let Err(denial) = turn.gateway.directory.standing(self.request.key) {
             return self.refused(turn, denial);
         }
@@ -234,7 +240,8 @@ impl InFlight {
         let again = u32::from(self.progress.resends) < transport.retries
             && transport.retry_on.has(failure.class)
             && u32::from(self.progress.calls) < router::per_request(turn.plan, &needs)
-            && turn.gateway.may_retry(turn.plan, self.request.model);
+            && turn.gateway.may_retry(turn.plan, self.request.model)
+            && !self.is_for_nobody(turn);
         if again {
             let step = u32::from(self.progress.resends);
             let ordinal = self.progress.picks();
@@ -293,13 +300,15 @@ impl InFlight {
             State::New | State::Draining | State::Over => unreachable!("the table gives these no `client_left`"),
         };
         let followed = self.is_followed(turn);
-        let path = turn.gateway.directory.path(self.path);
-        let policy = path.overrides.on_disconnect.unwrap_or(turn.plan.model(self.progress.group).on_disconnect);
+        let policy = self.on_disconnect(turn);
         let billing = self.open.as_ref().map(|open| turn.plan.deployment(open.deployment).billing);
         match stream::on_leave(&policy, billing, phase) {
             Reaction::GoOn => Action::Wait,
             // Others wait for this answer: the call goes on, at the expense of the one who asked first.
-            _ if followed => Action::Wait,
+            _ if followed => {
+                self.for_others = true;
+                Action::Wait
+            }
             Reaction::Drain => {
                 self.state = State::Draining;
                 self.wake = turn.now + policy.drain_time_max;
@@ -341,6 +350,22 @@ impl InFlight {
     /// Whether others wait for the answer that this request leads to.
     fn is_followed<J: Journal>(&self, turn: &Turn<'_, J>) -> bool {
         self.flight.is_some_and(|flight| turn.gateway.flights.has_followers(flight))
+    }
+
+    /// Whether it went on without its client only because others waited, and does so no longer: nobody waits any more, and its group would
+    /// not have tried anything else.
+    #[inline]
+    fn is_for_nobody<J: Journal>(&self, turn: &Turn<'_, J>) -> bool {
+        if !self.for_others || self.is_followed(turn) {
+            return false;
+        }
+        stream::on_leave(&self.on_disconnect(turn), None, Phase::BetweenAttempts) != Reaction::GoOn
+    }
+
+    /// What its key or its group wants once the client has left.
+    fn on_disconnect<J: Journal>(&self, turn: &Turn<'_, J>) -> OnDisconnect {
+        let path = turn.gateway.directory.path(self.path);
+        path.overrides.on_disconnect.unwrap_or(turn.plan.model(self.progress.group).on_disconnect)
     }
 
     /// Closes a call that did not end well: by its usage if that is known, else by the provider's rule.

@@ -161,6 +161,34 @@ fn when_the_leaders_client_leaves_its_call_goes_on_for_those_who_follow() {
 }
 
 #[test]
+fn a_leader_that_went_on_for_others_tries_nothing_more_once_they_have_left_too() {
+    let with = |change: fn(&mut Plan)| {
+        let mut plan: Plan = plan(&[("A", &["a"])]);
+        plan.models[0].cache = Some(CachePolicy { single_flight: true, ..cache(60) });
+        plan.models[0].attempts.per_group = 2;
+        change(&mut plan);
+        Desk::new(plan)
+    };
+    let alone = "ask same; ask same; 1 leaves; 2 leaves; 1 fail internal";
+    with(|_| {}).check(alone, "1 calls a; 2 follows 1; 2 abandoned; 1 abandoned");
+    let back_off: fn(&mut Plan) = |plan| plan.models[0].backoff.base = Span::SECOND;
+    let words = "ask same; ask same; 1 leaves; 1 fail internal; 2 leaves; 1 wakes";
+    with(back_off).check(words, "1 calls a; 2 follows 1; 1 sleeps 1s; 2 abandoned; 1 abandoned");
+    let resend: fn(&mut Plan) = |plan| {
+        plan.models[0].transport.retries = 1;
+        plan.models[0].transport.retry_on = TRANSIENT;
+        plan.models[0].transport.backoff.base = Span::SECOND;
+    };
+    with(resend).check(alone, "1 calls a; 2 follows 1; 2 abandoned; 1 abandoned");
+    with(resend).check(words, "1 calls a; 2 follows 1; 1 sleeps 1s; 2 abandoned; 1 abandoned");
+    // Whoever has come since is waited for, and a policy may have it go on for nobody.
+    let words = "ask same; ask same; 1 leaves; 2 leaves; ask same; 1 fail internal; 1 ok";
+    with(|_| {}).check(words, "1 calls a; 2 follows 1; 2 abandoned; 3 follows 1; 1 calls a; 1 abandoned; 3 shared");
+    let ignore: fn(&mut Plan) = |plan| plan.models[0].on_disconnect.between_attempts = Leave::Ignore;
+    with(ignore).check(&[alone, "; 1 ok"].concat(), "1 calls a; 2 follows 1; 2 abandoned; 1 calls a; 1 abandoned");
+}
+
+#[test]
 fn when_nobody_follows_a_leader_may_leave_and_a_follower_any_time() {
     let mut desk = desk(|policy, _| policy.single_flight = true);
     desk.check(
