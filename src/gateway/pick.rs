@@ -103,7 +103,7 @@ pub fn pick<J: Journal>(
     let picked = loop {
         let preferred = open & !progress.avoided(model);
         let from = if preferred != 0 { preferred } else { open };
-        let Some(index) = choose(plan, gateway, needs, progress, model, from, now) else {
+        let Some(index) = choose(plan, gateway, needs, progress, model, from, short.len() as u32, now) else {
             break Err(short.last().map_or(Blocked::Saturated, |(_, account)| Blocked::Short(*account)));
         };
         let deployment = model.deployments[index];
@@ -377,14 +377,17 @@ fn counting_helps(budget: &Budget, accounts: &[AccountId], now: Time, fits: bool
     budget.short(accounts, now, least).is_none() || matches!(budget.remainder(accounts, now, least), Ok((_, OnShort::Clamp { .. })))
 }
 
-/// The place in the group of the deployment that the strategy wants, among `open`.
+/// The place in the group of the deployment that the strategy wants, among `open`; `round` choices of the same pick were made before and could not
+/// be paid.
 #[inline]
-fn choose(plan: &Plan, gateway: &Gateway, needs: &Needs<'_>, progress: &Progress, model: &Model, open: u64, now: Time) -> Option<usize> {
+#[allow(clippy::too_many_arguments, reason = "a choice depends on all of these, and a struct for one call site hides that")]
+fn choose(plan: &Plan, gateway: &Gateway, needs: &Needs<'_>, progress: &Progress, model: &Model, open: u64, round: u32, now: Time) -> Option<usize> {
     if open & open.wrapping_sub(1) == 0 {
         return (open != 0).then_some(open.trailing_zeros() as usize);
     }
     let places = || model.deployments.iter().copied().enumerate().filter(|(i, _)| open & (1 << i) != 0);
-    let bits = || draw::bits(gateway.seed, needs.request.id.0, Purpose::Pick, progress.picks());
+    // Each choice has a draw of its own, or whoever drew the first would all have the same second one.
+    let bits = || draw::bits(gateway.seed, needs.request.id.0, Purpose::Pick, progress.picks() | round << 16);
     match model.strategy {
         Strategy::WeightedShuffle => {
             let total: u64 = places().map(|(_, id)| u64::from(plan.deployment(id).weight)).sum();
