@@ -217,7 +217,8 @@ struct Open {
     since: Time,
     /// It has begun to answer.
     opened: bool,
-    probe: bool,
+    /// The half-open time of a breaker that it is a probe of.
+    probe: Option<NonZeroU16>,
 }
 
 /// What every step is given: the plan, the shared state, the time, and where facts go.

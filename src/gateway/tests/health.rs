@@ -261,3 +261,24 @@ fn a_probe_whose_client_leaves_gives_its_place_back() {
         a half-open; 4 calls a; 4 abandoned";
     check(breaker, ONE, words, expected);
 }
+
+#[test]
+fn a_probe_of_an_earlier_half_open_time_is_none_of_a_later_one() {
+    let two_probes = |plan: &mut Plan| {
+        plan.models[0].breaker = Some(Breaker { failures: 1, counted: TRANSIENT, open_for: Span::from_secs(10), probes: 2, successes: 2 });
+    };
+    // 3 was a probe when 2 was: it takes no place of those that come after, gives none back, and does not help to close the breaker.
+    let words = "ask; 1 fail internal; +10; ask; ask; 2 fail internal; +10; ask; ask; 3 ok; ask; 4 ok; ask; ask; 5 ok; 7 ok";
+    let expected = "1 calls a; a open; 1 failed: internal; a half-open; 2 calls a; 3 calls a; a open; 2 failed: internal;
+        a half-open; 4 calls a; 5 calls a; 3 served by A; 6 skips A: Unhealthy; 6 failed: no_deployment, back in 0s;
+        4 served by A; 7 calls a; 8 skips A: Unhealthy; 8 failed: no_deployment, back in 0s; a closed; 5 served by A; 7 served by A";
+    check(two_probes, ONE, words, expected);
+    // Nor does one from before the breaker was closed.
+    let words = "ask; 1 fail internal; +10; ask; ask; 2 ok; ask; 4 ok; ask; 5 fail internal; +10; ask; ask; 3 ok; 6 ok; ask; ask";
+    let expected = "1 calls a; a open; 1 failed: internal; a half-open; 2 calls a; 3 calls a; 2 served by A; 4 calls a; a closed; 4 served by A;
+        5 calls a; a open; 5 failed: internal; a half-open; 6 calls a; 7 calls a; 3 served by A; 6 served by A; 8 calls a;
+        9 skips A: Unhealthy; 9 failed: no_deployment, back in 0s";
+    let mut plan = plan(ONE);
+    two_probes(&mut plan);
+    Desk::new(plan).check(words, expected);
+}
