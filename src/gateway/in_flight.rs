@@ -434,13 +434,9 @@ impl InFlight {
         if self.taken {
             let ask = self.ask(plan, &directory.path(self.path).overrides);
             let used = Ask { input: u64::from(self.used_input), output: u64::from(self.used_output) };
-            for list in self.limit_lists {
-                limits.give_back(list, now, self.began, ask, used, ready);
-            }
+            limits.give_back(&self.limit_lists, now, self.began, ask, used, ready);
         } else if self.placed {
-            for list in self.limit_lists {
-                limits.return_places(list, ready);
-            }
+            limits.return_places(&self.limit_lists, ready);
         }
         (self.taken, self.placed) = (false, false);
     }

@@ -422,7 +422,7 @@ impl InFlight {
             gateway.budget.remember(settlement, now, plan.late_usage_window);
         }
         let used = Ask { input: u64::from(usage.input), output: u64::from(usage.output) };
-        gateway.limits.give_back(open.limits, now, open.since, pick::ask(&self.request, open.max_tokens), used, &mut gateway.ready);
+        gateway.limits.give_back(&[open.limits], now, open.since, pick::ask(&self.request, open.max_tokens), used, &mut gateway.ready);
         gateway.health.ended(plan, plan.model(open.model), open.deployment, now, (report, open.probe), usage.total(), *journal);
         self.used_input = self.used_input.saturating_add(usage.input);
         self.used_output = self.used_output.saturating_add(usage.output);

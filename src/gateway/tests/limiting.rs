@@ -155,6 +155,43 @@ fn who_waited_at_one_limit_is_refused_by_another_that_has_no_queue_or_a_full_one
 }
 
 #[test]
+fn who_waits_is_overtaken_by_nobody_who_needs_the_same_places_and_came_later() {
+    let mut desk = Desk::new(plan(ONE));
+    desk.put_team("team", TeamSpec { limits: vec![queue(2, 9, 30)], ..TeamSpec::default() });
+    desk.put_key("one", KeySpec { team: Some("team".into()), limits: vec![queue(1, 9, 30)], ..KeySpec::default() });
+    desk.put_key("two", KeySpec { team: Some("team".into()), ..KeySpec::default() });
+    let words = "ask key=one; ask key=two; ask key=one; ask key=two; ask key=one; ask key=one";
+    desk.check(words, "1 calls a; 2 calls a; 3 queues at 0; 4 queues at 0; 5 queues at 0; 6 queues at 0");
+    // The team's place is no use to 3, as the key has none; it waits for that from now on, and 5 and 6 come after it in either queue.
+    desk.check("2 ok; 1 ok", "2 served by A; 4 calls a; 1 served by A; 3 calls a");
+    desk.check("4 ok; 3 ok", "4 served by A; 3 served by A; 5 calls a");
+    desk.check("5 ok; 6 ok", "5 served by A; 6 calls a; 6 served by A");
+    desk.check_empty();
+}
+
+#[test]
+fn who_is_held_up_at_another_limit_keeps_its_place_in_the_order_there() {
+    let mut desk = Desk::new(plan(&[("A", &["a"]), ("B", &["b"])]));
+    desk.adopt(|plan| plan.models[0].limits = vec![queue(1, 9, 300)]);
+    desk.put_key("one", KeySpec { limits: vec![queue(1, 9, 300)], ..KeySpec::default() });
+    // 3 waits for the model alone; 2 for its key first, and then for the model, before 3.
+    desk.check("ask B key=one; ask A key=one; ask A; ask A", "1 calls b; 2 queues at 1; 3 calls a; 4 queues at 0");
+    desk.check("1 ok; 3 ok; 2 ok; 4 ok", "1 served by B; 3 served by A; 2 calls a; 2 served by A; 4 calls a; 4 served by A");
+    desk.check_empty();
+}
+
+#[test]
+fn places_at_all_limits_are_returned_before_any_is_given_away() {
+    let mut desk = Desk::new(plan(&[("A", &["a"]), ("B", &["b"])]));
+    desk.adopt(|plan| plan.models[0].limits = vec![queue(1, 9, 30)]);
+    desk.put_key("one", KeySpec { limits: vec![queue(1, 9, 30)], ..KeySpec::default() });
+    // 2 needs both places of 1: 3, which needs only the key's, has come later.
+    desk.check("ask A key=one; ask A key=one; ask B key=one", "1 calls a; 2 queues at 1; 3 queues at 1");
+    desk.check("1 ok; 2 ok; 3 ok", "1 served by A; 2 calls a; 2 served by A; 3 calls b; 3 served by B");
+    desk.check_empty();
+}
+
+#[test]
 fn a_limit_that_is_raised_serves_who_waits_and_one_that_is_lowered_keeps_its_places() {
     let mut desk = desk(queue(1, 5, 3000));
     desk.check("ask; ask; ask", "1 calls a; 2 queues at 0; 3 queues at 0");
