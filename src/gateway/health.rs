@@ -201,7 +201,9 @@ impl Health {
     ) {
         let policy = &model.cooldown;
         let own_time = plan.deployment(id).cooldown_time;
-        let time = own_time.or(retry_after.filter(|_| policy.retry_after)).unwrap_or(policy.time);
+        // A Retry-After of zero says nothing about how long.
+        let asked = retry_after.filter(|asked| policy.retry_after && *asked > Span::ZERO);
+        let time = own_time.or(asked).unwrap_or(policy.time);
         let state = &mut self.deployments[id.index()];
         let counted = policy.counted.has(class);
         if counted {

@@ -107,6 +107,16 @@ fn a_providers_retry_after_takes_the_place_of_the_time_and_a_deployments_own_tim
     check(change(Some(0)), ONE, "ask; 1 fail rate_limited", "1 calls a; 1 failed: rate_limited");
 }
 
+#[test]
+fn a_retry_after_of_zero_is_none() {
+    let change = cooling(|plan| {
+        plan.models[0].cooldown.at_once = FailureSet::of(&[FailureClass::RateLimited]);
+        plan.models[0].cooldown.retry_after = true;
+    });
+    let expected = "1 calls a; a cools 5s for rate_limited; 1 failed: rate_limited, back in 0s";
+    check(change, ONE, "ask; 1 fail rate_limited after=0", expected);
+}
+
 /// `allowed` failures pass and one more cools.
 #[track_caller]
 fn check_allowed(allowed: u32) {
