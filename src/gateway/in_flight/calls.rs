@@ -17,7 +17,10 @@ use crate::gateway::time::{Span, Time};
 /// How the money of a call ends: what the ledger books, and what is said of it.
 struct Closing {
     ended: Ended,
+    /// What is known of its tokens.
     usage: Usage,
+    /// The output tokens that may be billed: more than are known of, where the bill is presumed. Limits give back no more than the others.
+    output_max: u32,
     amount: Option<Money>,
     certainty: Certainty,
     delivered: u32,
@@ -154,8 +157,8 @@ impl InFlight {
     pub(super) fn finished<J: Journal>(&mut self, turn: &mut Turn<'_, J>, received: u32, said: Option<Usage>) -> Action {
         let open = self.open.as_ref().expect("the event is of the open call");
         let (deployment, group, since) = (open.deployment, open.model, open.since);
-        let (usage, amount, certainty) = match said {
-            Some(usage) => (usage, Some(turn.plan.deployment(deployment).rates.at(since).cost(usage)), Certainty::Confirmed),
+        let (usage, output_max, amount, certainty) = match said {
+            Some(usage) => (usage, usage.output, Some(turn.plan.deployment(deployment).rates.at(since).cost(usage)), Certainty::Confirmed),
             None => self.unsaid(turn, Broken::Unsaid { received }, received),
         };
         // What was cut short for this key alone is neither kept nor shared: others may have the whole of it.
@@ -166,6 +169,7 @@ impl InFlight {
         let closing = Closing {
             ended: if lost { Ended::Discarded } else { Ended::Delivered },
             usage,
+            output_max,
             amount,
             certainty,
             delivered,
@@ -384,16 +388,17 @@ impl InFlight {
         let deployment = turn.plan.deployment(open.deployment);
         let closing = if let Some(usage) = usage {
             let amount = Some(deployment.rates.at(open.since).cost(usage));
-            Closing { ended, usage, amount, certainty: Certainty::Confirmed, delivered, report }
+            Closing { ended, usage, output_max: usage.output, amount, certainty: Certainty::Confirmed, delivered, report }
         } else {
-            let (usage, amount, certainty) = self.unsaid(turn, broken, received);
-            Closing { ended, usage, amount, certainty, delivered, report }
+            let (usage, output_max, amount, certainty) = self.unsaid(turn, broken, received);
+            Closing { ended, usage, output_max, amount, certainty, delivered, report }
         };
         self.close(turn, closing);
     }
 
-    /// What is booked for the open call, whose usage nobody said, by its provider's rule; and what is known of its tokens.
-    fn unsaid<J: Journal>(&self, turn: &Turn<'_, J>, broken: Broken, received: u32) -> (Usage, Option<Money>, Certainty) {
+    /// What is booked for the open call, whose usage nobody said, by its provider's rule; before that what is known of its tokens, and how many
+    /// of output it may be billed.
+    fn unsaid<J: Journal>(&self, turn: &Turn<'_, J>, broken: Broken, received: u32) -> (Usage, u32, Option<Money>, Certainty) {
         let open = self.open.as_ref().expect("a call is open");
         let deployment = turn.plan.deployment(open.deployment);
         let worst_case = turn.gateway.budget.worst_case(&open.hold);
@@ -401,10 +406,11 @@ impl InFlight {
         let rates = deployment.rates.at(open.since);
         let input_max = self.request.input_tokens_max_on(deployment);
         match stream::presumed(deployment.billing, rates, worst_case, input_max, max_tokens, broken) {
-            None => (Usage::default(), None, Certainty::Confirmed),
-            amount => {
-                let output = u32::try_from(max_tokens).unwrap_or(u32::MAX).min(received);
-                (Usage::plain(self.request.input_tokens.min(input_max), output), amount, Certainty::Presumed)
+            None => (Usage::default(), 0, None, Certainty::Confirmed),
+            Some(presumed) => {
+                let tokens = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+                let usage = Usage::plain(self.request.input_tokens.min(input_max), tokens(max_tokens).min(received));
+                (usage, tokens(presumed.output).max(usage.output), Some(presumed.amount), Certainty::Presumed)
             }
         }
     }
@@ -414,18 +420,18 @@ impl InFlight {
     fn close<J: Journal>(&mut self, turn: &mut Turn<'_, J>, closing: Closing) {
         let Turn { plan, gateway, now, journal } = turn;
         let open = self.open.take().expect("a call is open");
-        let Closing { ended, usage, amount, certainty, delivered, report } = closing;
+        let Closing { ended, usage, output_max, amount, certainty, delivered, report } = closing;
         let (now, amount) = (*now, amount.unwrap_or(Money::ZERO));
         let call = u32::from(self.progress.calls);
         let settlement = gateway.budget.settle(open.hold, now, amount, certainty, *journal);
         if certainty == Certainty::Presumed {
             gateway.budget.remember(settlement, now, plan.late_usage_window);
         }
-        let used = Ask { input: u64::from(usage.input), output: u64::from(usage.output) };
+        let used = Ask { input: u64::from(usage.input), output: u64::from(output_max) };
         gateway.limits.give_back(&[open.limits], now, open.since, pick::ask(&self.request, open.max_tokens), used, &mut gateway.ready);
         gateway.health.ended(plan, plan.model(open.model), open.deployment, now, (report, open.probe), usage.total(), *journal);
         self.used_input = self.used_input.saturating_add(usage.input);
-        self.used_output = self.used_output.saturating_add(usage.output);
+        self.used_output = self.used_output.saturating_add(output_max);
         let Open { deployment, model, position, since, .. } = open;
         journal.record(now, Some(self.request.id), || {
             Fact::CallClosed(CallClosed { call, model, deployment, position, since, ended, usage, delivered, amount, certainty })

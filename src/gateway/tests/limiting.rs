@@ -8,7 +8,7 @@ use super::desk::Desk;
 use super::plans::{limit, plan};
 use crate::gateway::command::{Command, KeySpec, TeamSpec};
 use crate::gateway::id::ModelId;
-use crate::gateway::plan::{Anchor, Enforce, LimitKind, LimitSpec, LoopDetector, Queue, Refill, TokenCount};
+use crate::gateway::plan::{Anchor, Enforce, LimitKind, LimitSpec, LoopDetector, Presume, Queue, Refill, TokenCount};
 use crate::gateway::time::{Span, Time};
 
 const ONE: &[(&str, &[&str])] = &[("A", &["a"])];
@@ -100,6 +100,38 @@ fn a_bucket_that_was_full_since_gets_nothing_back() {
     raised.run("ask; +10; ask");
     raised.put_key("key", KeySpec { limits: vec![bucket(300)], ..KeySpec::default() });
     raised.check("1 ok; ask in=60 max=41", &format!("1 calls a; 2 calls a; 1 served by A; {}", limited(3)));
+}
+
+#[test]
+fn output_that_may_have_been_billed_is_not_given_back() {
+    // Hardly anything runs in again while these calls last.
+    let with = |amount: u64, timed_out: Presume, of_key: bool| {
+        let mut plan = plan(ONE);
+        plan.deployments[0].billing.timed_out = timed_out;
+        let limits = vec![limit(LimitKind::TotalTokens, amount, 3_600_000)];
+        plan.deployments[0].limits = if of_key { vec![] } else { limits.clone() };
+        let mut desk = Desk::new(plan);
+        desk.put_key("key", KeySpec { limits: if of_key { limits } else { vec![] }, ..KeySpec::default() });
+        desk
+    };
+    for (of_key, refused) in [(true, limited(2)), (false, String::from("2 failed: saturated"))] {
+        // 100 in and 100 out, none of which anybody has seen.
+        let (timed_out, calls) = ("1 calls a; 1 failed: timeout", String::from("2 calls a"));
+        for (amount, rule, then) in [
+            (400, Presume::WorstCase, &calls),
+            (399, Presume::WorstCase, &refused),
+            (300, Presume::Input, &calls),
+            (299, Presume::Input, &refused),
+            (200, Presume::Nothing, &calls),
+        ] {
+            with(amount, rule, of_key).check("ask; 1 wakes; ask", &format!("{timed_out}; {then}"));
+        }
+        // 5 have come, and 10 more may have been made.
+        for (amount, then) in [(315, &calls), (314, &refused)] {
+            let expected = format!("1 calls a; 1 relays; 1 failed: cut; {then}");
+            with(amount, Presume::WorstCase, of_key).check("ask stream; 1 opens; 1 fail cut got=5; ask", &expected);
+        }
+    }
 }
 
 #[test]
