@@ -1,6 +1,7 @@
 //! What is known of each deployment: failures, cooldown, breaker, load and speed. Decides who may be called; `router` decides who is.
 
 use alloc::vec::Vec;
+use core::num::NonZeroU16;
 
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +50,8 @@ struct BreakerCell {
     open_until: Time,
     consecutive: u32,
     tripped: bool,
+    /// How often it has opened, from 1 again after the largest number: a probe belongs to the half-open time that follows.
+    round: u16,
     probes_out: u32,
     successes: u32,
 }
@@ -130,20 +133,20 @@ impl Health {
         if minute.since == minute_of(now) { minute.count } else { 0 }
     }
 
-    /// A call leaves. While the breaker is half-open it is a probe: says whether it is.
+    /// A call leaves. While the breaker is half-open it is a probe: says of which of its half-open times, by number.
     #[inline]
-    pub fn call<J: Journal>(&mut self, model: &Model, id: DeploymentId, now: Time, journal: &mut J) -> bool {
+    pub fn call<J: Journal>(&mut self, model: &Model, id: DeploymentId, now: Time, journal: &mut J) -> Option<NonZeroU16> {
         let state = &mut self.deployments[id.index()];
         state.in_flight += 1;
         state.recovery_untold = false;
-        let probe = model.breaker.is_some() && state.breaker.tripped && now >= state.breaker.open_until;
-        if probe {
-            if state.breaker.probes_out == 0 && state.breaker.successes == 0 {
-                journal.record(now, None, || Fact::BreakerTurned { deployment: id, to: BreakerState::HalfOpen });
-            }
-            state.breaker.probes_out += 1;
+        if model.breaker.is_none() || !state.breaker.tripped || now < state.breaker.open_until {
+            return None;
         }
-        probe
+        if state.breaker.probes_out == 0 && state.breaker.successes == 0 {
+            journal.record(now, None, || Fact::BreakerTurned { deployment: id, to: BreakerState::HalfOpen });
+        }
+        state.breaker.probes_out += 1;
+        NonZeroU16::new(state.breaker.round)
     }
 
     /// A call has ended: its place in flight is free, and the deployment is judged by it.
@@ -155,7 +158,7 @@ impl Health {
         model: &Model,
         id: DeploymentId,
         now: Time,
-        (report, probe): (Report, bool),
+        (report, probe): (Report, Option<NonZeroU16>),
         tokens: u64,
         journal: &mut J,
     ) {
@@ -198,7 +201,9 @@ impl Health {
     ) {
         let policy = &model.cooldown;
         let own_time = plan.deployment(id).cooldown_time;
-        let time = own_time.or(retry_after.filter(|_| policy.retry_after)).unwrap_or(policy.time);
+        // A Retry-After of zero says nothing about how long.
+        let asked = retry_after.filter(|asked| policy.retry_after && *asked > Span::ZERO);
+        let time = own_time.or(asked).unwrap_or(policy.time);
         let state = &mut self.deployments[id.index()];
         let counted = policy.counted.has(class);
         if counted {
@@ -289,17 +294,17 @@ impl BreakerCell {
         !self.tripped || (now >= self.open_until && self.probes_out < policy.probes)
     }
 
-    fn judge<J: Journal>(&mut self, policy: Breaker, id: DeploymentId, now: Time, (report, probe): (Report, bool), journal: &mut J) {
-        // A probe that outlived its breaker's half-open time says no more than any other call.
-        let was_probe = probe && self.tripped;
-        if probe {
+    fn judge<J: Journal>(&mut self, policy: Breaker, id: DeploymentId, now: Time, (report, probe): (Report, Option<NonZeroU16>), journal: &mut J) {
+        // A probe that outlived its half-open time says no more than any other call, and has no place in a later one.
+        let was_probe = self.tripped && probe.is_some_and(|round| round.get() == self.round);
+        if was_probe {
             self.probes_out = self.probes_out.saturating_sub(1);
         }
         match report {
             Report::Success { .. } if was_probe => {
                 self.successes += 1;
                 if self.successes >= policy.successes {
-                    *self = Self::default();
+                    *self = Self { round: self.round, ..Self::default() };
                     journal.record(now, None, || Fact::BreakerTurned { deployment: id, to: BreakerState::Closed });
                 }
             }
@@ -308,7 +313,8 @@ impl BreakerCell {
                 self.consecutive += 1;
                 if was_probe || (!self.tripped && self.consecutive >= policy.failures) {
                     self.tripped = true;
-                    self.successes = 0;
+                    self.round = self.round % u16::MAX + 1;
+                    (self.probes_out, self.successes) = (0, 0);
                     self.open_until = now + policy.open_for;
                     journal.record(now, None, || Fact::BreakerTurned { deployment: id, to: BreakerState::Open });
                 }

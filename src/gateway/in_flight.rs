@@ -3,6 +3,8 @@
 mod admission;
 mod calls;
 
+use core::num::{NonZeroU16, NonZeroU32};
+
 use serde::{Deserialize, Serialize};
 
 use super::Gateway;
@@ -166,6 +168,8 @@ pub struct InFlight {
     request: Request,
     state: State,
     gone: bool,
+    /// Its client has gone, and it went on only because others waited for its answer.
+    for_others: bool,
     placed: bool,
     taken: bool,
     /// The flight of identical requests that it leads; or, while it follows, the one that it waits for.
@@ -213,7 +217,8 @@ struct Open {
     since: Time,
     /// It has begun to answer.
     opened: bool,
-    probe: bool,
+    /// The half-open time of a breaker that it is a probe of.
+    probe: Option<NonZeroU16>,
 }
 
 /// What every step is given: the plan, the shared state, the time, and where facts go.
@@ -235,6 +240,7 @@ impl InFlight {
         request: Request::NONE,
         state: State::New,
         gone: false,
+        for_others: false,
         placed: false,
         taken: false,
         flight: None,
@@ -428,13 +434,9 @@ impl InFlight {
         if self.taken {
             let ask = self.ask(plan, &directory.path(self.path).overrides);
             let used = Ask { input: u64::from(self.used_input), output: u64::from(self.used_output) };
-            for list in self.limit_lists {
-                limits.give_back(list, now, self.began, ask, used, ready);
-            }
+            limits.give_back(&self.limit_lists, now, self.began, ask, used, ready);
         } else if self.placed {
-            for list in self.limit_lists {
-                limits.return_places(list, ready);
-            }
+            limits.return_places(&self.limit_lists, ready);
         }
         (self.taken, self.placed) = (false, false);
     }
@@ -442,9 +444,8 @@ impl InFlight {
     /// What the request asks of the limits of its key and model: the output that its own model would be asked for.
     fn ask(&self, plan: &Plan, overrides: &Overrides) -> Ask {
         let model = plan.model(self.request.model);
-        let stated = self.request.max_tokens.map(core::num::NonZeroU32::get).or(model.max_tokens.default);
-        let most = || model.deployments.iter().map(|id| plan.deployment(*id).output_tokens_max).max().unwrap_or(0);
+        let (stated, most) = (self.request.max_tokens.map(NonZeroU32::get), model.output_tokens_max);
         let cap = overrides.max_tokens_cap.or(model.max_tokens.cap).unwrap_or(u32::MAX);
-        pick::ask(&self.request, stated.unwrap_or_else(most).min(cap))
+        pick::ask(&self.request, stated.or(model.max_tokens.default).unwrap_or(most).min(cap).min(most))
     }
 }

@@ -22,6 +22,8 @@ pub struct Meter {
     since: Time,
     /// Bucket: what is left, in units of 1/period. Window: what was used in the current one.
     level: i128,
+    /// Bucket: the last instant at which it was known to be full.
+    full_at: Time,
     used_ever: bool,
 }
 
@@ -32,7 +34,7 @@ impl Meter {
             Refill::Bucket => i128::from(amount) * i128::from(period.0),
             Refill::Window(_) => 0,
         };
-        Self { refill, amount, period, since: Time(0), level, used_ever: false }
+        Self { refill, amount, period, since: Time(0), level, full_at: Time(0), used_ever: false }
     }
 
     /// Whether `n` more fit at `now`.
@@ -51,15 +53,24 @@ impl Meter {
         (self.since, self.level) = self.at(now);
         self.used_ever = true;
         match self.refill {
-            Refill::Bucket => self.level -= i128::from(n) * i128::from(self.period.0),
+            Refill::Bucket => {
+                if self.level == self.capacity() {
+                    self.full_at = now;
+                }
+                self.level -= i128::from(n) * i128::from(self.period.0);
+            }
             Refill::Window(_) => self.level += i128::from(n),
         }
     }
 
-    /// Gives back `n` that were taken at `taken_at` and not used. A window that has ended since keeps what it counted.
+    /// Gives back `n` that were taken at `taken_at` and not used. A window that has ended since keeps what it counted, and what was taken before
+    /// a bucket was full again has run in already.
     pub fn put_back(&mut self, now: Time, taken_at: Time, n: u64) {
-        let over = now.since(self.since) >= self.period || taken_at < self.since;
-        if matches!(self.refill, Refill::Window(_)) && over {
+        let over = match self.refill {
+            Refill::Bucket => taken_at < self.full_at,
+            Refill::Window(_) => now.since(self.since) >= self.period || taken_at < self.since,
+        };
+        if over {
             return;
         }
         (self.since, self.level) = self.at(now);
@@ -183,6 +194,8 @@ pub struct Limits {
     owners: Vec<Owner>,
     /// Change with commands only.
     lists: Shared<Vec<Vec<LimitId>>>,
+    /// How many requests have waited so far.
+    waited: u64,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -195,6 +208,8 @@ struct Limit {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Waiter {
+    /// Who has the lower one has waited longer. Every queue is in this order.
+    number: u64,
     slot: Slot,
     request: RequestId,
     /// All concurrency limits that it needs a place at.
@@ -222,7 +237,7 @@ impl Limits {
         assert!((limit.spec.kind, limit.spec.count) == (spec.kind, spec.count), "another limit");
         let mut meter = Self::meter(&spec);
         if (limit.spec.refill, limit.spec.period) == (spec.refill, spec.period) {
-            (meter.since, meter.used_ever) = (limit.meter.since, limit.meter.used_ever);
+            (meter.since, meter.full_at, meter.used_ever) = (limit.meter.since, limit.meter.full_at, limit.meter.used_ever);
             meter.level = match spec.refill {
                 // What is missing stays missing.
                 Refill::Bucket => limit.meter.level - limit.meter.capacity() + meter.capacity(),
@@ -241,11 +256,9 @@ impl Limits {
 
     /// Gives places to those who wait, after limits have changed.
     pub(super) fn assign_all(&mut self, ready: &mut VecDeque<(Slot, Wake)>) {
-        for id in 0..self.limits.len() {
-            if !self.limits[id].waiters.is_empty() {
-                self.assign(LimitId(id as u32), ready);
-            }
-        }
+        let ids = (0..).zip(&self.limits).filter(|(_, limit)| !limit.waiters.is_empty()).map(|(id, _)| LimitId(id));
+        let ids: Vec<LimitId> = ids.collect();
+        self.assign(ready, |limits| limits.first_in_line(ids.iter()));
     }
 
     /// A list of limits that never changes: `old` if it is the same.
@@ -335,18 +348,18 @@ impl Limits {
     /// Undoes [`Self::take`]: puts right what was counted at `taken_at`, now that the usage is known, and returns the places, which whoever
     /// waits is given.
     #[inline]
-    pub fn give_back(&mut self, list: LimitListId, now: Time, taken_at: Time, ask: Ask, used: Ask, ready: &mut VecDeque<(Slot, Wake)>) {
-        for id in &self.lists[list.index()] {
+    pub fn give_back(&mut self, lists: &[LimitListId], now: Time, taken_at: Time, ask: Ask, used: Ask, ready: &mut VecDeque<(Slot, Wake)>) {
+        for id in lists.iter().flat_map(|list| &self.lists[list.index()]) {
             self.limits[id.index()].correct(now, taken_at, ask, used);
         }
-        self.return_places(list, ready);
+        self.return_places(lists, ready);
     }
 
-    /// Returns the places at the concurrency limits on a list and gives them to whoever waits.
+    /// Returns the places at the concurrency limits on lists, all of them before any is given to whoever waits.
     #[inline]
-    pub fn return_places(&mut self, list: LimitListId, ready: &mut VecDeque<(Slot, Wake)>) {
+    pub fn return_places(&mut self, lists: &[LimitListId], ready: &mut VecDeque<(Slot, Wake)>) {
         let mut waited_for = false;
-        for id in &self.lists[list.index()] {
+        for id in lists.iter().flat_map(|list| &self.lists[list.index()]) {
             let limit = &mut self.limits[id.index()];
             if limit.spec.kind == LimitKind::Concurrency {
                 assert!(limit.in_use > 0, "a place is returned once");
@@ -355,9 +368,7 @@ impl Limits {
             }
         }
         if waited_for {
-            for place in 0..self.lists[list.index()].len() {
-                self.assign(self.lists[list.index()][place], ready);
-            }
+            self.assign(ready, |limits| limits.first_in_line(lists.iter().flat_map(|list| limits.ids(*list))));
         }
     }
 
@@ -365,7 +376,8 @@ impl Limits {
     pub fn wait(&mut self, at: LimitId, slot: Slot, request: RequestId, lists: [LimitListId; 2]) {
         let all = lists.iter().flat_map(|list| self.ids(*list)).copied();
         let needs = all.filter(|id| self.limits[id.index()].spec.kind == LimitKind::Concurrency).collect();
-        self.limits[at.index()].waiters.push_back(Waiter { slot, request, needs });
+        self.waited += 1;
+        self.limits[at.index()].waiters.push_back(Waiter { number: self.waited, slot, request, needs });
     }
 
     /// Takes a request out of the queue on `lists` that it waits in, and says before which limit that was.
@@ -399,16 +411,18 @@ impl Limits {
         if limit.spec.kind == LimitKind::Concurrency { Span::SECOND } else { limit.meter.wait(now, 1) }
     }
 
-    fn assign(&mut self, id: LimitId, ready: &mut VecDeque<(Slot, Wake)>) {
-        while let Some(waiter) = self.limits[id.index()].waiters.front() {
-            let full = waiter.needs.iter().copied().find(|need| !self.limits[need.index()].has_place());
-            if full == Some(id) {
-                return;
-            }
+    /// Gives places to those who wait, as long as `next` says at which limit: by how long they have waited, whichever queue they are in.
+    fn assign(&mut self, ready: &mut VecDeque<(Slot, Wake)>, next: impl Fn(&Self) -> Option<LimitId>) {
+        while let Some(id) = next(self) {
             let waiter = self.limits[id.index()].waiters.pop_front().expect("the front is there");
+            let full = waiter.needs.iter().copied().find(|need| !self.limits[need.index()].has_place());
             match full {
-                // It goes on waiting where it is held up now, or a place there would never reach it.
-                Some(other) if self.limits[other.index()].has_queue() => self.limits[other.index()].waiters.push_back(waiter),
+                // It goes on waiting where it is held up now, or a place there would never reach it; before those who have come after it.
+                Some(other) if self.limits[other.index()].has_queue() => {
+                    let waiters = &mut self.limits[other.index()].waiters;
+                    let place = waiters.partition_point(|earlier| earlier.number < waiter.number);
+                    waiters.insert(place, waiter);
+                }
                 Some(other) => ready.push_back((waiter.slot, Wake::TurnedAway(other))),
                 None => {
                     for need in &waiter.needs {
@@ -418,6 +432,15 @@ impl Limits {
                 }
             }
         }
+    }
+
+    /// Of these limits the one with a place that the request at the front of its queue has waited for the longest.
+    fn first_in_line<'a>(&self, ids: impl Iterator<Item = &'a LimitId>) -> Option<LimitId> {
+        let fronts = ids.filter_map(|id| {
+            let limit = &self.limits[id.index()];
+            limit.waiters.front().filter(|_| limit.has_place()).map(|waiter| (waiter.number, *id))
+        });
+        fronts.min().map(|(_, id)| id)
     }
 
     fn meter(spec: &LimitSpec) -> Meter {

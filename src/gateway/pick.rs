@@ -103,7 +103,7 @@ pub fn pick<J: Journal>(
     let picked = loop {
         let preferred = open & !progress.avoided(model);
         let from = if preferred != 0 { preferred } else { open };
-        let Some(index) = choose(plan, gateway, needs, progress, model, from, now) else {
+        let Some(index) = choose(plan, gateway, needs, progress, model, from, short.len() as u32, now) else {
             break Err(short.last().map_or(Blocked::Saturated, |(_, account)| Blocked::Short(*account)));
         };
         let deployment = model.deployments[index];
@@ -134,9 +134,19 @@ pub fn again(plan: &Plan, gateway: &Gateway, needs: &Needs<'_>, group: ModelId, 
 /// The output tokens that a call of `request` to this deployment may ask for.
 #[inline]
 pub fn max_tokens(plan: &Plan, path: &Path, request: &Request, group: ModelId, deployment: DeploymentId) -> u32 {
+    max_tokens_under(plan, path.overrides.max_tokens_cap, request, group, deployment)
+}
+
+/// The same for whoever sends the request: by its own wish and its model's policy, whatever its key may have.
+pub fn max_tokens_of_anyone(plan: &Plan, request: &Request, group: ModelId, deployment: DeploymentId) -> u32 {
+    max_tokens_under(plan, None, request, group, deployment)
+}
+
+#[inline]
+fn max_tokens_under(plan: &Plan, own_cap: Option<u32>, request: &Request, group: ModelId, deployment: DeploymentId) -> u32 {
     let model = plan.model(group);
     let most = plan.deployment(deployment).output_tokens_max;
-    let cap = path.overrides.max_tokens_cap.or(model.max_tokens.cap).unwrap_or(u32::MAX);
+    let cap = own_cap.or(model.max_tokens.cap).unwrap_or(u32::MAX);
     request.max_tokens.map(core::num::NonZeroU32::get).or(model.max_tokens.default).unwrap_or(most).min(cap).min(most)
 }
 
@@ -367,14 +377,17 @@ fn counting_helps(budget: &Budget, accounts: &[AccountId], now: Time, fits: bool
     budget.short(accounts, now, least).is_none() || matches!(budget.remainder(accounts, now, least), Ok((_, OnShort::Clamp { .. })))
 }
 
-/// The place in the group of the deployment that the strategy wants, among `open`.
+/// The place in the group of the deployment that the strategy wants, among `open`; `round` choices of the same pick were made before and could not
+/// be paid.
 #[inline]
-fn choose(plan: &Plan, gateway: &Gateway, needs: &Needs<'_>, progress: &Progress, model: &Model, open: u64, now: Time) -> Option<usize> {
+#[allow(clippy::too_many_arguments, reason = "a choice depends on all of these, and a struct for one call site hides that")]
+fn choose(plan: &Plan, gateway: &Gateway, needs: &Needs<'_>, progress: &Progress, model: &Model, open: u64, round: u32, now: Time) -> Option<usize> {
     if open & open.wrapping_sub(1) == 0 {
         return (open != 0).then_some(open.trailing_zeros() as usize);
     }
     let places = || model.deployments.iter().copied().enumerate().filter(|(i, _)| open & (1 << i) != 0);
-    let bits = || draw::bits(gateway.seed, needs.request.id.0, Purpose::Pick, progress.picks());
+    // Each choice has a draw of its own, or whoever drew the first would all have the same second one.
+    let bits = || draw::bits(gateway.seed, needs.request.id.0, Purpose::Pick, progress.picks() | round << 16);
     match model.strategy {
         Strategy::WeightedShuffle => {
             let total: u64 = places().map(|(_, id)| u64::from(plan.deployment(id).weight)).sum();

@@ -70,6 +70,8 @@ pub struct Model {
     pub tier: Option<u32>,
     /// The rates that this group's traffic is compared with: its first deployment's.
     pub reference: RateSchedule,
+    /// The most output tokens that any of its deployments can produce.
+    pub output_tokens_max: u32,
     /// Budgets over everything that this group is asked to answer, fallback or not.
     pub budgets: Vec<BudgetSpec>,
     /// Limits on requests that ask for this group.
@@ -187,11 +189,14 @@ impl Plan {
             group_left.push(group.attempts.most().saturating_mul(resends).saturating_mul(levels.len() as u32));
             for id in group.deployments.iter().filter(|id| of_tier && !self.deployment(**id).retired) {
                 let output = self.output_tokens(group, *id, usage.output);
-                let rates = &self.deployment(*id).rates;
+                let Deployment { rates, countable, .. } = self.deployment(*id);
                 let costs = rates.cards().chain(asked.reference.cards()).filter_map(|(now, _)| {
                     let cost = rates.at(now).worst_case(usage.input, output);
-                    let may = place == 0 || ceiling(now).is_none_or(|ceiling| cost.0 * 1000 <= ceiling);
-                    may.then_some(cost)
+                    match ceiling(now).filter(|ceiling| place > 0 && cost.0 * 1000 > *ceiling) {
+                        None => Some(cost),
+                        // Once counted, an input may be short enough: a call costs up to the ceiling then.
+                        Some(ceiling) => countable.then_some(Money(ceiling / 1000)),
+                    }
                 });
                 let Some(cost) = costs.max() else { continue };
                 let most = group.attempts.per_deployment.saturating_mul(resends).min(per_request);

@@ -78,33 +78,46 @@ pub enum Broken {
     Dropped,
 }
 
-/// The amount that stands in for a bill that was never seen, and is never below it; `None` where the provider bills nothing.
+/// What stands in for a bill that was never seen, and is never below it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Presumed {
+    /// What it may come to.
+    pub amount: Money,
+    /// The output tokens that may be on it.
+    pub output: u64,
+}
+
+/// What is presumed of a call that ended so; `None` where the provider bills nothing.
 /// `rates` are those of the instant of the call, `worst_case` is what was held, `input` and `max_tokens` the upper bounds that it was made from.
-pub fn presumed(rule: BillingRule, rates: &RateCard, worst_case: Money, input: u32, max_tokens: u64, broken: Broken) -> Option<Money> {
-    let up_to = |output: u64| rates.worst_case(input, output.min(max_tokens)).min(worst_case);
+pub fn presumed(rule: BillingRule, rates: &RateCard, worst_case: Money, input: u32, max_tokens: u64, broken: Broken) -> Option<Presumed> {
+    let up_to = |output: u64| {
+        let output = output.min(max_tokens);
+        Presumed { amount: rates.worst_case(input, output).min(worst_case), output }
+    };
+    let all = Presumed { amount: worst_case, output: max_tokens };
     match broken {
         Broken::Cancelled { stream: true, received } if rule.cancel_stops_billing => {
             Some(up_to(u64::from(received) + u64::from(rule.cancel_lag_tokens_max)))
         }
-        Broken::Cancelled { .. } => Some(worst_case),
+        Broken::Cancelled { .. } => Some(all),
         // A plain answer is made before its first byte is sent. A break of a stream may be the gateway's own doing (a time-out, the end of a
         // drain): where closing does not stop the bill, it runs on.
-        Broken::Cut { stream, .. } if !stream || !rule.cancel_stops_billing => Some(worst_case),
+        Broken::Cut { stream, .. } if !stream || !rule.cancel_stops_billing => Some(all),
         // What the provider generated before the break may have been more than came through, by the same lag.
         Broken::Cut { received, .. } => Some(up_to(u64::from(received) + u64::from(rule.cancel_lag_tokens_max))),
         Broken::Unsaid { received } => Some(up_to(u64::from(received))),
-        Broken::Dropped => Some(worst_case),
-        Broken::TimedOut => by_rule(rule.timed_out, worst_case, up_to(0)),
+        Broken::Dropped => Some(all),
+        Broken::TimedOut => by_rule(rule.timed_out, all, up_to(0)),
         Broken::Failed(class) if bills_nothing(class) => None,
-        Broken::Failed(_) => by_rule(rule.failed, worst_case, up_to(0)),
+        Broken::Failed(_) => by_rule(rule.failed, all, up_to(0)),
     }
 }
 
-const fn by_rule(rule: Presume, worst_case: Money, input: Money) -> Option<Money> {
+const fn by_rule(rule: Presume, all: Presumed, input: Presumed) -> Option<Presumed> {
     match rule {
         Presume::Nothing => None,
         Presume::Input => Some(input),
-        Presume::WorstCase => Some(worst_case),
+        Presume::WorstCase => Some(all),
     }
 }
 

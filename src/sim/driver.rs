@@ -100,8 +100,10 @@ struct Open {
     output_ratio: Ratio,
     has_opened: bool,
     has_ended: bool,
-    /// The end of its drain; [`Time::MAX`] without.
-    drained_at: Time,
+    /// Nobody reads it any more: it is closed then at the latest, or with so many output tokens.
+    is_drained: bool,
+    drained_until: Time,
+    drained_tokens_max: u32,
     /// A time-out ran out that the driver watches: between two chunks, or for a stream as a whole.
     has_timed_out: bool,
 }
@@ -390,7 +392,9 @@ impl<O: Observer> Driver<O> {
             Action::Drain { until, tokens_max } => {
                 let open = entry.open.as_mut().expect("only an open call is drained");
                 // A plain answer has no tokens to count before it is whole: its drain ends with the core's own deadline.
-                open.drained_at = if open.fate.stream { until.min(open.fate.made_at(tokens_max)) } else { Time::MAX };
+                if open.fate.stream {
+                    (open.is_drained, open.drained_until, open.drained_tokens_max) = (true, until, tokens_max);
+                }
             }
             Action::Finish(_) => entry.is_finished = true,
         }
@@ -408,10 +412,6 @@ impl<O: Observer> Driver<O> {
         let mut moved = std::mem::take(&mut self.upstream.moved);
         for (slot, fate) in moved.drain(..) {
             let open = self.entries[slot.index()].open.as_mut().expect("who waits for a place is open");
-            let earlier = open.fate.begins_at.since(fate.begins_at);
-            if open.drained_at != Time::MAX {
-                open.drained_at = self.now.max(open.drained_at - earlier);
-            }
             open.fate = fate;
             self.schedule(slot);
         }
@@ -446,8 +446,17 @@ impl<O: Observer> Driver<O> {
             self.observer.short_of_capacity(self.now, fate.is_turned_away, fate.begins_at.since(self.now));
         }
         entry.context.called = Some(call.deployment);
-        entry.open =
-            Some(Open { call, fate, output_ratio: ratio.output, has_opened: false, has_ended: false, drained_at: Time::MAX, has_timed_out: false });
+        entry.open = Some(Open {
+            call,
+            fate,
+            output_ratio: ratio.output,
+            has_opened: false,
+            has_ended: false,
+            is_drained: false,
+            drained_until: Time::MAX,
+            drained_tokens_max: 0,
+            has_timed_out: false,
+        });
         self.totals.calls += 1;
     }
 
@@ -529,8 +538,12 @@ impl Entry {
                     or(idle_at, Class::Wake, What::TimesOut);
                 }
             }
-            if open.drained_at != Time::MAX {
-                or(open.drained_at, Class::Wake, What::DrainEnds);
+            // Worked out anew each time: a call that waits for a place may move up, and its tokens with it, but not its time.
+            if open.is_drained {
+                let at = open.drained_until.min(open.fate.made_at(open.drained_tokens_max));
+                if at != Time::MAX {
+                    or(at, Class::Wake, What::DrainEnds);
+                }
             }
         }
         if let Some((at, _)) = self.flight.deadline() {

@@ -167,6 +167,7 @@ impl Models {
         }
         self.read_fallbacks(section, &mut policies, edges);
         let reference = deployments.first().map(|id| self.deployments[id.index()].rates.clone());
+        let output_tokens_max = deployments.iter().map(|id| self.deployments[id.index()].output_tokens_max).max();
         Model {
             name: item.key.into(),
             strategy: policies.strategy,
@@ -184,6 +185,7 @@ impl Models {
             tier: section.read("tier", Item::count),
             // Without a deployment there is an error, and the plan is never used.
             reference: reference.unwrap_or_else(|| free_card().into()),
+            output_tokens_max: output_tokens_max.unwrap_or(0),
             budgets: self.model_budgets(item, section, &deployments, context),
             limits: section.read("limits", limits::read).unwrap_or_default(),
             deployments,

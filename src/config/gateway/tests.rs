@@ -317,6 +317,7 @@ billing = { timed_out = "input" }
     assert_eq!(a.deployments[0], b.deployments[0], "one deployment in two groups");
     let [shared, own] = config.plan.deployments.as_slice() else { panic!("two deployments") };
     assert_eq!((shared.output_tokens_max, shared.billing.timed_out), (100, Presume::Input));
+    assert_eq!((a.output_tokens_max, b.output_tokens_max), (own.output_tokens_max.max(100), 100));
     assert_eq!(own.limits[0].queue, Some(Queue { length_max: 9, wait_max: Span::from_secs(2) }));
     assert_eq!(a.reference, shared.rates);
 }

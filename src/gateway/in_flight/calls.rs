@@ -8,7 +8,7 @@ use crate::gateway::journal::{CallClosed, Called, Certainty, Denial, Ended, Fact
 use crate::gateway::limits::Ask;
 use crate::gateway::money::Money;
 use crate::gateway::pick::{self, Needs, Picked, Short};
-use crate::gateway::plan::{Counts, Hops, Model};
+use crate::gateway::plan::{Counts, Hops, Model, OnDisconnect};
 use crate::gateway::rate_card::Usage;
 use crate::gateway::router::{self, End, Last, Next, Then};
 use crate::gateway::stream::{self, Broken, Phase, Reaction};
@@ -17,7 +17,10 @@ use crate::gateway::time::{Span, Time};
 /// How the money of a call ends: what the ledger books, and what is said of it.
 struct Closing {
     ended: Ended,
+    /// What is known of its tokens.
     usage: Usage,
+    /// The output tokens that may be billed: more than are known of, where the bill is presumed. Limits give back no more than the others.
+    output_max: u32,
     amount: Option<Money>,
     certainty: Certainty,
     delivered: u32,
@@ -31,6 +34,9 @@ impl InFlight {
     /// Asks the router, and does what it says.
     #[inline]
     pub(super) fn route<J: Journal>(&mut self, turn: &mut Turn<'_, J>, last: Last) -> Action {
+        if self.is_for_nobody(turn) {
+            return self.finish(turn, Outcome::Abandoned, None, None);
+        }
         if let Err(denial) = turn.gateway.directory.standing(self.request.key) {
             return self.refused(turn, denial);
         }
@@ -66,6 +72,9 @@ impl InFlight {
 
     pub(super) fn slept<J: Journal>(&mut self, turn: &mut Turn<'_, J>) -> Action {
         let Then::Resend(deployment) = self.then else { return self.route(turn, Last::Slept(self.then)) };
+        if self.is_for_nobody(turn) {
+            return self.finish(turn, Outcome::Abandoned, None, None);
+        }
         if let Err(denial) = turn.gateway.directory.standing(self.request.key) {
             return self.refused(turn, denial);
         }
@@ -148,17 +157,19 @@ impl InFlight {
     pub(super) fn finished<J: Journal>(&mut self, turn: &mut Turn<'_, J>, received: u32, said: Option<Usage>) -> Action {
         let open = self.open.as_ref().expect("the event is of the open call");
         let (deployment, group, since) = (open.deployment, open.model, open.since);
-        let (usage, amount, certainty) = match said {
-            Some(usage) => (usage, Some(turn.plan.deployment(deployment).rates.at(since).cost(usage)), Certainty::Confirmed),
+        let (usage, output_max, amount, certainty) = match said {
+            Some(usage) => (usage, usage.output, Some(turn.plan.deployment(deployment).rates.at(since).cost(usage)), Certainty::Confirmed),
             None => self.unsaid(turn, Broken::Unsaid { received }, received),
         };
-        let key = self.key;
-        let shared = self.gone && self.is_followed(turn);
+        // What was cut short for this key alone is neither kept nor shared: others may have the whole of it.
+        let key = self.key.filter(|_| !self.is_clamped(turn));
+        let shared = self.gone && key.is_some() && self.is_followed(turn);
         let delivered = if self.gone && !shared { self.delivered } else { usage.output };
         let lost = self.gone && !shared && delivered == 0;
         let closing = Closing {
             ended: if lost { Ended::Discarded } else { Ended::Delivered },
             usage,
+            output_max,
             amount,
             certainty,
             delivered,
@@ -176,7 +187,7 @@ impl InFlight {
         let asked = self.request.model;
         let level = turn.plan.model(asked).fallbacks.alert_share_per_mille;
         turn.gateway.models[asked.index()].answered(asked, group != asked, level, turn.now, turn.journal);
-        self.finish(turn, Outcome::Served { model: group }, Some(&hit), store)
+        self.finish(turn, Outcome::Served { model: group }, key.map(|_| &hit), store)
     }
 
     /// The call has failed, before it opened or after.
@@ -189,11 +200,11 @@ impl InFlight {
         usage: Option<Usage>,
     ) -> Action {
         let opened = self.open.as_ref().is_some_and(|open| open.opened);
+        let given_up = self.state == State::Draining && failure.class == FailureClass::Cut;
         let broken = match (self.state, failure.class) {
             // The driver has given up a drain at its caps, or a stream at the time between its chunks: to the provider a client that leaves.
-            (State::Draining, FailureClass::Cut) | (State::Relaying, FailureClass::Timeout) => {
-                Broken::Cancelled { stream: self.request.stream, received }
-            }
+            _ if given_up => Broken::Cancelled { stream: self.request.stream, received },
+            (State::Relaying, FailureClass::Timeout) => Broken::Cancelled { stream: self.request.stream, received },
             _ if opened || accepted => Broken::Cut { stream: self.request.stream, received },
             _ => Broken::Failed(failure.class),
         };
@@ -204,8 +215,12 @@ impl InFlight {
         match self.state {
             State::Calling => self.failed_before_opening(turn, failure, Ended::Failed(failure.class), broken, received, usage),
             _ => {
-                let ended = if self.gone && delivered > 0 { Ended::Delivered } else { Ended::Failed(failure.class) };
-                let report = self.judged(turn, failure);
+                let ended = match given_up {
+                    _ if self.gone && delivered > 0 => Ended::Delivered,
+                    true => Ended::Cancelled,
+                    false => Ended::Failed(failure.class),
+                };
+                let report = if given_up { self.given_up(turn) } else { self.judged(turn, failure) };
                 self.close_broken(turn, ended, broken, received, delivered, usage, report);
                 self.finish(turn, Outcome::Failed(failure), None, None)
             }
@@ -229,7 +244,8 @@ impl InFlight {
         let again = u32::from(self.progress.resends) < transport.retries
             && transport.retry_on.has(failure.class)
             && u32::from(self.progress.calls) < router::per_request(turn.plan, &needs)
-            && turn.gateway.may_retry(turn.plan, self.request.model);
+            && turn.gateway.may_retry(turn.plan, self.request.model)
+            && !self.is_for_nobody(turn);
         if again {
             let step = u32::from(self.progress.resends);
             let ordinal = self.progress.picks();
@@ -253,8 +269,13 @@ impl InFlight {
             State::Calling => self.failed_before_opening(turn, failure, Ended::TimedOut, Broken::TimedOut, 0, None),
             _ => {
                 // How much had come is the driver's to say, with `Failed`; without it, all that was held may be billed.
-                let ended = if self.gone && self.delivered > 0 { Ended::Delivered } else { Ended::TimedOut };
-                let report = self.judged(turn, failure);
+                let given_up = self.state == State::Draining;
+                let ended = match given_up {
+                    _ if self.gone && self.delivered > 0 => Ended::Delivered,
+                    true => Ended::Cancelled,
+                    false => Ended::TimedOut,
+                };
+                let report = if given_up { self.given_up(turn) } else { self.judged(turn, failure) };
                 let broken = Broken::Cut { stream: self.request.stream, received: u32::MAX };
                 self.close_broken(turn, ended, broken, 0, self.delivered, None, report);
                 self.finish(turn, Outcome::Failed(failure), None, None)
@@ -283,13 +304,15 @@ impl InFlight {
             State::New | State::Draining | State::Over => unreachable!("the table gives these no `client_left`"),
         };
         let followed = self.is_followed(turn);
-        let path = turn.gateway.directory.path(self.path);
-        let policy = path.overrides.on_disconnect.unwrap_or(turn.plan.model(self.progress.group).on_disconnect);
+        let policy = self.on_disconnect(turn);
         let billing = self.open.as_ref().map(|open| turn.plan.deployment(open.deployment).billing);
         match stream::on_leave(&policy, billing, phase) {
             Reaction::GoOn => Action::Wait,
             // Others wait for this answer: the call goes on, at the expense of the one who asked first.
-            _ if followed => Action::Wait,
+            _ if followed => {
+                self.for_others = true;
+                Action::Wait
+            }
             Reaction::Drain => {
                 self.state = State::Draining;
                 self.wake = turn.now + policy.drain_time_max;
@@ -322,9 +345,31 @@ impl InFlight {
         self.finish(turn, Outcome::Failed(Failure::new(FailureClass::Internal)), None, None)
     }
 
+    /// Whether the open call may make less than the request and its model want: a budget has lowered its max_tokens, or its key has a cap.
+    fn is_clamped<J: Journal>(&self, turn: &Turn<'_, J>) -> bool {
+        let open = self.open.as_ref().expect("a call is open");
+        open.max_tokens < pick::max_tokens_of_anyone(turn.plan, &self.request, open.model, open.deployment)
+    }
+
     /// Whether others wait for the answer that this request leads to.
     fn is_followed<J: Journal>(&self, turn: &Turn<'_, J>) -> bool {
         self.flight.is_some_and(|flight| turn.gateway.flights.has_followers(flight))
+    }
+
+    /// Whether it went on without its client only because others waited, and does so no longer: nobody waits any more, and its group would
+    /// not have tried anything else.
+    #[inline]
+    fn is_for_nobody<J: Journal>(&self, turn: &Turn<'_, J>) -> bool {
+        if !self.for_others || self.is_followed(turn) {
+            return false;
+        }
+        stream::on_leave(&self.on_disconnect(turn), None, Phase::BetweenAttempts) != Reaction::GoOn
+    }
+
+    /// What its key or its group wants once the client has left.
+    fn on_disconnect<J: Journal>(&self, turn: &Turn<'_, J>) -> OnDisconnect {
+        let path = turn.gateway.directory.path(self.path);
+        path.overrides.on_disconnect.unwrap_or(turn.plan.model(self.progress.group).on_disconnect)
     }
 
     /// Closes a call that did not end well: by its usage if that is known, else by the provider's rule.
@@ -343,16 +388,17 @@ impl InFlight {
         let deployment = turn.plan.deployment(open.deployment);
         let closing = if let Some(usage) = usage {
             let amount = Some(deployment.rates.at(open.since).cost(usage));
-            Closing { ended, usage, amount, certainty: Certainty::Confirmed, delivered, report }
+            Closing { ended, usage, output_max: usage.output, amount, certainty: Certainty::Confirmed, delivered, report }
         } else {
-            let (usage, amount, certainty) = self.unsaid(turn, broken, received);
-            Closing { ended, usage, amount, certainty, delivered, report }
+            let (usage, output_max, amount, certainty) = self.unsaid(turn, broken, received);
+            Closing { ended, usage, output_max, amount, certainty, delivered, report }
         };
         self.close(turn, closing);
     }
 
-    /// What is booked for the open call, whose usage nobody said, by its provider's rule; and what is known of its tokens.
-    fn unsaid<J: Journal>(&self, turn: &Turn<'_, J>, broken: Broken, received: u32) -> (Usage, Option<Money>, Certainty) {
+    /// What is booked for the open call, whose usage nobody said, by its provider's rule; before that what is known of its tokens, and how many
+    /// of output it may be billed.
+    fn unsaid<J: Journal>(&self, turn: &Turn<'_, J>, broken: Broken, received: u32) -> (Usage, u32, Option<Money>, Certainty) {
         let open = self.open.as_ref().expect("a call is open");
         let deployment = turn.plan.deployment(open.deployment);
         let worst_case = turn.gateway.budget.worst_case(&open.hold);
@@ -360,10 +406,11 @@ impl InFlight {
         let rates = deployment.rates.at(open.since);
         let input_max = self.request.input_tokens_max_on(deployment);
         match stream::presumed(deployment.billing, rates, worst_case, input_max, max_tokens, broken) {
-            None => (Usage::default(), None, Certainty::Confirmed),
-            amount => {
-                let output = u32::try_from(max_tokens).unwrap_or(u32::MAX).min(received);
-                (Usage::plain(self.request.input_tokens.min(input_max), output), amount, Certainty::Presumed)
+            None => (Usage::default(), 0, None, Certainty::Confirmed),
+            Some(presumed) => {
+                let tokens = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+                let usage = Usage::plain(self.request.input_tokens.min(input_max), tokens(max_tokens).min(received));
+                (usage, tokens(presumed.output).max(usage.output), Some(presumed.amount), Certainty::Presumed)
             }
         }
     }
@@ -373,18 +420,18 @@ impl InFlight {
     fn close<J: Journal>(&mut self, turn: &mut Turn<'_, J>, closing: Closing) {
         let Turn { plan, gateway, now, journal } = turn;
         let open = self.open.take().expect("a call is open");
-        let Closing { ended, usage, amount, certainty, delivered, report } = closing;
+        let Closing { ended, usage, output_max, amount, certainty, delivered, report } = closing;
         let (now, amount) = (*now, amount.unwrap_or(Money::ZERO));
         let call = u32::from(self.progress.calls);
         let settlement = gateway.budget.settle(open.hold, now, amount, certainty, *journal);
         if certainty == Certainty::Presumed {
             gateway.budget.remember(settlement, now, plan.late_usage_window);
         }
-        let used = Ask { input: u64::from(usage.input), output: u64::from(usage.output) };
-        gateway.limits.give_back(open.limits, now, open.since, pick::ask(&self.request, open.max_tokens), used, &mut gateway.ready);
+        let used = Ask { input: u64::from(usage.input), output: u64::from(output_max) };
+        gateway.limits.give_back(&[open.limits], now, open.since, pick::ask(&self.request, open.max_tokens), used, &mut gateway.ready);
         gateway.health.ended(plan, plan.model(open.model), open.deployment, now, (report, open.probe), usage.total(), *journal);
         self.used_input = self.used_input.saturating_add(usage.input);
-        self.used_output = self.used_output.saturating_add(usage.output);
+        self.used_output = self.used_output.saturating_add(output_max);
         let Open { deployment, model, position, since, .. } = open;
         journal.record(now, Some(self.request.id), || {
             Fact::CallClosed(CallClosed { call, model, deployment, position, since, ended, usage, delivered, amount, certainty })
@@ -400,12 +447,22 @@ impl InFlight {
         }
     }
 
+    /// Whether the open call has taken longer than its group allows.
+    fn is_too_slow<J: Journal>(&self, turn: &Turn<'_, J>) -> bool {
+        let open = self.open.as_ref().expect("a call is open");
+        turn.now >= open.since + self.patience(turn.plan.model(open.model), open.opened)
+    }
+
+    /// What a drain that was given up says about the deployment. Its caps are the gateway's own: nothing, unless the call was too slow as well.
+    fn given_up<J: Journal>(&mut self, turn: &Turn<'_, J>) -> Report {
+        if self.is_too_slow(turn) { self.judged(turn, Failure::new(FailureClass::Timeout)) } else { Report::Neither }
+    }
+
     /// What a failure says about the deployment, by the group's rules on which failures count.
     fn judged<J: Journal>(&mut self, turn: &Turn<'_, J>, failure: Failure) -> Report {
         let open = self.open.as_ref().expect("a call is open");
         let (deployment, policy) = (open.deployment, &turn.plan.model(open.model).cooldown);
-        let too_slow = turn.now >= open.since + self.patience(turn.plan.model(open.model), open.opened);
-        if failure.class == FailureClass::Timeout && turn.now >= self.deadline && !too_slow {
+        if failure.class == FailureClass::Timeout && turn.now >= self.deadline && !self.is_too_slow(turn) {
             // It was the client that had no more time, not the deployment that took too much.
             return Report::Neither;
         }

@@ -4,11 +4,12 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::desk::Desk;
-use super::plans::{cache, limit, plan};
+use super::plans::{TRANSIENT, budget, cache, limit, plan};
 use crate::gateway::command::{KeySpec, Overrides, TeamSpec};
 use crate::gateway::in_flight::{Action, CacheKey, Finish};
-use crate::gateway::journal::{Bodies, Fact};
-use crate::gateway::plan::{CachePolicy, CacheScope, LimitKind, Plan};
+use crate::gateway::journal::{Bodies, Ended, Fact};
+use crate::gateway::plan::{BudgetSpec, CachePolicy, CacheScope, Leave, LimitKind, OnShort, Plan};
+use crate::gateway::time::Span;
 
 fn desk(change: impl FnOnce(&mut CachePolicy, &mut u64)) -> Desk {
     let mut plan: Plan = plan(&[("A", &["a"])]);
@@ -111,6 +112,40 @@ fn identical_requests_share_one_call() {
 }
 
 #[test]
+fn an_answer_that_was_cut_short_for_its_key_is_neither_kept_nor_shared() {
+    let with = |cap: Option<u32>| {
+        let mut plan: Plan = plan(&[("A", &["a"])]);
+        plan.models[0].cache = Some(CachePolicy { single_flight: true, ..cache(60) });
+        plan.models[0].max_tokens.cap = cap;
+        let mut desk = Desk::new(plan);
+        // $300 millionths are enough for 100 tokens in and 50 out.
+        let left = BudgetSpec { on_short: OnShort::Clamp { min: 1 }, ..budget(300) };
+        desk.put_key("poor", KeySpec { budgets: vec![left], ..KeySpec::default() });
+        let overrides = Overrides { max_tokens_cap: Some(50), ..Overrides::default() };
+        desk.put_key("short", KeySpec { overrides, ..KeySpec::default() });
+        desk
+    };
+    for key in ["poor", "short"] {
+        let mut desk = with(None);
+        let words = alloc::format!("ask same key={key}; ask same; ask same; 1 ok 50; 2 ok; ask same");
+        desk.check(&words, "1 calls a for 50; 2 follows 1; 3 follows 1; 1 served by A; 2 calls a; 2 served by A; 3 shared; 4 cached");
+        assert_eq!(kept(&desk).len(), 1);
+        desk.check_empty();
+        // Its own client has left, and gets nothing that others could have.
+        let mut desk = with(None);
+        desk.run(&alloc::format!("ask same key={key}; ask same; 1 leaves; 1 ok 50"));
+        desk.check("2 ok", "1 calls a for 50; 2 follows 1; 1 abandoned; 2 calls a; 2 served by A");
+        let ends = desk.journal.iter().filter_map(|record| if let Fact::CallClosed(closed) = record.fact { Some(closed.ended) } else { None });
+        assert_eq!(ends.collect::<Vec<_>>(), [Ended::Discarded, Ended::Delivered]);
+    }
+    // What the request itself or its model wants is the whole of it.
+    with(None).check("ask same max=50; 1 ok 50; ask same", "1 calls a for 50; 1 served by A; 2 cached");
+    for key in ["key", "poor", "short"] {
+        with(Some(50)).check(&alloc::format!("ask same key={key}; 1 ok 50; ask same"), "1 calls a for 50; 1 served by A; 2 cached");
+    }
+}
+
+#[test]
 fn when_the_leader_fails_the_first_follower_leads() {
     let mut desk = desk(|policy, _| policy.single_flight = true);
     let words = "ask same; ask same; ask same; 1 fail internal; 2 ok";
@@ -123,6 +158,34 @@ fn when_the_leaders_client_leaves_its_call_goes_on_for_those_who_follow() {
     let mut desk = desk(|policy, _| policy.single_flight = true);
     desk.check("ask same; ask same; 1 leaves; ask same; 1 ok", "1 calls a; 2 follows 1; 3 follows 1; 1 abandoned; 2 shared; 3 shared");
     desk.check_empty();
+}
+
+#[test]
+fn a_leader_that_went_on_for_others_tries_nothing_more_once_they_have_left_too() {
+    let with = |change: fn(&mut Plan)| {
+        let mut plan: Plan = plan(&[("A", &["a"])]);
+        plan.models[0].cache = Some(CachePolicy { single_flight: true, ..cache(60) });
+        plan.models[0].attempts.per_group = 2;
+        change(&mut plan);
+        Desk::new(plan)
+    };
+    let alone = "ask same; ask same; 1 leaves; 2 leaves; 1 fail internal";
+    with(|_| {}).check(alone, "1 calls a; 2 follows 1; 2 abandoned; 1 abandoned");
+    let back_off: fn(&mut Plan) = |plan| plan.models[0].backoff.base = Span::SECOND;
+    let words = "ask same; ask same; 1 leaves; 1 fail internal; 2 leaves; 1 wakes";
+    with(back_off).check(words, "1 calls a; 2 follows 1; 1 sleeps 1s; 2 abandoned; 1 abandoned");
+    let resend: fn(&mut Plan) = |plan| {
+        plan.models[0].transport.retries = 1;
+        plan.models[0].transport.retry_on = TRANSIENT;
+        plan.models[0].transport.backoff.base = Span::SECOND;
+    };
+    with(resend).check(alone, "1 calls a; 2 follows 1; 2 abandoned; 1 abandoned");
+    with(resend).check(words, "1 calls a; 2 follows 1; 1 sleeps 1s; 2 abandoned; 1 abandoned");
+    // Whoever has come since is waited for, and a policy may have it go on for nobody.
+    let words = "ask same; ask same; 1 leaves; 2 leaves; ask same; 1 fail internal; 1 ok";
+    with(|_| {}).check(words, "1 calls a; 2 follows 1; 2 abandoned; 3 follows 1; 1 calls a; 1 abandoned; 3 shared");
+    let ignore: fn(&mut Plan) = |plan| plan.models[0].on_disconnect.between_attempts = Leave::Ignore;
+    with(ignore).check(&[alone, "; 1 ok"].concat(), "1 calls a; 2 follows 1; 2 abandoned; 1 calls a; 1 abandoned");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use super::plans::{budget, card, plan};
 use crate::gateway::command::{Command, KeySpec};
 use crate::gateway::money::Money;
 use crate::gateway::plan::{BudgetSpec, Enforce, OnShort, Plan};
+use crate::gateway::rate_card::Usage;
 use crate::gateway::time::Span;
 
 const ASK: &str = "ask bound=1000 countable";
@@ -109,6 +110,17 @@ fn a_fallback_that_is_too_dear_by_the_bound_is_counted_first() {
     let words = |count: u32| format!("{ASK}; 1 fail internal; 1 counted {count}");
     check(1 << 40, change, &words(200), "1 calls a; 1 counts; 1 calls b");
     check(1 << 40, change, &words(201), "1 calls a; 1 counts; 1 skips B: PriceRatio; 1 failed: internal");
+    // However few they are, it costs no more than twice $1400.
+    let worst = |change: &dyn Fn(&mut Plan)| {
+        let worst = desk(1 << 40, |plan| change(plan)).plan.worst_case(crate::gateway::id::ModelId(0), Usage::plain(1000, 0));
+        (worst.calls, worst.cost)
+    };
+    assert_eq!(worst(&change), (2, Money(4_200_000_000)));
+    let uncounted = |plan: &mut Plan| {
+        change(plan);
+        plan.deployments[1].countable = false;
+    };
+    assert_eq!(worst(&uncounted), (1, Money(1_400_000_000)));
 }
 
 #[test]

@@ -64,6 +64,17 @@ fn what_its_provider_does_not_say_is_no_length_that_was_seen() {
     assert_eq!(desk.gateway.budget().used(AccountId(0), desk.now).1, Money(500_000_000), "nothing is known to estimate from");
 }
 
+#[test]
+fn a_drain_that_is_given_up_ends_as_a_cancel() {
+    for words in ["ask; 1 leaves; 1 wakes", "ask; 1 leaves; 1 fail cut"] {
+        let mut plan = plan(ONE);
+        plan.models[0].on_disconnect.non_stream = Leave::Drain;
+        let mut desk = Desk::new(plan);
+        desk.check(words, "1 calls a; 1 drains 30s 50; 1 abandoned");
+        assert_eq!((booked(&desk), ended(&desk)), ((0, 500), (Ended::Cancelled, Certainty::Presumed)));
+    }
+}
+
 /// What is booked where failures cost nothing by the provider's rule.
 #[track_caller]
 fn check_failed(stops: bool, words: &str, micro_usd: (i128, i128)) {

@@ -9,7 +9,7 @@ use super::plans::{TRANSIENT, plan};
 use crate::gateway::failure::{FailureClass, FailureSet};
 use crate::gateway::id::ModelId;
 use crate::gateway::journal::{Fact, Position};
-use crate::gateway::plan::{Breaker, Counts, FailureShare, Hops, Plan, Single};
+use crate::gateway::plan::{Breaker, Counts, FailureShare, Hops, Leave, Plan, Single};
 use crate::gateway::time::Span;
 
 const ONE: &[(&str, &[&str])] = &[("A", &["a"])];
@@ -55,6 +55,29 @@ fn a_deployment_is_not_blamed_for_a_client_that_had_no_more_time() {
 }
 
 #[test]
+fn a_deployment_is_not_blamed_for_a_drain_that_is_given_up() {
+    let change = || {
+        cooling(|plan| {
+            plan.models[0].cooldown.at_once = FailureSet::ALL;
+            plan.models[0].on_disconnect.non_stream = Leave::Drain;
+            plan.models[0].on_disconnect.streaming = Leave::Drain;
+        })
+    };
+    let drained = "1 calls a; 1 relays; 1 drains 30s 50; 1 abandoned; 2 calls a; 2 served by A";
+    check(change(), ONE, "ask stream; 1 opens; 1 leaves 5 5; 1 wakes; ask; 2 ok", drained);
+    check(change(), ONE, "ask stream; 1 opens; 1 leaves 5 5; 1 fail cut got=50; ask; 2 ok", drained);
+    check(change(), ONE, "ask; 1 leaves; 1 wakes; ask; 2 ok", "1 calls a; 1 drains 30s 50; 1 abandoned; 2 calls a; 2 served by A");
+    // A failure is one, whoever reads it; and so is a call that took longer than the two minutes that the group allows a stream.
+    let failed = "1 calls a; 1 relays; 1 drains 30s 50; a cools 5s for internal; 1 abandoned";
+    check(change(), ONE, "ask stream; 1 opens; 1 leaves 5 5; 1 fail internal", failed);
+    let slow = "1 calls a; 1 relays; 1 drains 30s 50; a cools 5s for timeout; 1 abandoned";
+    check(change(), ONE, "ask stream; 1 opens; +90; 1 leaves 5 5; 1 wakes", slow);
+    check(change(), ONE, "ask stream; 1 opens; +90; 1 leaves 5 5; +30; 1 fail cut got=6", slow);
+    let just = "1 calls a; 1 relays; 1 drains 30s 50; 1 abandoned";
+    check(change(), ONE, "ask stream; 1 opens; +89.999; 1 leaves 5 5; 1 wakes", just);
+}
+
+#[test]
 fn some_failures_cool_at_once_and_for_exactly_the_time() {
     let change = || cooling(|plan| plan.models[0].cooldown.at_once = FailureSet::of(&[FailureClass::RateLimited]));
     check(change(), ONE, "ask; 1 fail internal", "1 calls a; 1 failed: internal");
@@ -82,6 +105,16 @@ fn a_providers_retry_after_takes_the_place_of_the_time_and_a_deployments_own_tim
     check(change(None), ONE, "ask; 1 fail rate_limited after=9", "1 calls a; a cools 9s for rate_limited; 1 failed: rate_limited, back in 9s");
     check(change(Some(2)), ONE, "ask; 1 fail rate_limited after=9", "1 calls a; a cools 2s for rate_limited; 1 failed: rate_limited, back in 9s");
     check(change(Some(0)), ONE, "ask; 1 fail rate_limited", "1 calls a; 1 failed: rate_limited");
+}
+
+#[test]
+fn a_retry_after_of_zero_is_none() {
+    let change = cooling(|plan| {
+        plan.models[0].cooldown.at_once = FailureSet::of(&[FailureClass::RateLimited]);
+        plan.models[0].cooldown.retry_after = true;
+    });
+    let expected = "1 calls a; a cools 5s for rate_limited; 1 failed: rate_limited, back in 0s";
+    check(change, ONE, "ask; 1 fail rate_limited after=0", expected);
 }
 
 /// `allowed` failures pass and one more cools.
@@ -237,4 +270,25 @@ fn a_probe_whose_client_leaves_gives_its_place_back() {
     let expected = "1 calls a; 1 failed: internal; 2 calls a; a open; 2 failed: internal; a half-open; 3 calls a; 3 abandoned;
         a half-open; 4 calls a; 4 abandoned";
     check(breaker, ONE, words, expected);
+}
+
+#[test]
+fn a_probe_of_an_earlier_half_open_time_is_none_of_a_later_one() {
+    let two_probes = |plan: &mut Plan| {
+        plan.models[0].breaker = Some(Breaker { failures: 1, counted: TRANSIENT, open_for: Span::from_secs(10), probes: 2, successes: 2 });
+    };
+    // 3 was a probe when 2 was: it takes no place of those that come after, gives none back, and does not help to close the breaker.
+    let words = "ask; 1 fail internal; +10; ask; ask; 2 fail internal; +10; ask; ask; 3 ok; ask; 4 ok; ask; ask; 5 ok; 7 ok";
+    let expected = "1 calls a; a open; 1 failed: internal; a half-open; 2 calls a; 3 calls a; a open; 2 failed: internal;
+        a half-open; 4 calls a; 5 calls a; 3 served by A; 6 skips A: Unhealthy; 6 failed: no_deployment, back in 0s;
+        4 served by A; 7 calls a; 8 skips A: Unhealthy; 8 failed: no_deployment, back in 0s; a closed; 5 served by A; 7 served by A";
+    check(two_probes, ONE, words, expected);
+    // Nor does one from before the breaker was closed.
+    let words = "ask; 1 fail internal; +10; ask; ask; 2 ok; ask; 4 ok; ask; 5 fail internal; +10; ask; ask; 3 ok; 6 ok; ask; ask";
+    let expected = "1 calls a; a open; 1 failed: internal; a half-open; 2 calls a; 3 calls a; 2 served by A; 4 calls a; a closed; 4 served by A;
+        5 calls a; a open; 5 failed: internal; a half-open; 6 calls a; 7 calls a; 3 served by A; 6 served by A; 8 calls a;
+        9 skips A: Unhealthy; 9 failed: no_deployment, back in 0s";
+    let mut plan = plan(ONE);
+    two_probes(&mut plan);
+    Desk::new(plan).check(words, expected);
 }

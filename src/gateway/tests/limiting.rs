@@ -8,7 +8,7 @@ use super::desk::Desk;
 use super::plans::{limit, plan};
 use crate::gateway::command::{Command, KeySpec, TeamSpec};
 use crate::gateway::id::ModelId;
-use crate::gateway::plan::{Anchor, Enforce, LimitKind, LimitSpec, LoopDetector, Queue, Refill, TokenCount};
+use crate::gateway::plan::{Anchor, Enforce, LimitKind, LimitSpec, LoopDetector, Presume, Queue, Refill, TokenCount};
 use crate::gateway::time::{Span, Time};
 
 const ONE: &[(&str, &[&str])] = &[("A", &["a"])];
@@ -82,6 +82,66 @@ fn tokens_given_back_do_not_begin_a_window() {
     desk.check(words, &format!("1 calls a; 1 served by A; 2 calls a; 2 served by A; {}", limited(3)));
 }
 
+#[test]
+fn a_bucket_that_was_full_since_gets_nothing_back() {
+    let bucket = |amount: u64| limit(LimitKind::TotalTokens, amount, 10);
+    // 1 leaves 90 of its 200 unused, but all have run in again when 2 takes them; what 2 leaves is given back.
+    let words = "ask; +10; ask; 1 ok; ask in=50 max=40; 2 ok; ask in=50 max=40";
+    let served = format!("1 calls a; 2 calls a; 1 served by A; {}; 2 served by A; 4 calls a for 40", limited(3));
+    desk(bucket(200)).check(words, &served);
+    // A nanosecond before, the bucket had not been full since.
+    for (since, third) in [(9_999_999_999, String::from("3 calls a")), (10_000_000_000, limited(3))] {
+        let mut desk = desk(bucket(200));
+        desk.run("ask");
+        desk.now = desk.now + Span(since);
+        desk.check("ask in=1 max=1; 1 ok 0; ask", &format!("1 calls a; 2 calls a for 1; 1 served by A; {third}"));
+    }
+    let mut raised = desk(bucket(200));
+    raised.run("ask; +10; ask");
+    raised.put_key("key", KeySpec { limits: vec![bucket(300)], ..KeySpec::default() });
+    raised.check("1 ok; ask in=60 max=41", &format!("1 calls a; 2 calls a; 1 served by A; {}", limited(3)));
+}
+
+#[test]
+fn output_that_may_have_been_billed_is_not_given_back() {
+    // Hardly anything runs in again while these calls last.
+    let with = |amount: u64, timed_out: Presume, of_key: bool| {
+        let mut plan = plan(ONE);
+        plan.deployments[0].billing.timed_out = timed_out;
+        let limits = vec![limit(LimitKind::TotalTokens, amount, 3_600_000)];
+        plan.deployments[0].limits = if of_key { vec![] } else { limits.clone() };
+        let mut desk = Desk::new(plan);
+        desk.put_key("key", KeySpec { limits: if of_key { limits } else { vec![] }, ..KeySpec::default() });
+        desk
+    };
+    for (of_key, refused) in [(true, limited(2)), (false, String::from("2 failed: saturated"))] {
+        // 100 in and 100 out, none of which anybody has seen.
+        let (timed_out, calls) = ("1 calls a; 1 failed: timeout", String::from("2 calls a"));
+        for (amount, rule, then) in [
+            (400, Presume::WorstCase, &calls),
+            (399, Presume::WorstCase, &refused),
+            (300, Presume::Input, &calls),
+            (299, Presume::Input, &refused),
+            (200, Presume::Nothing, &calls),
+        ] {
+            with(amount, rule, of_key).check("ask; 1 wakes; ask", &format!("{timed_out}; {then}"));
+        }
+        // 5 have come, and 10 more may have been made.
+        for (amount, then) in [(315, &calls), (314, &refused)] {
+            let expected = format!("1 calls a; 1 relays; 1 failed: cut; {then}");
+            with(amount, Presume::WorstCase, of_key).check("ask stream; 1 opens; 1 fail cut got=5; ask", &expected);
+        }
+    }
+}
+
+#[test]
+fn a_limit_is_asked_for_no_more_output_than_the_model_makes() {
+    for (kind, most) in [(LimitKind::OutputTokens, 100), (LimitKind::TotalTokens, 200)] {
+        desk(limit(kind, most, 3600)).check("ask max=64000", "1 calls a");
+        desk(limit(kind, most - 1, 3600)).check("ask max=64000", &limited(1));
+    }
+}
+
 fn queue(amount: u64, length_max: u32, wait_secs: u64) -> LimitSpec {
     LimitSpec { queue: Some(Queue { length_max, wait_max: Span::from_secs(wait_secs) }), ..limit(LimitKind::Concurrency, amount, 1) }
 }
@@ -124,6 +184,43 @@ fn who_waited_at_one_limit_is_refused_by_another_that_has_no_queue_or_a_full_one
         desk.check("3 ok; 4 ok", "3 served by A; 4 served by A");
         desk.check_empty();
     }
+}
+
+#[test]
+fn who_waits_is_overtaken_by_nobody_who_needs_the_same_places_and_came_later() {
+    let mut desk = Desk::new(plan(ONE));
+    desk.put_team("team", TeamSpec { limits: vec![queue(2, 9, 30)], ..TeamSpec::default() });
+    desk.put_key("one", KeySpec { team: Some("team".into()), limits: vec![queue(1, 9, 30)], ..KeySpec::default() });
+    desk.put_key("two", KeySpec { team: Some("team".into()), ..KeySpec::default() });
+    let words = "ask key=one; ask key=two; ask key=one; ask key=two; ask key=one; ask key=one";
+    desk.check(words, "1 calls a; 2 calls a; 3 queues at 0; 4 queues at 0; 5 queues at 0; 6 queues at 0");
+    // The team's place is no use to 3, as the key has none; it waits for that from now on, and 5 and 6 come after it in either queue.
+    desk.check("2 ok; 1 ok", "2 served by A; 4 calls a; 1 served by A; 3 calls a");
+    desk.check("4 ok; 3 ok", "4 served by A; 3 served by A; 5 calls a");
+    desk.check("5 ok; 6 ok", "5 served by A; 6 calls a; 6 served by A");
+    desk.check_empty();
+}
+
+#[test]
+fn who_is_held_up_at_another_limit_keeps_its_place_in_the_order_there() {
+    let mut desk = Desk::new(plan(&[("A", &["a"]), ("B", &["b"])]));
+    desk.adopt(|plan| plan.models[0].limits = vec![queue(1, 9, 300)]);
+    desk.put_key("one", KeySpec { limits: vec![queue(1, 9, 300)], ..KeySpec::default() });
+    // 3 waits for the model alone; 2 for its key first, and then for the model, before 3.
+    desk.check("ask B key=one; ask A key=one; ask A; ask A", "1 calls b; 2 queues at 1; 3 calls a; 4 queues at 0");
+    desk.check("1 ok; 3 ok; 2 ok; 4 ok", "1 served by B; 3 served by A; 2 calls a; 2 served by A; 4 calls a; 4 served by A");
+    desk.check_empty();
+}
+
+#[test]
+fn places_at_all_limits_are_returned_before_any_is_given_away() {
+    let mut desk = Desk::new(plan(&[("A", &["a"]), ("B", &["b"])]));
+    desk.adopt(|plan| plan.models[0].limits = vec![queue(1, 9, 30)]);
+    desk.put_key("one", KeySpec { limits: vec![queue(1, 9, 30)], ..KeySpec::default() });
+    // 2 needs both places of 1: 3, which needs only the key's, has come later.
+    desk.check("ask A key=one; ask A key=one; ask B key=one", "1 calls a; 2 queues at 1; 3 queues at 1");
+    desk.check("1 ok; 2 ok; 3 ok", "1 served by A; 2 calls a; 2 served by A; 3 calls b; 3 served by B");
+    desk.check_empty();
 }
 
 #[test]

@@ -83,6 +83,7 @@ pub(crate) fn patient(name: &str, deployments: &[u32], reference: impl Into<Rate
     let mut model = model(name);
     model.deployments = deployments.iter().copied().map(DeploymentId).collect();
     model.reference = reference.into();
+    model.output_tokens_max = 16_384;
     model.attempts.retry_on = FailureSet::ALL;
     model.timeouts = Timeouts { call: never, first_byte: never, stream: never, idle: never, request: never };
     let leave = Leave::Auto;
@@ -162,6 +163,7 @@ pub(super) fn model(name: &str) -> Model {
         },
         tier: None,
         reference: card(1, 4).into(),
+        output_tokens_max: 100,
         budgets: Vec::new(),
         limits: Vec::new(),
         retired: false,
@@ -220,6 +222,7 @@ pub(super) fn random(dice: &mut Dice) -> Plan {
             model.deployments.push(DeploymentId(other as u32));
         }
         model.reference = plan.deployment(model.deployments[0]).rates.clone();
+        model.output_tokens_max = model.deployments.iter().map(|id| plan.deployment(*id).output_tokens_max).max().expect("it has one");
         random_model(dice, &mut model, models as u64);
         plan.models.push(model);
     }

@@ -5,7 +5,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::desk::Desk;
-use super::plans::{TRANSIENT, card, plan};
+use super::plans::{TRANSIENT, budget, card, plan};
 use crate::gateway::command::{KeySpec, Overrides};
 use crate::gateway::failure::{FailureClass, FailureSet};
 use crate::gateway::features::Features;
@@ -456,4 +456,23 @@ fn strategies_pick_what_they_say() {
     // Nothing is known of either, then something of one: the unknown one comes first.
     let latency = with(Strategy::LowestLatency { buffer_per_mille: 0 });
     check(latency, TWO, "ask; +2; 1 ok; ask; 2 leaves", "1 calls b; 1 served by A; 2 calls a; 2 abandoned");
+}
+
+#[test]
+fn who_drew_a_deployment_that_can_not_be_paid_draws_again() {
+    let mut plan = plan(&[("A", &["a", "b", "c"])]);
+    plan.models[0].strategy = Strategy::WeightedShuffle;
+    plan.deployments[0].budgets = vec![budget(0)];
+    let mut desk = Desk::new(plan);
+    let mut second = [0, 0];
+    for number in 1..=600 {
+        let before = desk.journal.len();
+        desk.run(&format!("ask; {number} ok"));
+        let decided = desk.decided_since(before);
+        if decided[0].contains("skips a") {
+            second[usize::from(decided[1].ends_with("calls c"))] += 1;
+        }
+    }
+    // A third draw `a`, and of those about half each of the others: not all the same one, as they would by the draw that has chosen `a`.
+    assert_eq!(second, [107, 95]);
 }

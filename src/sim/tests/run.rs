@@ -10,7 +10,7 @@ use crate::gateway::command::{Command, KeySpec};
 use crate::gateway::failure::{FailureClass, FailureSet};
 use crate::gateway::id::ModelId;
 use crate::gateway::journal::{CallClosed, Fact};
-use crate::gateway::plan::{CachePolicy, CacheScope, OnDisconnect};
+use crate::gateway::plan::{CachePolicy, CacheScope, Leave, OnDisconnect};
 use crate::gateway::tests::plans;
 use crate::sim::client::{ClientError, Clients, UnknownKey};
 use crate::sim::driver::{Driver, Variant};
@@ -244,6 +244,38 @@ fn who_waits_for_a_provider_moves_up_when_somebody_leaves_and_pays_nothing_for_l
     let waits = totals.waits;
     assert_eq!((waits.calls, waits.nanoseconds / 1_000_000, waits.turned_away), (3, 1_500 + 2_000 + 8_000, 0));
     assert!(totals.billed <= totals.ledger, "{totals:?}");
+}
+
+#[test]
+fn a_drain_of_a_call_that_moves_up_ends_by_its_own_time_or_after_so_many_tokens() {
+    let pace = Pace { first: Span::SECOND, gap: Span::from_millis(100), chunk_tokens: 1 };
+    let places = Some(Places { count: 1, queue: 9, wait_max: Span::MAX, status: 503 });
+    for (drain_tokens_max, ends) in [(u32::MAX, "10500 1: Cancelled, 0 delivered, 76 billed"), (20, "4900 1: Cancelled, 0 delivered, 20 billed")] {
+        let mut plan = groups(&[("a", mini())]);
+        let policy = &mut plan.models[0].on_disconnect;
+        *policy = OnDisconnect { before_first_byte: Leave::Drain, drain_time_max: Span::from_secs(10), drain_tokens_max, ..*policy };
+        let variant = variant(plan, vec![DeploymentWorld { pace, places, ..DeploymentWorld::ledger("a") }]);
+        // The second is drained from 0.5 s on, while it waits for the place that the first would have had until 6 s, and leaves after 2 s.
+        let text = "at_s,input_tokens,output_tokens,stream,left_after_ms\n0,10,51,true,2000\n0,10,200,true,500\n";
+        let mut driver = Driver::new(&variant, 1, Log::default()).unwrap();
+        driver.feed(&Arc::new(rows(text))).unwrap();
+        let (Log(mut lines), totals) = driver.finish();
+        lines.retain(|line| line.contains("billed"));
+        assert_eq!(lines, ["2000 0: Delivered, 11 delivered, 11 billed", ends]);
+        assert!(totals.billed <= totals.ledger, "{totals:?}");
+    }
+}
+
+#[test]
+fn a_plain_answer_whose_drain_is_given_up_is_billed_like_any_other_that_is_closed() {
+    let mut plan = groups(&[("a", mini())]);
+    plan.models[0].on_disconnect.drain_time_max = Span::SECOND;
+    let billing = Billing { timed_out: false, ..Billing::EXACT };
+    let pace = Pace { first: Span::SECOND, gap: Span::from_millis(100), chunk_tokens: 1 };
+    let variant = variant(plan, vec![DeploymentWorld { pace, billing, ..DeploymentWorld::ledger("a") }]);
+    let text = "at_s,input_tokens,output_tokens,stream,left_after_ms\n0,10,51,false,500\n";
+    let expected = ["0 0: arrived", "0 0: called 0", "500 0: abandoned", "1500 0: Cancelled, 0 delivered, 51 billed", "1500 0: closed"];
+    check(&variant, text, &expected);
 }
 
 #[test]

@@ -323,6 +323,7 @@ fn model(config: &Config, wishes: &Wishes, names: &[&str], name: &str) -> Result
         },
         tier: None,
         reference: RateCard::new(rates, Vec::new(), Money::ZERO).into(),
+        output_tokens_max: 16_384,
         budgets: Vec::new(),
         limits: Vec::new(),
         retired: false,
