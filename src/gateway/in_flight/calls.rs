@@ -156,13 +156,13 @@ impl InFlight {
     #[inline]
     pub(super) fn finished<J: Journal>(&mut self, turn: &mut Turn<'_, J>, received: u32, said: Option<Usage>) -> Action {
         let open = self.open.as_ref().expect("the event is of the open call");
-        let (deployment, group, since) = (open.deployment, open.model, open.since);
+        let (deployment, group, since, max_tokens) = (open.deployment, open.model, open.since, open.max_tokens);
         let (usage, output_max, amount, certainty) = match said {
             Some(usage) => (usage, usage.output, Some(turn.plan.deployment(deployment).rates.at(since).cost(usage)), Certainty::Confirmed),
             None => self.unsaid(turn, Broken::Unsaid { received }, received),
         };
         // What was cut short for this key alone is neither kept nor shared: others may have the whole of it.
-        let key = self.key.filter(|_| !self.is_clamped(turn));
+        let key = self.key.filter(|_| output_max < max_tokens || !self.is_clamped(turn));
         let shared = self.gone && key.is_some() && self.is_followed(turn);
         let delivered = if self.gone && !shared { self.delivered } else { usage.output };
         let lost = self.gone && !shared && delivered == 0;

@@ -142,6 +142,10 @@ fn an_answer_that_was_cut_short_for_its_key_is_neither_kept_nor_shared() {
     with(None).check("ask same max=50; 1 ok 50; ask same", "1 calls a for 50; 1 served by A; 2 cached");
     for key in ["key", "poor", "short"] {
         with(Some(50)).check(&alloc::format!("ask same key={key}; 1 ok 50; ask same"), "1 calls a for 50; 1 served by A; 2 cached");
+        // What has ended before its bound is whole, whoever asked.
+        let words = alloc::format!("ask same key={key}; ask same; 1 ok 49; ask same");
+        let calls = if key == "key" { "1 calls a" } else { "1 calls a for 50" };
+        with(None).check(&words, &alloc::format!("{calls}; 2 follows 1; 1 served by A; 2 shared; 3 cached"));
     }
 }
 
