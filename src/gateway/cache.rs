@@ -66,7 +66,7 @@ pub struct Cache {
     table: usize,
     /// The queue, page by page: the first has the front; what has left it becomes the last. So the queue grows without being copied, and a snapshot
     /// shares the pages that do not change after it.
-    pages: VecDeque<Arc<[Entry]>>,
+    pages: VecDeque<Page>,
     /// The number of the front of the queue; those behind it count up.
     front: u32,
     /// How many stand in the queue.
@@ -75,13 +75,20 @@ pub struct Cache {
     dropped: Option<Vec<CacheKey>>,
 }
 
+/// A part of the queue.
+#[derive(Debug, Clone)]
+struct Page {
+    answers: Arc<[Entry]>,
+    /// Which of them were used since they were last looked at, as bits: a hit writes nothing else, and needs no page of its own for it.
+    used: [u64; (PAGE / 64) as usize],
+}
+
 /// An answer that is kept.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[repr(align(64))]
 struct Entry {
     key: CacheKey,
     hit: Hit,
-    used: bool,
     /// Its place was taken, or it has expired: it only waits to leave the queue, and counts no bytes.
     gone: bool,
     expires: Time,
@@ -167,18 +174,18 @@ impl Cache {
     #[inline]
     pub fn get(&mut self, key: CacheKey, now: Time, sliding: Option<Span>) -> Option<Hit> {
         let number = self.find(key)?;
-        let entry = self.entry_mut(number);
+        let Entry { hit, expires, .. } = *self.entry(number);
         // Inclusive: an answer stored with a ttl of one hour is still good at one hour.
-        if now > entry.expires {
+        if now > expires {
             self.give_up(number);
             self.note_dropped(key);
             return None;
         }
         if let Some(ttl) = sliding {
-            entry.expires = now + ttl;
+            self.entry_mut(number).expires = now + ttl;
         }
-        entry.used = true;
-        Some(entry.hit)
+        self.set_used(number, true);
+        Some(hit)
     }
 
     /// Keeps an answer. One that is larger than the whole cache is not kept; an older one under the same key is replaced.
@@ -194,12 +201,12 @@ impl Cache {
             self.give_up(number);
         }
         while self.oldest().is_some_and(|entry| entry.gone || now > entry.expires) {
-            if let Some(entry) = self.leave() {
+            if let Some((entry, _)) = self.leave() {
                 self.note_dropped(entry.key);
             }
         }
         self.make_room(size);
-        self.enter(Entry { key, hit, used: false, gone: false, expires: now + ttl });
+        self.enter(Entry { key, hit, gone: false, expires: now + ttl });
     }
 
     /// Fetches what a look-up of `key` reads first.
@@ -225,7 +232,7 @@ impl Cache {
     pub(super) fn fetch_ends(&self, fetch: &impl Fetch) {
         for number in [self.front, self.front.wrapping_add(self.queued)] {
             if let Some(page) = self.pages.get(self.page(number)) {
-                fetch.fetch(&page[(number % PAGE) as usize]);
+                fetch.fetch(&page.answers[(number % PAGE) as usize]);
             }
         }
     }
@@ -269,8 +276,8 @@ impl Cache {
     fn make_room(&mut self, size: u64) {
         while self.bytes + size > self.bytes_max {
             match self.leave() {
-                Some(entry) if entry.used => self.enter(Entry { used: false, ..entry }),
-                Some(entry) => self.note_dropped(entry.key),
+                Some((entry, true)) => self.enter(entry),
+                Some((entry, false)) => self.note_dropped(entry.key),
                 None => {}
             }
         }
@@ -282,9 +289,10 @@ impl Cache {
         (self.queued > 0).then(|| self.entry(self.front))
     }
 
-    /// The answer at the front leaves the queue; returned if it was still good.
-    fn leave(&mut self) -> Option<Entry> {
+    /// The answer at the front leaves the queue; returned if it was still good, and whether it was used.
+    fn leave(&mut self) -> Option<(Entry, bool)> {
         let entry = *self.oldest()?;
+        let was_used = self.is_used(self.front);
         self.front = self.front.wrapping_add(1);
         self.queued -= 1;
         if self.front.is_multiple_of(PAGE) {
@@ -295,7 +303,7 @@ impl Cache {
         }
         self.bytes -= bytes_of(entry.hit);
         self.len -= 1;
-        Some(entry)
+        Some((entry, was_used))
     }
 
     /// An answer enters the queue at its back, and the table.
@@ -311,7 +319,7 @@ impl Cache {
     fn line_up(&mut self, entry: Entry) -> u32 {
         let number = self.front.wrapping_add(self.queued);
         if self.page(number) == self.pages.len() {
-            self.pages.push_back(vec![Entry::NONE; PAGE as usize].into());
+            self.pages.push_back(Page { answers: vec![Entry::NONE; PAGE as usize].into(), used: Default::default() });
         }
         if !entry.gone {
             self.bytes += bytes_of(entry.hit);
@@ -319,6 +327,7 @@ impl Cache {
         }
         self.queued += 1;
         *self.entry_mut(number) = entry;
+        self.set_used(number, false);
         number
     }
 
@@ -370,13 +379,26 @@ impl Cache {
 
     #[inline]
     fn entry(&self, number: u32) -> &Entry {
-        &self.pages[self.page(number)][(number % PAGE) as usize]
+        &self.pages[self.page(number)].answers[(number % PAGE) as usize]
     }
 
     #[inline]
     fn entry_mut(&mut self, number: u32) -> &mut Entry {
         let page = self.page(number);
-        &mut Arc::make_mut(&mut self.pages[page])[(number % PAGE) as usize]
+        &mut Arc::make_mut(&mut self.pages[page].answers)[(number % PAGE) as usize]
+    }
+
+    #[inline]
+    fn is_used(&self, number: u32) -> bool {
+        let place = number % PAGE;
+        self.pages[self.page(number)].used[(place / 64) as usize] >> (place % 64) & 1 == 1
+    }
+
+    #[inline]
+    fn set_used(&mut self, number: u32, is_used: bool) {
+        let (page, place) = (self.page(number), number % PAGE);
+        let bits = &mut self.pages[page].used[(place / 64) as usize];
+        *bits = *bits & !(1 << (place % 64)) | u64::from(is_used) << (place % 64);
     }
 
     /// Which of the pages `number` is on.
@@ -405,13 +427,8 @@ impl Cache {
 
 impl Entry {
     /// Stands where no answer does.
-    const NONE: Self = Self {
-        key: CacheKey(Fingerprint(0, 0)),
-        hit: Hit { usage: Usage::plain(0, 0), deployment: DeploymentId(0) },
-        used: false,
-        gone: true,
-        expires: Time(0),
-    };
+    const NONE: Self =
+        Self { key: CacheKey(Fingerprint(0, 0)), hit: Hit { usage: Usage::plain(0, 0), deployment: DeploymentId(0) }, gone: true, expires: Time(0) };
 }
 
 /// The cache as data: the queue, and how long the table is that is made anew from it.
@@ -420,15 +437,16 @@ struct Stored {
     bytes_max: u64,
     buckets: u32,
     front: u32,
-    /// Those that are gone too: they are counted where the table grows, and where a bucket is full.
-    entries: Vec<Entry>,
+    /// Each with whether it was used. Those that are gone too: they are counted where the table grows, and where a bucket is full.
+    entries: Vec<(Entry, bool)>,
 }
 
 impl From<Stored> for Cache {
     fn from(Stored { bytes_max, buckets, front, entries }: Stored) -> Self {
         let mut cache = Self { table: buckets as usize, front, ..Self::new(bytes_max) };
-        for entry in entries {
-            cache.line_up(entry);
+        for (entry, is_used) in entries {
+            let number = cache.line_up(entry);
+            cache.set_used(number, is_used);
         }
         cache.thaw();
         cache
@@ -437,7 +455,7 @@ impl From<Stored> for Cache {
 
 impl From<Cache> for Stored {
     fn from(cache: Cache) -> Self {
-        let entries = cache.numbers().map(|number| *cache.entry(number)).collect();
+        let entries = cache.numbers().map(|number| (*cache.entry(number), cache.is_used(number))).collect();
         Self { bytes_max: cache.bytes_max, buckets: cache.table as u32, front: cache.front, entries }
     }
 }

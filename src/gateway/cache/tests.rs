@@ -9,7 +9,8 @@ use crate::gateway::rate_card::Usage;
 impl Cache {
     /// The keys of all answers, in order.
     pub(in crate::gateway) fn keys(&self) -> Vec<CacheKey> {
-        let mut keys: Vec<CacheKey> = Stored::from(self.clone()).entries.iter().filter(|entry| !entry.gone).map(|entry| entry.key).collect();
+        let mut keys: Vec<CacheKey> =
+            Stored::from(self.clone()).entries.iter().filter(|(entry, _)| !entry.gone).map(|(entry, _)| entry.key).collect();
         keys.sort_unstable();
         keys
     }
