@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::Gateway;
 use super::budget::Hold;
-use super::cache::FlightId;
 use super::command::Overrides;
 use super::directory::PathId;
 use super::failure::Failure;
+use super::flights::FlightId;
 use super::id::{DeploymentId, LimitId, LimitListId, ModelId, RequestId};
 use super::journal::{Fact, Journal, Outcome, Position};
 use super::limits::Ask;

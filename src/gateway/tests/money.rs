@@ -498,4 +498,6 @@ fn the_worst_case_of_a_request_keeps_to_the_price_ceiling_and_the_tier() {
     plan.models[0].fallbacks.price_ratio_max_per_mille = None;
     (plan.models[0].fallbacks.same_tier, plan.models[1].tier) = (true, Some(7));
     assert_eq!(worst(&plan).calls, 2);
+    plan.models[0].transport.retries = 1;
+    assert_eq!(worst(&plan), WorstCase { calls: 4, cost: Money(4 * 1100) }, "each attempt is sent twice");
 }

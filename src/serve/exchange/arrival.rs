@@ -102,7 +102,8 @@ pub fn deadline(headers: &HeaderMap) -> Result<Option<Span>, Problem> {
     Ok(Some(Span(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX))))
 }
 
-/// Whether a browser sends it for a page that is not from this machine. A gateway without keys would spend its owner's money on any page that he opens.
+/// Whether a browser sends it for a page that is not from this machine. A gateway without keys would spend its owner's money on any page that is
+/// opened there.
 pub fn is_of_a_foreign_page(headers: &HeaderMap) -> bool {
     let Some(origin) = headers.get(ORIGIN) else { return false };
     let origin = origin.to_str().ok().and_then(|origin| origin.parse::<Uri>().ok());
