@@ -365,17 +365,28 @@ impl Directory {
         Ok(())
     }
 
-    /// Whether a command to block, unblock or delete, or to take a tag's budget away, would change nothing.
-    pub fn is_so(&self, command: &Command) -> bool {
-        let key = |name: &str| self.key(name).map(|key| self.keys[key.index()].status);
-        let team = |name: &str| self.team(name).map(|team| self.teams[team.index()].status);
+    /// As [`super::Gateway::is_so`].
+    pub(super) fn is_so(&self, command: &Command, money: &Budget, rates: &Limits) -> bool {
+        let has = |scope: &Scope, budgets: &[BudgetSpec], limits: &[LimitSpec]| {
+            scope.accounts().iter().map(|id| money.spec(*id)).eq(budgets) && scope.limits().iter().map(|id| rates.spec(*id)).eq(limits)
+        };
+        let key = |name: &str| self.key(name).map(|key| &self.keys[key.index()]);
+        let team = |name: &str| self.team(name).map(|team| &self.teams[team.index()]);
         match command {
-            Command::BlockKey { name, blocked } => key(name).is_some_and(|status| status.blocked == *blocked),
-            Command::BlockTeam { name, blocked } => team(name).is_some_and(|status| status.blocked == *blocked),
-            Command::DeleteKey { name } => key(name).is_some_and(|status| status.deleted),
-            Command::DeleteTeam { name } => team(name).is_some_and(|status| status.deleted),
+            Command::PutKey { name, spec } => key(name).is_some_and(|key| {
+                let bare = KeySpec { budgets: Vec::new(), limits: Vec::new(), ..spec.clone() };
+                !key.status.deleted && key.spec == bare && has(&key.scope, &spec.budgets, &spec.limits)
+            }),
+            Command::PutTeam { name, spec } => team(name).is_some_and(|team| {
+                let bare = TeamSpec { budgets: Vec::new(), limits: Vec::new(), ..spec.clone() };
+                !team.status.deleted && team.spec == bare && has(&team.scope, &spec.budgets, &spec.limits)
+            }),
+            Command::BlockKey { name, blocked } => key(name).is_some_and(|key| key.status.blocked == *blocked),
+            Command::BlockTeam { name, blocked } => team(name).is_some_and(|team| team.status.blocked == *blocked),
+            Command::DeleteKey { name } => key(name).is_some_and(|key| key.status.deleted),
+            Command::DeleteTeam { name } => team(name).is_some_and(|team| team.status.deleted),
             Command::PutTag { name, budgets } => budgets.is_empty() && self.known_tag(name).is_some_and(|tag| self.tag_accounts(tag).is_empty()),
-            _ => false,
+            Command::PutEndUser { .. } | Command::Grant { .. } => false,
         }
     }
 

@@ -180,6 +180,12 @@ impl Gateway {
         Ok(())
     }
 
+    /// Whether a command would change nothing, as far as that can be told without carrying it out. Who is told so much at one time that it would
+    /// hold up requests need not be told that.
+    pub fn is_so(&self, command: &Command) -> bool {
+        self.directory.is_so(command, &self.budget, &self.limits)
+    }
+
     /// What a command takes away of budgets, and nothing else of it; `None` if it takes none away. Carried out first for all the commands of a
     /// configuration, it makes room for what the others add: where there is none, [`Self::apply`] refuses them.
     pub fn lessened(&self, command: &Command) -> Option<Command> {

@@ -51,7 +51,7 @@ pub fn carry_out(turns: &mut impl Turns, plan: Option<&Arc<Plan>>, commands: &[C
     while !left.is_empty() {
         let (before, mut first) = (left.len(), None);
         left.retain(|command| {
-            if turns.gateway().directory().is_so(command) {
+            if turns.gateway().is_so(command) {
                 return false;
             }
             let Err(error) = turns.command((*command).clone()) else { return false };

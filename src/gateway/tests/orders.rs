@@ -73,16 +73,22 @@ pub(super) fn adopt(run: &mut Run) {
     run.ledger.learn(&run.gateway, run.now);
 }
 
-/// Some commands name somebody that there is not, or too many budgets: they change nothing.
+/// Some commands name somebody that there is not, or too many budgets: they change nothing. Nor does one whose word is carried out already.
 fn apply(run: &mut Run, command: Command) {
     let grant = if let Command::Grant { account, amount } = &command { Some((*account, *amount)) } else { None };
     run.gateway.advance(run.now);
     let before = fails(&run.gateway, &command).then(|| serde_json::to_vec(&run.gateway.snapshot()).ok());
     let plan = &run.plans[run.plans.len() - 1];
-    if run.gateway.apply(plan, run.now, command, &mut run.journal).is_err() {
+    if run.gateway.apply(plan, run.now, command.clone(), &mut run.journal).is_err() {
         let same = before.is_none_or(|before| before == serde_json::to_vec(&run.gateway.snapshot()).ok());
         assert!(same, "a command that fails changes nothing");
         return;
+    }
+    if matches!(command, Command::PutTeam { .. } | Command::PutKey { .. }) {
+        assert!(run.gateway.is_so(&command), "{command:?}");
+        let mut again = run.gateway.clone();
+        again.apply(plan, run.now, command, &mut ()).expect("as before");
+        assert_eq!(serde_json::to_vec(&again.snapshot()).ok(), serde_json::to_vec(&run.gateway.snapshot()).ok(), "it is so already");
     }
     run.ledger.learn(&run.gateway, run.now);
     if let Some((account, amount)) = grant {

@@ -85,6 +85,12 @@ fn what_is_so_already_is_not_told_again() {
     }
     let mut told = Told(started([0, 0, 0]), Vec::new());
     let block = |blocked| [Command::BlockTeam { name: "team".into(), blocked }, Command::BlockKey { name: "key".into(), blocked }];
+    let (_, again) = configuration([0, 0, 0]);
+    carry_out(&mut told, None, &again).unwrap();
+    assert_eq!(told.1, [], "a reload that changes nothing");
+    let (_, other) = configuration([0, 0, 1]);
+    carry_out(&mut told, None, &other).unwrap();
+    assert!(matches!(&told.1[..], [Command::PutKey { .. }]), "{:?}", told.1);
     let delete = [Command::DeleteKey { name: "key".into() }, Command::DeleteTeam { name: "team".into() }];
     for (commands, times) in [(block(false), 0), (block(true), 2), (block(true), 0), (block(false), 2), (delete.clone(), 2), (delete, 0)] {
         told.1.clear();
