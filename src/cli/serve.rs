@@ -21,6 +21,9 @@ use crate::serve::app::{App, Start};
 use crate::serve::reload::{self, Reread, Watched};
 use crate::serve::{listener, logs, restart};
 
+/// How many threads may wait for disks and count tokens beside those that serve.
+const BLOCKED_MAX: usize = 64;
+
 /// Serves until it is told to stop.
 ///
 /// # Errors
@@ -36,7 +39,10 @@ pub fn serve(arguments: &ServeArguments, printer: &mut Printer) -> Result<Exit, 
     let address: SocketAddr = config.server.listen.parse().map_err(|_| Failure::usage(format!("{} is no address", config.server.listen)))?;
     let seed = arguments.seed.map_or_else(getrandom::u64, Ok).map_err(|error| Failure::internal(format!("no random seed: {error}")))?;
     let start = Start { per_mille: arguments.speed, seed, journal, observers: restart::planted(), broken: Box::new(restart::restart) };
-    let runtime = Builder::new_multi_thread().enable_all().build().map_err(|error| Failure::internal(format!("no threads: {error}")))?;
+    let mut builder = Builder::new_multi_thread();
+    // Requests that wait for a disk take a thread each: more of them would make no disk faster, and each costs memory.
+    builder.enable_all().max_blocking_threads(BLOCKED_MAX).thread_keep_alive(Duration::from_secs(2));
+    let runtime = builder.build().map_err(|error| Failure::internal(format!("no threads: {error}")))?;
     let (app, notes) = runtime.block_on(async { App::new(*Box::new(config), start) }).map_err(|faults| Failure::usage(faults.join("\nerror: ")))?;
     for note in notes {
         match arguments.log_format {

@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{self, Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::buffer::Reach;
@@ -133,7 +133,25 @@ impl Log {
             return Ok(());
         }
         let Some(open) = &self.open else { return Ok(()) };
-        let mut writing = open.writing();
+        let writing = open.writing();
+        self.commit_to(open, writing, turn, give)
+    }
+
+    /// As [`Self::commit`], where that does not wait for anybody else: `None` if another has the file, and may have it for as long as a disk takes.
+    pub fn try_commit(&self, turn: u64, give: impl FnOnce(&mut Vec<u8>) -> Reach) -> Option<io::Result<()>> {
+        if self.has(turn) {
+            return Some(Ok(()));
+        }
+        let Some(open) = &self.open else { return Some(Ok(())) };
+        let writing = match open.writing.try_lock() {
+            Ok(writing) => writing,
+            Err(sync::TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(sync::TryLockError::WouldBlock) => return None,
+        };
+        Some(self.commit_to(open, writing, turn, give))
+    }
+
+    fn commit_to(&self, open: &Open, mut writing: MutexGuard<'_, Writing>, turn: u64, give: impl FnOnce(&mut Vec<u8>) -> Reach) -> io::Result<()> {
         if self.has(turn) {
             return Ok(());
         }
@@ -147,9 +165,14 @@ impl Log {
         self.written.load(Ordering::Acquire) >= turn
     }
 
-    /// Whether a commit may take as long as a disk does, so that it is not to be waited for on a thread that serves others.
+    /// Whether every commit takes as long as a disk does.
     pub fn waits_for_disk(&self) -> bool {
-        self.settings.durability == Durability::Strict || self.closes.load(Ordering::Relaxed)
+        self.settings.durability == Durability::Strict
+    }
+
+    /// Whether a segment is being closed: who has the file then may have it for as long as a disk takes.
+    pub fn is_closing(&self) -> bool {
+        self.closes.load(Ordering::Relaxed)
     }
 
     /// Why nothing is written any more, if it is so: a disk has failed to keep what it had taken. What of it is there is known once another process

@@ -193,12 +193,19 @@ impl Engine {
     /// If it can't be written: what it decided must not leave then.
     pub fn commit(&self, turn: u64) -> io::Result<()> {
         // Turns that have ended are whole, whatever came after them.
-        let commit = || self.log.commit(turn, |bytes| self.ignoring_panics().buffer.give(bytes));
+        let give = |bytes: &mut Vec<u8>| self.ignoring_panics().buffer.give(bytes);
         let has_other_threads = || Handle::try_current().is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread);
-        if !self.log.has(turn) && self.log.waits_for_disk() && has_other_threads() {
-            return tokio::task::block_in_place(commit);
+        let may_wait = !self.log.has(turn) && (self.log.waits_for_disk() || self.log.is_closing());
+        if !may_wait || !has_other_threads() {
+            return self.log.commit(turn, give);
         }
-        commit()
+        // The runtime takes another thread for each that waits, and keeps it: only who has to wait may cost one.
+        if !self.log.waits_for_disk()
+            && let Some(done) = self.log.try_commit(turn, give)
+        {
+            return done;
+        }
+        tokio::task::block_in_place(|| self.log.commit(turn, give))
     }
 
     /// Once a second, on a thread that may block: writes what nobody has waited for (a refusal, an answer from the cache, a tick), sees to what the
