@@ -254,6 +254,15 @@ impl Log {
         self.sync_file(&writing.file)
     }
 
+    /// Has it look as while a segment is closed and nobody has the file yet.
+    #[cfg(test)]
+    pub(crate) fn while_closing<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.closes.store(true, Ordering::Relaxed);
+        let done = work();
+        self.closes.store(false, Ordering::Relaxed);
+        done
+    }
+
     /// Puts another file in the place of the one that is written.
     #[cfg(test)]
     pub(crate) fn exchange_file(&self, file: File) -> File {

@@ -223,6 +223,31 @@ fn a_stream_is_relayed_while_commits_wait_for_the_disk() {
     }
 }
 
+/// The runtime starts a thread for each that waits: there were five hundred of them once.
+#[test]
+fn a_segment_that_is_closed_costs_no_threads() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = kept_in(folder.path(), Durability::Process);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("closing").enable_all().build().unwrap();
+    engine.log.while_closing(|| {
+        let commit = || {
+            let engine = engine.clone();
+            runtime.spawn(async move {
+                engine.tick();
+                engine.check_journal()
+            })
+        };
+        for commit in (0..400).map(|_| commit()).collect::<Vec<_>>() {
+            runtime.block_on(commit).unwrap().unwrap();
+        }
+    });
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+    let of_runtime = |name: String| name.trim() == "closing";
+    let threads = tasks.filter(|task| std::fs::read_to_string(task.path().join("comm")).is_ok_and(of_runtime)).count();
+    // A commit may have met another that had the file for a moment.
+    assert!((2..16).contains(&threads), "{threads}");
+}
+
 #[test]
 fn a_journal_that_a_disk_has_lost_stays_lost() {
     let folder = tempfile::tempdir().unwrap();
